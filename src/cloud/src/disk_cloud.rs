@@ -1,0 +1,179 @@
+//! Disks and snapshots of one cloud.
+//!
+//! The Director's CPI can snapshot a disk but cannot make a disk *from* a snapshot, and a fast
+//! restore is exactly that. This trait has what Remount needs and nothing more. Attaching is never
+//! here: the Director attaches, or its record and the cloud disagree.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// What this crate's calls answer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Tags of a disk or snapshot. The keys Remount sets are in [`tag`].
+pub type Tags = BTreeMap<String, String>;
+
+/// The keys of the tags that Remount sets.
+pub mod tag {
+    /// The key that makes a create idempotent.
+    pub const REQUEST: &str = "remount-request";
+    /// The cluster.
+    pub const CLUSTER: &str = "remount-cluster";
+    /// The backup a snapshot belongs to.
+    pub const BACKUP: &str = "remount-backup";
+    /// The restore a disk was made for.
+    pub const RESTORE: &str = "remount-restore";
+    /// The instance a disk was made for.
+    pub const INSTANCE: &str = "remount-instance";
+    /// The cluster's system identifier.
+    pub const SYSTEM_IDENTIFIER: &str = "remount-system-identifier";
+}
+
+/// A disk, as the cloud describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Its id.
+    pub cid: DiskCid,
+    /// Its size in MiB.
+    pub size_mib: u64,
+    /// Its type in the cloud's words.
+    pub disk_type: String,
+    /// Its availability zone; none where the cloud has zoneless disks.
+    pub az: Option<String>,
+    /// Its state.
+    pub state: DiskState,
+    /// The VM it is attached to: the truth about attachment, whatever the Director has recorded.
+    pub attached_to: Option<VmCid>,
+    /// The snapshot it was made from.
+    pub made_from: Option<SnapshotCid>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// The state of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskState {
+    /// Being made.
+    Creating,
+    /// Can be attached.
+    Available,
+    /// Attached, or on the way to or from a VM.
+    InUse,
+    /// The cloud gave up on it.
+    Failed,
+}
+
+/// A snapshot, as the cloud describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its id.
+    pub cid: SnapshotCid,
+    /// The disk it was taken of.
+    pub disk: DiskCid,
+    /// The size of that disk in MiB.
+    pub size_mib: u64,
+    /// How far it is.
+    pub state: SnapshotState,
+    /// The cloud's time of creation.
+    pub created_at: Timestamp,
+    /// Region it lies in; empty where the cloud has one.
+    pub region: String,
+    /// Its encryption key, where it is one of ours.
+    pub key: Option<String>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// How far a snapshot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotState {
+    /// Asked for; its point in time may not be fixed yet.
+    Pending,
+    /// Its point in time is fixed: backup mode may end. It cannot be restored from yet.
+    Captured,
+    /// Disks can be made from it.
+    Complete,
+    /// The cloud gave up on it.
+    Failed,
+}
+
+/// The disk to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskSpec {
+    /// Its size in MiB, not below the snapshot's.
+    pub size_mib: u64,
+    /// Its type in the cloud's words; empty takes the cloud's default.
+    pub disk_type: String,
+    /// The availability zone of the instance that takes it.
+    pub az: Option<String>,
+    /// Its tags; [`tag::REQUEST`] is set by the cloud's module.
+    pub tags: Tags,
+}
+
+/// Disks and snapshots of one cloud.
+///
+/// Guarantees, proved for each implementation by the contract suite (`remount_lab::contract`):
+/// a create with a key that was used before answers with the object made then; delete of what is
+/// gone succeeds; an object that was created is found by its tags in the next list.
+#[async_trait]
+pub trait DiskCloud: Debug + Send + Sync {
+    /// The cloud's name, as a manifest records it: `local`, `aws`, `azure`, `gcp`, `alicloud`, `openstack`.
+    fn iaas(&self) -> &'static str;
+
+    /// The disk with this id; none where the cloud answers that there is none.
+    async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>>;
+
+    /// The disks that carry all of these tags.
+    async fn disks_tagged(&self, tags: &Tags) -> Result<Vec<Disk>>;
+
+    /// Fixes the content of `disk` at this moment; the copy itself completes later.
+    ///
+    /// # Errors
+    /// [`Error::DiskNotFound`]; [`Error::QuotaExceeded`], [`Error::Busy`]: no snapshot exists
+    /// afterwards. [`Error::Unanswered`]: one may exist; call again with the same key.
+    ///
+    /// # Idempotence
+    /// The same `key` yields the same snapshot, after a crash too.
+    async fn create_snapshot(&self, disk: &DiskCid, tags: &Tags, key: &RequestKey) -> Result<Snapshot>;
+
+    /// The snapshot with this id; none where the cloud answers that there is none.
+    async fn snapshot(&self, cid: &SnapshotCid) -> Result<Option<Snapshot>>;
+
+    /// The snapshots that carry all of these tags.
+    async fn snapshots_tagged(&self, tags: &Tags) -> Result<Vec<Snapshot>>;
+
+    /// Deletes the snapshot. One that is already gone counts as deleted.
+    async fn delete_snapshot(&self, cid: &SnapshotCid) -> Result<()>;
+
+    /// Looks whether [`DiskCloud::create_disk`] could succeed (size, zone, type, quota), making nothing.
+    ///
+    /// # Errors
+    /// Those of `create_disk`.
+    async fn check_create_disk(&self, snapshot: &SnapshotCid, spec: &DiskSpec) -> Result<()>;
+
+    /// Makes a disk with the content of `snapshot`. It may still be [`DiskState::Creating`].
+    ///
+    /// # Errors
+    /// [`Error::SnapshotNotFound`], [`Error::SnapshotNotComplete`], [`Error::QuotaExceeded`],
+    /// [`Error::Refused`]: no disk exists afterwards. [`Error::Unanswered`]: one may exist; call
+    /// again with the same key.
+    ///
+    /// # Idempotence
+    /// The same `key` yields the same disk, after a crash too.
+    async fn create_disk(&self, snapshot: &SnapshotCid, spec: &DiskSpec, key: &RequestKey) -> Result<Disk>;
+
+    /// Deletes the disk. One that is already gone counts as deleted.
+    ///
+    /// # Errors
+    /// [`Error::DiskInUse`] where it is attached; it then stays as it is.
+    async fn delete_disk(&self, cid: &DiskCid) -> Result<()>;
+}

@@ -1,0 +1,80 @@
+//! What can go wrong with a cloud's disks and snapshots.
+
+use remount_core::{Advice, DiskCid, Retry, SnapshotCid, VmCid};
+
+/// A call to the cloud failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cloud knows no such disk.
+    #[error("disk {0} does not exist")]
+    DiskNotFound(DiskCid),
+    /// The cloud knows no such snapshot.
+    #[error("snapshot {0} does not exist")]
+    SnapshotNotFound(SnapshotCid),
+    /// A disk cannot be made from it yet, or never.
+    #[error("snapshot {0} is not complete")]
+    SnapshotNotComplete(SnapshotCid),
+    /// The disk is attached and therefore not deleted.
+    #[error("disk {disk} is attached to {vm}")]
+    DiskInUse {
+        /// The disk.
+        disk: DiskCid,
+        /// The VM it is attached to.
+        vm: VmCid,
+    },
+    /// A limit of the account is reached.
+    #[error("{action}: the quota is used up ({detail})")]
+    QuotaExceeded {
+        /// What was asked for.
+        action: String,
+        /// The cloud's words.
+        detail: String,
+    },
+    /// Another operation runs on the object, or the cloud throttles.
+    #[error("{action}: busy ({detail})")]
+    Busy {
+        /// What was asked for.
+        action: String,
+        /// The cloud's words.
+        detail: String,
+    },
+    /// The cloud refused for good: a wrong zone, size, type, credential.
+    #[error("{action}: refused ({detail})")]
+    Refused {
+        /// What was asked for.
+        action: String,
+        /// The cloud's words.
+        detail: String,
+    },
+    /// No answer, or none that could be understood: what was asked for may have happened.
+    #[error("{action}: no usable answer")]
+    Unanswered {
+        /// What was asked for.
+        action: String,
+        /// What went wrong on the way.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Advice for Error {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Busy { .. } | Self::Unanswered { .. } => Retry::Soon,
+            Self::SnapshotNotComplete(_) | Self::DiskInUse { .. } => Retry::Later,
+            _ => Retry::Never,
+        }
+    }
+
+    fn next_step(&self) -> Option<String> {
+        Some(match self {
+            Self::DiskNotFound(_) => "look for the disk in the cloud's console; `bosh instances --details` shows what the Director has recorded".into(),
+            Self::SnapshotNotFound(_) => "choose another backup from `remount list`".into(),
+            Self::SnapshotNotComplete(_) => "wait until the cloud has completed the snapshot, or choose an older backup from `remount list`".into(),
+            Self::DiskInUse { disk, .. } => format!("detach the disk through the Director first (`bosh attach-disk` of another one), then delete {disk}"),
+            Self::QuotaExceeded { .. } => "raise the quota of the account, or delete disks and snapshots that nobody needs".into(),
+            Self::Refused { .. } => "mend what the cloud refuses (credentials, zone, size or type), then run the command again".into(),
+            Self::Busy { .. } | Self::Unanswered { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! Errors written for the person who reads them at three in the morning.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+/// Whether asking again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// In seconds: a lost connection, a throttle, a lock.
+    Soon,
+    /// When somebody or something else has finished: minutes.
+    Later,
+    /// Not until an operator changes something.
+    Never,
+}
+
+/// What every error of ours can say beyond its text.
+pub trait Advice: Error + Send + Sync + 'static {
+    /// Whether asking again can help.
+    fn retry(&self) -> Retry;
+
+    /// What to do next: a command or a property, as a sentence.
+    fn next_step(&self) -> Option<String>;
+}
+
+/// The three lines an operator reads: what failed, why (the chain of sources), what to do next.
+#[must_use]
+pub fn report(error: &dyn Advice) -> String {
+    let mut text = format!("error: {error}");
+    let mut causes = Vec::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    if !causes.is_empty() {
+        let _ = write!(text, "\ncause: {}", causes.join(": "));
+    }
+    if let Some(next) = error.next_step() {
+        let _ = write!(text, "\n next: {next}");
+    }
+    text
+}
+
+/// What a command's exit code tells of the state of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done.
+    Done = 0,
+    /// Failed; nothing was changed.
+    Unchanged = 1,
+    /// Wrong usage or configuration; nothing was changed.
+    Usage = 2,
+    /// Failed; what had been changed was undone.
+    Undone = 3,
+    /// Stuck: an operator is needed.
+    Stuck = 4,
+}

@@ -1,0 +1,182 @@
+//! Timeline history files: where each timeline left its parent.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Lsn, SegmentSize, TimelineId, WalSegment};
+
+/// One line of a history file: `parent` was left at `lsn`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The timeline that was left.
+    pub parent: TimelineId,
+    /// The first position that belongs to the child.
+    pub lsn: Lsn,
+    /// PostgreSQL's own reason, as "no recovery target specified".
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// The ancestry of one timeline, oldest fork first. Timeline 1 has none.
+///
+/// # Source
+/// PostgreSQL documentation, chapter "Continuous Archiving", section "Timelines"; the file
+/// `00000002.history` holds the ancestry of timeline 2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineHistory {
+    /// The timeline whose ancestry this is.
+    pub timeline: TimelineId,
+    /// The forks on the way to it, oldest first.
+    pub forks: Vec<Fork>,
+}
+
+/// The file is not a history file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// A line has not the form `timeline LSN reason`.
+    #[error("line {line} of the history of timeline {timeline} is not `timeline LSN reason`")]
+    Syntax {
+        /// Whose history it is.
+        timeline: TimelineId,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Timelines or positions do not rise.
+    #[error("line {line} of the history of timeline {timeline} goes back in timeline or position")]
+    Order {
+        /// Whose history it is.
+        timeline: TimelineId,
+        /// Counted from 1.
+        line: usize,
+    },
+}
+
+impl TimelineHistory {
+    /// The history of the first timeline.
+    #[must_use]
+    pub const fn first() -> Self {
+        Self { timeline: TimelineId::FIRST, forks: Vec::new() }
+    }
+
+    /// Reads the text of the history file of `timeline`. Blank lines and `#` comments are passed over.
+    ///
+    /// # Errors
+    /// A line that PostgreSQL would not accept.
+    pub fn parse(timeline: TimelineId, text: &str) -> Result<Self, HistoryError> {
+        let mut forks: Vec<Fork> = Vec::new();
+        for (index, raw) in text.lines().enumerate() {
+            let line = index + 1;
+            let content = raw.trim();
+            if content.is_empty() || content.starts_with('#') {
+                continue;
+            }
+            let fork = parse_fork(content).ok_or(HistoryError::Syntax { timeline, line })?;
+            let rises = forks.last().is_none_or(|last| last.parent < fork.parent && last.lsn <= fork.lsn);
+            if !rises || fork.parent >= timeline {
+                return Err(HistoryError::Order { timeline, line });
+            }
+            forks.push(fork);
+        }
+        Ok(Self { timeline, forks })
+    }
+
+    /// The file's name, as `00000002.history`.
+    #[must_use]
+    pub fn file_name(timeline: TimelineId) -> String {
+        format!("{}.history", timeline.hex())
+    }
+
+    /// The timeline that a file name belongs to, where it is the name of a history file.
+    #[must_use]
+    pub fn timeline_of(file_name: &str) -> Option<TimelineId> {
+        let digits = file_name.strip_suffix(".history")?;
+        let plain =
+            digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
+        if !plain {
+            return None;
+        }
+        TimelineId::new(u32::from_str_radix(digits, 16).ok()?).ok()
+    }
+
+    /// Where this timeline's line of ancestors left `timeline`: none for the timeline itself
+    /// (it has no end yet) and for timelines that are not ancestors.
+    #[must_use]
+    pub fn left(&self, timeline: TimelineId) -> Option<Lsn> {
+        self.forks.iter().find(|fork| fork.parent == timeline).map(|fork| fork.lsn)
+    }
+
+    /// Whether `timeline` is this timeline or one of its ancestors.
+    #[must_use]
+    pub fn includes(&self, timeline: TimelineId) -> bool {
+        timeline == self.timeline || self.left(timeline).is_some()
+    }
+
+    /// The timeline of the line that owns the byte at `lsn`.
+    #[must_use]
+    pub fn owner_of(&self, lsn: Lsn) -> TimelineId {
+        self.forks.iter().find(|fork| lsn < fork.lsn).map_or(self.timeline, |fork| fork.parent)
+    }
+
+    /// The one timeline from which the segment with this number is to be read: that of the
+    /// segment's last byte, because a child's first segment begins with a copy of its parent's.
+    #[must_use]
+    pub fn expected(&self, number: u64, size: SegmentSize) -> WalSegment {
+        let last_byte = WalSegment::numbered(self.timeline, number, size).end(size).0 - 1;
+        WalSegment::numbered(self.owner_of(Lsn(last_byte)), number, size)
+    }
+}
+
+/// Splits at blanks: PostgreSQL writes tabs, hands write spaces.
+fn parse_fork(line: &str) -> Option<Fork> {
+    let (parent, rest) = line.split_once(char::is_whitespace)?;
+    let rest = rest.trim_start();
+    let (lsn, reason) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    Some(Fork { parent: parent.parse().ok()?, lsn: lsn.parse().ok()?, reason: reason.trim().to_owned() })
+}
+
+impl fmt::Display for TimelineHistory {
+    /// The line of timelines, as `1 → 2 (from 0/7000000)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut children = self.forks.iter().skip(1).map(|fork| fork.parent).chain([self.timeline]);
+        write!(f, "{}", self.forks.first().map_or(self.timeline, |fork| fork.parent))?;
+        for fork in &self.forks {
+            write!(f, " → {} (from {})", children.next().unwrap_or(self.timeline), fork.lsn)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timeline(number: u32) -> TimelineId {
+        TimelineId::new(number).unwrap()
+    }
+
+    fn third() -> TimelineHistory {
+        let text = "1\t0/4000000\tno recovery target specified\n\n2\t0/7000100\tbefore 2026\n";
+        TimelineHistory::parse(timeline(3), text).unwrap()
+    }
+
+    #[test]
+    fn a_segment_is_read_from_the_timeline_of_its_last_byte() {
+        let size = SegmentSize::DEFAULT;
+        let names: Vec<_> = (3..9).map(|number| third().expected(number, size).timeline.get()).collect();
+        assert_eq!(names, [1, 2, 2, 2, 3, 3]);
+    }
+
+    #[test]
+    fn the_line_is_shown_as_a_path() {
+        assert_eq!(third().to_string(), "1 → 2 (from 0/4000000) → 3 (from 0/7000100)");
+        assert_eq!(TimelineHistory::first().to_string(), "1");
+    }
+
+    #[test]
+    fn lines_that_go_back_are_refused() {
+        for text in ["2\t0/1\tx", "1\t0/5\tx\n1\t0/6\tx", "1 x", "zero"] {
+            assert!(TimelineHistory::parse(timeline(2), text).is_err(), "{text}");
+        }
+    }
+}

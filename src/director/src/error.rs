@@ -1,0 +1,115 @@
+//! What can go wrong with a Director.
+
+use remount_core::{Advice, Retry};
+
+use crate::TaskId;
+
+/// A call to the Director failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No answer, or none that could be understood: what was asked for may have happened.
+    #[error("{action}: the Director gave no usable answer")]
+    Unanswered {
+        /// What was asked for.
+        action: String,
+        /// What went wrong on the way.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The credentials were not accepted, or their scope is too small.
+    #[error("{action}: the Director refused the credentials ({detail})")]
+    Unauthorized {
+        /// What was asked for.
+        action: String,
+        /// The Director's words.
+        detail: String,
+    },
+    /// The Director knows no such thing.
+    #[error("{action}: not found ({detail})")]
+    NotFound {
+        /// What was asked for.
+        action: String,
+        /// The Director's words.
+        detail: String,
+    },
+    /// The Director refused the request.
+    #[error("{action}: the Director refused (code {code}: {detail})")]
+    Refused {
+        /// What was asked for.
+        action: String,
+        /// The Director's error code; 0 where it gave none.
+        code: i64,
+        /// The Director's words.
+        detail: String,
+    },
+    /// A task ended in `error`, `cancelled` or `timeout`.
+    #[error("Director task {task} ({description}) ended in {state}: {message}")]
+    TaskFailed {
+        /// The task.
+        task: TaskId,
+        /// What it was to do.
+        description: String,
+        /// Its last state.
+        state: String,
+        /// The Director's error code; 0 where it gave none. 100 is a lock that was not to be had.
+        code: i64,
+        /// The Director's whole message.
+        message: String,
+    },
+    /// The deadline passed while the task was still going on.
+    #[error("Director task {task} ({description}) is still {state} after {waited_seconds} s")]
+    TaskTimeout {
+        /// The task.
+        task: TaskId,
+        /// What it does.
+        description: String,
+        /// Its state then.
+        state: String,
+        /// How long it was waited for.
+        waited_seconds: u64,
+    },
+    /// The client's own configuration is wrong.
+    #[error("Director client: {0}")]
+    Config(String),
+}
+
+impl Error {
+    /// Whether another task holds the deployment's lock (code 100).
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::TaskFailed { code: 100, message, .. } if message.contains("acquire lock"))
+    }
+}
+
+impl Advice for Error {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Unanswered { .. } => Retry::Soon,
+            Self::TaskTimeout { .. } => Retry::Later,
+            other if other.is_locked() => Retry::Later,
+            _ => Retry::Never,
+        }
+    }
+
+    fn next_step(&self) -> Option<String> {
+        Some(match self {
+            Self::Unanswered { .. } => {
+                "check that the Director answers (`bosh environment`), then run the command again".into()
+            }
+            Self::Unauthorized { .. } => {
+                "give the client of `director.*` the scope bosh.admin: attaching disks needs it".into()
+            }
+            Self::NotFound { .. } => "check the name against `bosh deployments` and `bosh instances`".into(),
+            Self::TaskTimeout { task, state, .. } if state == "queued" => {
+                format!(
+                    "all Director workers may be busy: `bosh tasks`; task {task} goes on when one is free"
+                )
+            }
+            Self::TaskTimeout { task, .. } | Self::TaskFailed { task, .. } => {
+                format!("read `bosh task {task} --debug`")
+            }
+            Self::Config(_) => "mend the `director.*` properties".into(),
+            Self::Refused { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! A landscape on one machine: Director, disks, VMs, faults. For tests, the demo and benchmarks.

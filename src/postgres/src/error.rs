@@ -1,0 +1,88 @@
+//! What can go wrong with a PostgreSQL server.
+
+use remount_core::{Advice, BackupId, Retry};
+use serde::{Deserialize, Serialize};
+
+/// A call to a server or its agent failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The agent does not answer: what was asked for may have happened.
+    #[error("{action}: the agent at {address} does not answer")]
+    Unreachable {
+        /// What was asked for.
+        action: String,
+        /// Where the agent should be.
+        address: String,
+        /// What went wrong on the way.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The agent answers, PostgreSQL does not or refuses.
+    #[error("{action}: {detail}")]
+    Database {
+        /// What was asked for.
+        action: String,
+        /// PostgreSQL's words.
+        detail: String,
+    },
+    /// Another backup is in progress on this server.
+    #[error("backup {0} is in progress on this server")]
+    BackupInProgress(BackupId),
+    /// This backup is not in progress: its lease ended, or the agent was restarted.
+    #[error("backup {0} is not in progress on this server")]
+    NoBackup(BackupId),
+    /// The call needs a primary.
+    #[error("{action}: the server is a standby")]
+    NotPrimary {
+        /// What was asked for.
+        action: String,
+    },
+    /// A file of the data directory or of Remount is not as it must be.
+    #[error("{path}: {detail}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The configuration is wrong.
+    #[error("configuration: {0}")]
+    Config(String),
+}
+
+/// An error as the agent's API carries it: HTTP status 409 for the states, 502 for PostgreSQL's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiError {
+    /// The variant, as `backup_in_progress`.
+    pub code: String,
+    /// The text for people.
+    pub message: String,
+    /// The backup, where the code is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupId>,
+}
+
+impl Advice for Error {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Unreachable { .. } | Self::Database { .. } => Retry::Soon,
+            Self::BackupInProgress(_) => Retry::Later,
+            _ => Retry::Never,
+        }
+    }
+
+    fn next_step(&self) -> Option<String> {
+        Some(match self {
+            Self::Unreachable { .. } => {
+                "look at the instance with `bosh instances --ps` and at /var/vcap/sys/log/remount-agent"
+                    .into()
+            }
+            Self::Database { .. } => "read PostgreSQL's log below /var/vcap/sys/log/postgres".into(),
+            Self::BackupInProgress(_) => "wait until that backup has ended, or run `remount journal`".into(),
+            Self::NoBackup(_) => "run the backup again".into(),
+            Self::NotPrimary { .. } => "ask the primary instead".into(),
+            Self::File { .. } => return None,
+            Self::Config(_) => "mend the properties of the job and deploy again".into(),
+        })
+    }
+}

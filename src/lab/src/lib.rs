@@ -1,1 +1,3 @@
 //! A landscape on one machine: Director, disks, VMs, faults. For tests, the demo and benchmarks.
+
+pub mod iaas;

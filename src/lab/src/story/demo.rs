@@ -107,6 +107,7 @@ impl Demo {
 /// What `remount-lab` is called with to restore, and what the restore reported.
 struct Swapped {
     downtime_seconds: f64,
+    own_seconds: f64,
     estimate_seconds: f64,
     steps: Vec<StepTime>,
     new_timeline: i32,
@@ -202,6 +203,7 @@ fn swapped(journal: &Value) -> Result<Swapped> {
     };
     Ok(Swapped {
         downtime_seconds: number("downtime_seconds")?,
+        own_seconds: number("own_seconds")?,
         estimate_seconds: number("estimate_seconds")?,
         steps: steps.iter().map(step).collect(),
         new_timeline: i32::try_from(
@@ -264,7 +266,8 @@ async fn await_streaming(client: &tokio_postgres::Client, timeline: i32) -> Resu
 fn report(ledger: LedgerReport, swap: Swapped, copy: CopyReport, data_bytes: u64) -> DemoReport {
     let ratio = copy.downtime_seconds / swap.downtime_seconds.max(f64::EPSILON);
     let estimate_seconds = swap.estimate_seconds;
-    let swap = SwapReport { downtime_seconds: swap.downtime_seconds, steps: swap.steps };
+    let Swapped { downtime_seconds, own_seconds, steps, .. } = swap;
+    let swap = SwapReport { downtime_seconds, own_seconds, steps };
     DemoReport { ledger, swap, copy, ratio, estimate_seconds, data_bytes }
 }
 

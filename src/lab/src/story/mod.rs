@@ -1,5 +1,6 @@
 //! Stories told on a landscape, through the commands that an operator types: the demo and the benchmarks.
 
+mod bench;
 mod copy_back;
 mod demo;
 mod fill;
@@ -7,6 +8,7 @@ mod landscape;
 pub mod ledger;
 mod report;
 
+pub use bench::{Bench, BenchReport};
 pub use copy_back::{CopyBack, await_writable};
 pub use demo::{Demo, write_report};
 pub use fill::fill;

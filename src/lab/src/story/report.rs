@@ -35,7 +35,9 @@ pub struct LedgerReport {
 pub struct SwapReport {
     /// Seconds without a serving primary, as the restore measured them.
     pub downtime_seconds: f64,
-    /// The longest gap between two acknowledged rows, as a client saw it (its tables were gone before).
+    /// Remount's own share of it: all that is neither the Director's task time nor PostgreSQL's.
+    pub own_seconds: f64,
+    /// Every step of the restore, those while the database served too.
     pub steps: Vec<StepTime>,
 }
 

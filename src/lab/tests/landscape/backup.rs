@@ -15,7 +15,8 @@ async fn a_driver_killed_in_the_middle_leaves_no_backup_mode_no_manifest_and_no_
     stage.lab.lab(&["break", "cloud", "--slow-snapshots", "20"]).await?.success()?;
     let mut driver = stage.lab.command(&["remount", "--", "backup", "--deployment", DEPLOYMENT]).spawn()?;
     let in_backup_mode = "test -e /var/vcap/store/remount/backup.json";
-    eventually("backup mode", || async { Ok(stage.lab.shell(PRIMARY, in_backup_mode).await?.code == 0) }).await?;
+    eventually("backup mode", || async { Ok(stage.lab.shell(PRIMARY, in_backup_mode).await?.code == 0) })
+        .await?;
     stage.lab.shell("remount/remount/0", "pkill -KILL -x remount").await?;
     driver.wait().await.context("wait for the killed driver")?;
     stage.lab.lab(&["break", "cloud", "--slow-snapshots", "0"]).await?.success()?;

@@ -19,7 +19,9 @@ async fn refused(stage: &Stage, target: &[&str], reason: &str) -> Result<()> {
 #[tokio::test]
 async fn what_cannot_be_reached_is_refused_with_the_reason_and_nothing_is_touched() -> Result<()> {
     let stage = Stage::up().await?;
-    let early = stage.value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')").await?;
+    let early = stage
+        .value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+        .await?;
     refused(&stage, &["--to-latest"], "backup").await?;
     stage.mark("a", 1).await?;
     stage.back_up().await?;
@@ -34,7 +36,8 @@ async fn what_cannot_be_reached_is_refused_with_the_reason_and_nothing_is_touche
         stage.mark("c", 1).await?;
         stage.value("SELECT pg_switch_wal()::text").await?;
     }
-    let find = format!("find {}/store -name '{segment}.*' -print -delete | grep .", stage.lab.dir().display());
+    let find =
+        format!("find {}/store -name '{segment}.*' -print -delete | grep .", stage.lab.dir().display());
     crate::stage::eventually("the segment is archived and deleted", || async {
         Ok(stage.lab.shell("remount/remount/0", &find).await?.code == 0)
     })

@@ -90,7 +90,8 @@ impl Stage {
 
     /// Requests a restore and runs the errand.
     pub async fn restore(&self, target: &[&str]) -> Result<Ran> {
-        let request: Vec<&str> = ["restore", "request", "--deployment", DEPLOYMENT].iter().chain(target).copied().collect();
+        let request: Vec<&str> =
+            ["restore", "request", "--deployment", DEPLOYMENT].iter().chain(target).copied().collect();
         let requested = self.lab.remount(&request).await?;
         if requested.code != 0 {
             return Ok(requested);
@@ -110,7 +111,10 @@ impl Stage {
         let found = self.marks().await?;
         ensure!(found == expected, "the primary holds `{found}`, expected `{expected}`");
         await_marks(&self.standby, expected).await?;
-        self.sql("CREATE TABLE IF NOT EXISTS pulse (at timestamptz); INSERT INTO pulse VALUES (clock_timestamp())").await?;
+        self.sql(
+            "CREATE TABLE IF NOT EXISTS pulse (at timestamptz); INSERT INTO pulse VALUES (clock_timestamp())",
+        )
+        .await?;
         let wrote = self.value("SELECT max(at)::text FROM pulse").await?;
         eventually("the standby follows", || async {
             Ok(value(&self.standby, "SELECT max(at)::text FROM pulse").await.is_ok_and(|at| at == wrote))
@@ -129,7 +133,10 @@ impl Stage {
         for (index, endpoint) in [&self.primary, &self.standby].into_iter().enumerate() {
             let instance = self.instance(u32::try_from(index)?).await?;
             let started = value(endpoint, "SELECT pg_postmaster_start_time()::text").await?;
-            lines.push(format!("{} vm {:?} disk {:?} since {started}", instance.id, instance.vm, instance.disk));
+            lines.push(format!(
+                "{} vm {:?} disk {:?} since {started}",
+                instance.id, instance.vm, instance.disk
+            ));
         }
         Ok(lines)
     }
@@ -155,7 +162,10 @@ async fn await_marks(endpoint: &Endpoint, expected: &str) -> Result<()> {
 }
 
 /// Waits for a fact, a minute at the most.
-pub async fn eventually<F: Future<Output = Result<bool>>>(what: &str, mut fact: impl FnMut() -> F) -> Result<()> {
+pub async fn eventually<F: Future<Output = Result<bool>>>(
+    what: &str,
+    mut fact: impl FnMut() -> F,
+) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !fact().await? {
         ensure!(Instant::now() < deadline, "not within a minute: {what}");

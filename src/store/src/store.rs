@@ -1,0 +1,55 @@
+//! The store as a whole: its clusters and its requests.
+
+use std::fmt;
+use std::sync::Arc;
+
+use remount_core::ClusterName;
+
+use crate::{ClusterStore, Objects, Requests, Result, SigningKey};
+
+/// The object store of a landscape.
+#[derive(Clone)]
+pub struct Store {
+    objects: Arc<dyn Objects>,
+    key: SigningKey,
+}
+
+impl Store {
+    /// The store in `objects`, its documents signed with `key`.
+    #[must_use]
+    pub fn new(objects: Arc<dyn Objects>, key: SigningKey) -> Self {
+        Self { objects, key }
+    }
+
+    /// The objects themselves.
+    #[must_use]
+    pub fn objects(&self) -> &Arc<dyn Objects> {
+        &self.objects
+    }
+
+    /// What lies in the store of one cluster; there may be nothing yet.
+    #[must_use]
+    pub fn cluster(&self, name: &ClusterName) -> ClusterStore {
+        ClusterStore::new(self.objects.clone(), self.key.clone(), name.clone())
+    }
+
+    /// Every cluster of which anything lies in the store, sorted.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn clusters(&self) -> Result<Vec<ClusterName>> {
+        todo!()
+    }
+
+    /// The restore requests.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        Requests::new(self.objects.clone())
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("objects", &self.objects).finish_non_exhaustive()
+    }
+}

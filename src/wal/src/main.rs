@@ -22,7 +22,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use remount_core::{Advice, report};
+use remount_core::report;
 
 use command::{Cli, Command};
 use config::Config;

@@ -7,12 +7,19 @@ module Renderer
   class Link
     include Lookup
 
-    # One instance of the provider.
-    LinkInstance = Struct.new(:name, :id, :index, :az, :address, :bootstrap, keyword_init: true)
+    # One instance of the provider; `p` and `if_p` look into the properties the Director gives it.
+    LinkInstance = Struct.new(:name, :id, :index, :az, :address, :bootstrap, :properties, keyword_init: true) do
+      include Lookup
 
-    # The manifest gave the link no address (it takes the Director's DNS).
+      def initialize(**members)
+        super
+        @raw_properties = properties || {}
+      end
+    end
+
+    # Nothing to make an address from.
     class NoAddress < StandardError
-      def initialize = super("The link was given no address; use the addresses of its instances")
+      def initialize = super('The link has neither address nor instances')
     end
 
     attr_reader :instances, :properties
@@ -27,7 +34,7 @@ module Renderer
     end
 
     # The group's address. The lab has no DNS of its own, so it is the bootstrap instance's where none is given.
-    def address(**_criteria)
+    def address(_criteria = {})
       @address || (instances.find(&:bootstrap) || instances.first)&.address || raise(NoAddress)
     end
   end

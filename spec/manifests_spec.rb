@@ -74,9 +74,9 @@ RSpec.describe 'manifests' do
     expect(of.call('remount.yml')).to eq(of.call('postgres.yml'))
   end
 
-  it 'give the agent the name by which clients know it' do
+  it 'give the agent the names by which clients know it' do
     variable = Landscape.manifest('postgres.yml')['variables'].find { |found| found['name'] == 'remount_agent' }
-    expect(variable.dig('options', 'alternative_names')).to eq(['pg-0001.remount-agent'])
+    expect(variable.dig('options', 'alternative_names')).to eq(['remount-agent', 'pg-0001.remount-agent'])
   end
 
   it 'keep the errands out of the deployments they stop' do

@@ -2,6 +2,9 @@
 
 require 'open3'
 
+require 'fileutils'
+require 'tmpdir'
+
 # What `bosh create-release` demands beside the jobs.
 RSpec.describe 'the release' do
   it 'has a name' do
@@ -39,6 +42,30 @@ RSpec.describe 'the release' do
           expect(found).not_to be_empty, glob
         end
       end
+    end
+  end
+
+  # The first lines of the packaging script, up to the blob that only a release has.
+  def arranged(folder)
+    script = File.read(Release.path('packages', 'remount', 'packaging'))
+    moves = script.lines.grep(/\Amkdir /).first
+    output, status = Open3.capture2e('bash', '-euc', moves, chdir: folder)
+    raise output unless status.success?
+  end
+
+  it 'packs files that packaging can arrange into a workspace' do
+    Dir.mktmpdir do |folder|
+      Release.yaml('packages', 'remount', 'spec')['files'].flat_map { |glob| Dir.glob(glob, base: Release.path('src')) }.each do |file|
+        next unless File.file?(Release.path('src', file))
+
+        FileUtils.mkdir_p(File.join(folder, File.dirname(file)))
+        FileUtils.cp(Release.path('src', file), File.join(folder, file))
+      end
+      arranged(folder)
+      members = File.read(File.join(folder, 'Cargo.toml'))[/^members = \[(.*?)\]/m, 1].scan(/"([^"]+)"/).flatten
+      expect(members).not_to be_empty
+      expect(members.map { |member| File.join(folder, member, 'Cargo.toml') }).to all(satisfy { |manifest| File.file?(manifest) })
+      expect(File).to be_file(File.join(folder, 'Cargo.lock'))
     end
   end
 

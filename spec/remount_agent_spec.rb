@@ -16,7 +16,12 @@ RSpec.describe 'jobs/remount-agent' do
 
   it 'calls the cluster after the deployment, or as the property says' do
     expect(config['cluster']).to eq('pg-0001')
-    expect(config { |properties| properties['cluster'] = 'orders' }['cluster']).to eq('orders')
+    expect(config { |properties| properties['cluster'] = 'pg-0001-postgres' }['cluster']).to eq('pg-0001-postgres')
+  end
+
+  it 'refuses a cluster name that no restore would look for' do
+    expect(problems { config { |properties| properties['cluster'] = 'orders' } }.first)
+      .to end_with('the property `cluster` is `orders`, but may only be `pg-0001` or `pg-0001-postgres`')
   end
 
   it 'takes port and programs of the server from the link' do

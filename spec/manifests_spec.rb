@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative 'support/ops_file'
+
 RSpec.describe 'manifests' do
   # Dotted paths of all leaves; a list is a leaf.
   def leaves(value, path = [])
@@ -66,6 +68,31 @@ RSpec.describe 'manifests' do
           expect(names.take_while { |name| name != variable['name'] }).to include(ca)
         end
       end
+    end
+  end
+
+  describe 'ops files' do
+    def applied(file, ops) = OpsFile.apply(Release.yaml('manifests', file), Release.yaml('manifests', 'ops', ops))
+
+    { 'use-postgres-tls.yml' => 'postgres.yml', 'use-file-share.yml' => 'postgres.yml',
+      'restore-to-time.yml' => 'remount.yml' }.each do |ops, file|
+      it "#{ops} applies to #{file}, says so, and names only properties that exist" do
+        expect(File.readlines(Release.path('manifests', 'ops', ops))[1]).to include("manifests/#{file}")
+        ours(applied(file, ops)).each do |job|
+          known = Release.job(job['name']).properties.keys
+          given = leaves(job.fetch('properties', {})).reject { |leaf| %w[director cloud store].include?(leaf) }
+          expect(given - known).to eq([])
+        end
+      end
+    end
+
+    it 'are all tried here' do
+      expect(Dir.children(Release.path('manifests', 'ops'))).to match_array(%w[use-postgres-tls.yml use-file-share.yml restore-to-time.yml])
+    end
+
+    it 'make a certificate for every reference' do
+      manifest = applied('postgres.yml', 'use-postgres-tls.yml')
+      expect(manifest['variables'].map { |variable| variable['name'] }).to include('postgres_server')
     end
   end
 

@@ -93,11 +93,17 @@ impl Landscape {
     /// # Errors
     /// The command's own.
     pub async fn up(program: &Path, dir: &Path, arguments: &[&str]) -> Result<Self> {
-        let landscape = Self { program: program.to_owned(), dir: dir.to_owned() };
+        let landscape = Self::at(program, dir);
         let mut command = landscape.command(&["up"]);
         command.args(arguments).stdout(Stdio::inherit()).stderr(Stdio::inherit());
         finish(command, "remount-lab up").await?.success().context("bring up the landscape")?;
         Ok(landscape)
+    }
+
+    /// One that is up already.
+    #[must_use]
+    pub fn at(program: &Path, dir: &Path) -> Self {
+        Self { program: program.to_owned(), dir: dir.to_owned() }
     }
 
     /// Takes it down and removes its folder.
@@ -165,7 +171,7 @@ impl Landscape {
     /// There is no such instance, or no password for its customer.
     pub async fn endpoint(&self, deployment: &str, index: u32) -> Result<Endpoint> {
         let address = self.instance(deployment, index).await?.ip;
-        let secret = self.lab(&["secret", &format!("{deployment}/app_password")]).await?.success()?;
+        let secret = self.lab(&["secret"]).await?.success()?;
         let password = Password(secret.stdout.trim().to_owned());
         Ok(Endpoint { address, port: 5432, user: "app".into(), password, database: "app".into() })
     }

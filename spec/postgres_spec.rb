@@ -27,8 +27,7 @@ RSpec.describe 'jobs/postgres' do
 
   it 'renders a cluster of one instance without any link' do
     files = Landscape.database('postgres', primary, consumes: {})
-    expect(files['config/postgresql.conf']).not_to include('primary_conninfo')
-    expect(JSON.parse(files['config/postgres.json'])).not_to have_key('primary')
+    expect(JSON.parse(files['config/postgres.json'])).not_to have_key('primary_address')
   end
 
   describe 'postgresql.conf' do
@@ -74,10 +73,8 @@ RSpec.describe 'jobs/postgres' do
         .to end_with('not the name of a setting')
     end
 
-    it 'follows whichever other instance accepts writes, asking the bootstrap instance first' do
-      third = standby.merge('id' => 'third', 'index' => 2, 'address' => '10.0.1.12')
-      info = setting('primary_conninfo', third, consumes: Landscape.postgres_link([standby, third, primary]))
-      expect(info).to include('host=10.0.1.10,10.0.1.11 port=5432,5432', 'target_session_attrs=read-write', 'application_name=third')
+    it 'leaves it to the start whom to follow: that a swapped disk cannot know' do
+      expect(conf(standby)).not_to match(/^primary_conninfo/)
     end
 
     it 'names no password' do
@@ -109,8 +106,6 @@ RSpec.describe 'jobs/postgres' do
           'host replication replication 10.0.1.10 255.255.255.255 scram-sha-256',
           'host replication replication 10.0.1.11 255.255.255.255 scram-sha-256',
           'host replication replication 127.0.0.0 255.0.0.0 scram-sha-256',
-          'host all all 10.0.1.10 255.255.255.255 scram-sha-256',
-          'host all all 10.0.1.11 255.255.255.255 scram-sha-256',
           'host all all 127.0.0.0 255.0.0.0 scram-sha-256',
           'host all all 10.0.0.0 255.0.0.0 scram-sha-256',
         ],
@@ -129,7 +124,7 @@ RSpec.describe 'jobs/postgres' do
   primary_and_standby.each do |role, instance|
     it "tells the #{role} whom to follow" do
       config = JSON.parse(Landscape.database('postgres', instance)['config/postgres.json'])
-      expect(config['primary']).to eq(role == :primary ? nil : { 'address' => '10.0.1.10', 'port' => 5432 })
+      expect(config.values_at('bootstrap', 'primary_address')).to eq(role == :primary ? [true, nil] : [false, '10.0.1.10'])
     end
   end
 
@@ -143,6 +138,6 @@ RSpec.describe 'jobs/postgres' do
 
   it 'says which property is missing' do
     expect(problems { Landscape.database('postgres') { |properties| properties.delete('replication') } })
-      .to include("job postgres: config/postgres.json: line 15: Can't find property 'replication.password'")
+      .to include("job postgres: config/postgres.json: line 20: Can't find property 'replication.password'")
   end
 end

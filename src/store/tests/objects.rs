@@ -9,6 +9,7 @@ use bytes::Bytes;
 use remount_core::{Advice, Retry};
 use remount_store::{Created, Error, Metadata, contract};
 use support::{Moto, config, folder, memory};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_keeps_every_promise() {
@@ -45,27 +46,65 @@ async fn a_missing_bucket_is_not_an_absent_object() {
 
 #[tokio::test]
 async fn a_404_that_is_not_the_stores_own_is_not_an_absent_object() {
-    let moto = Moto::start();
-    moto.store().await;
-    let mut json = moto.config("wal");
-    // moto answers 404 with a page of HTML to what is no S3 at all.
-    json["endpoint"] = format!("{}/moto-api/nothing", moto.endpoint).into();
-    let store = config(json).open().unwrap();
-    let error = store.objects().read("a").await.map(drop).unwrap_err();
-    assert!(matches!(error, Error::Unanswered { .. } | Error::Refused { .. }), "{error:?}");
+    // A proxy or a wrong address: 404 without S3's words.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            connection.read(&mut request).await.unwrap();
+            let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\nconnection: close\r\n\r\nnope";
+            connection.write_all(answer).await.unwrap();
+        }
+    });
+    let store = config(s3_at(&format!("http://127.0.0.1:{port}"))).open().unwrap();
+    for error in [
+        store.objects().read("a").await.map(drop).unwrap_err(),
+        store.objects().stat("a").await.map(drop).unwrap_err(),
+        store.objects().list("a/").await.map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+    }
+}
+
+fn s3_at(endpoint: &str) -> serde_json::Value {
+    serde_json::json!({
+        "type": "s3", "bucket": "wal", "endpoint": endpoint, "access_key_id": "id",
+        "secret_access_key": "very-secret", "signing_key": support::KEY, "timeout_seconds": 1, "attempts": 2,
+    })
+}
+
+#[tokio::test]
+async fn only_the_pinned_ca_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let generated = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&certificate, generated.cert.pem()).unwrap();
+    std::fs::write(&key, generated.signing_key.serialize_pem()).unwrap();
+    let moto = Moto::start_with(&["-c", certificate.to_str().unwrap(), "-k", key.to_str().unwrap()]);
+    assert!(moto.endpoint.starts_with("https://"), "{}", moto.endpoint);
+
+    let mut json = moto.config("nowhere");
+    json["timeout_seconds"] = 5.into();
+    let stranger = config(json.clone()).open().unwrap();
+    let error = stranger.objects().list("a/").await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+
+    json["ca_file"] = certificate.to_str().into();
+    let friend = config(json.clone()).open().unwrap();
+    let error = friend.objects().list("a/").await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "it answers that the bucket is missing: {error:?}");
+
+    json["ca_file"] = key.to_str().into();
+    let error = config(json).open().unwrap_err();
+    assert!(error.to_string().contains("ca_file"), "{error}");
 }
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_unanswered() {
     // Bound and never accepted from, then gone: refused at once.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let store = config(serde_json::json!({
-        "type": "s3", "bucket": "b", "endpoint": format!("http://127.0.0.1:{port}"),
-        "access_key_id": "id", "secret_access_key": "very-secret", "signing_key": support::KEY,
-        "timeout_seconds": 1, "attempts": 2,
-    }))
-    .open()
-    .unwrap();
+    let store = config(s3_at(&format!("http://127.0.0.1:{port}"))).open().unwrap();
     let error = store.objects().read("a").await.map(drop).unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
     assert_eq!(error.retry(), Retry::Soon);

@@ -172,7 +172,7 @@ fn applied(vm: &Vm, id: &str, changes: &Value) {
     for (key, value) in changes.as_object().unwrap() {
         note[key] = value.clone();
     }
-    vm.write(&format!("persistent/remount/applied/{id}.json"), note.to_string());
+    vm.write(&format!("data-disk/remount/applied/{id}.json"), note.to_string());
 }
 
 const RESTORE: &str = "20261123T010000Z-aaaa";
@@ -230,7 +230,7 @@ fn only_the_newest_note_binds() {
     // The disk was copied while the older one was open; the newer is closed.
     applied(&vm, RESTORE, &json!({"outcome": "done"}));
     vm.fetch("000000010000000000000006").ends(0, &[]);
-    vm.write(&format!("persistent/remount/applied/{RESTORE}.json"), "{");
+    vm.write(&format!("data-disk/remount/applied/{RESTORE}.json"), "{");
     vm.fetch("000000010000000000000006").ends(201, &["cannot be used", RESTORE]);
 }
 

@@ -29,7 +29,8 @@ const SYNCHRONOUS: &str = "synchronous_standby_names";
 /// The text without our blocks and without any setting that steers recovery.
 pub fn without_recovery(text: &str) -> String {
     let steers = |line: &str| {
-        name_of(line).is_some_and(|name| RECOVERY.contains(&name.as_str()) || name == RECOVERY_TARGET_TIMELINE)
+        name_of(line)
+            .is_some_and(|name| RECOVERY.contains(&name.as_str()) || name == RECOVERY_TARGET_TIMELINE)
     };
     joined(outside_blocks(text).filter(|line| !steers(line)))
 }

@@ -54,10 +54,11 @@ const SETTINGS: &str = "
 /// The libraries' versions: of every database's own collation, and of ICU's root. A change of either
 /// between backup and restore makes text indexes wrong without an error.
 const COLLATIONS: &str = "
-    SELECT datlocprovider || '/' || datcollate, pg_database_collation_actual_version(oid)
+    SELECT CASE datlocprovider WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' ELSE 'builtin' END
+           || '/' || datcollate, pg_database_collation_actual_version(oid)
       FROM pg_database WHERE datallowconn
     UNION
-    SELECT collprovider || '/' || collname, pg_collation_actual_version(oid)
+    SELECT 'icu/' || collname, pg_collation_actual_version(oid)
       FROM pg_collation WHERE collname = 'und-x-icu'";
 
 impl LocalServer {

@@ -134,6 +134,9 @@ pub enum SegmentFault {
     /// The text of a history file cannot be read.
     #[error("it is not a timeline history: {0}")]
     History(String),
+    /// The text of a backup's history file cannot be one.
+    #[error("it is not the history of a backup")]
+    BackupHistory,
 }
 
 /// Why an archived file is not what was pushed.

@@ -13,14 +13,22 @@
 
 mod cluster;
 mod config;
+#[cfg(feature = "contract")]
+pub mod contract;
+mod documents;
 mod error;
+mod folder_writer;
 mod key;
 mod lease;
+mod lease_keeper;
+mod lease_table;
 mod memory;
 mod objects;
+mod opendal_objects;
 mod requests;
 mod restores;
 mod store;
+mod transport;
 mod wal;
 
 pub use cluster::{BackupSurvey, ClusterStore};

@@ -1,12 +1,13 @@
 //! Restore requests: `bosh run-errand` takes no arguments, so what is wanted is stored first.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use remount_core::{DeploymentName, GroupName, RestoreId, RestoreTarget};
 use serde::{Deserialize, Serialize};
 
-use crate::{Objects, Result};
+use crate::{Objects, Result, documents};
 
 /// What the saga does where a step has failed for good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +76,8 @@ impl Requests {
     /// # Idempotence
     /// The same request again is success.
     pub async fn put(&self, request: &RestoreRequest) -> Result<()> {
-        todo!("{:?} {request:?}", self.objects)
+        let path = request_path(&request.id);
+        documents::write_once(&*self.objects, &path, documents::encode(&path, request)?).await
     }
 
     /// The request with this id.
@@ -83,7 +85,9 @@ impl Requests {
     /// # Errors
     /// [`crate::Error::Document`] where it cannot be read.
     pub async fn get(&self, id: &RestoreId) -> Result<Option<RestoreRequest>> {
-        todo!("{id}")
+        let path = request_path(id);
+        let object = self.objects.read(&path).await?;
+        object.map(|object| documents::decode(&path, &object.content)).transpose()
     }
 
     /// The requests without an outcome, oldest first.
@@ -91,7 +95,16 @@ impl Requests {
     /// # Errors
     /// [`crate::Error::Document`] where one cannot be read.
     pub async fn pending(&self) -> Result<Vec<RestoreRequest>> {
-        todo!()
+        let objects = self.objects.list(FOLDER).await?;
+        let names: BTreeSet<_> = objects.iter().filter_map(|info| info.path.strip_prefix(FOLDER)).collect();
+        let mut pending = Vec::new();
+        for id in names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()) {
+            if names.contains(format!("{id}.done.json").as_str()) {
+                continue;
+            }
+            pending.extend(self.get(&id).await?);
+        }
+        Ok(pending)
     }
 
     /// Records how a request ended. The first outcome stays.
@@ -99,7 +112,8 @@ impl Requests {
     /// # Errors
     /// [`crate::Error::Conflict`] where another outcome was recorded.
     pub async fn finish(&self, id: &RestoreId, outcome: &RequestOutcome) -> Result<()> {
-        todo!("{id} {outcome:?}")
+        let path = outcome_path(id);
+        documents::write_once(&*self.objects, &path, documents::encode(&path, outcome)?).await
     }
 
     /// How a request ended; none while it is pending.
@@ -107,6 +121,19 @@ impl Requests {
     /// # Errors
     /// [`crate::Error::Document`] where it cannot be read.
     pub async fn outcome(&self, id: &RestoreId) -> Result<Option<RequestOutcome>> {
-        todo!("{id}")
+        let path = outcome_path(id);
+        let object = self.objects.read(&path).await?;
+        object.map(|object| documents::decode(&path, &object.content)).transpose()
     }
+}
+
+/// Where the requests lie.
+const FOLDER: &str = "requests/";
+
+fn request_path(id: &RestoreId) -> String {
+    format!("{FOLDER}{id}.json")
+}
+
+fn outcome_path(id: &RestoreId) -> String {
+    format!("{FOLDER}{id}.done.json")
 }

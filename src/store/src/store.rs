@@ -7,6 +7,9 @@ use remount_core::ClusterName;
 
 use crate::{ClusterStore, Objects, Requests, Result, SigningKey};
 
+/// Where the clusters lie.
+pub(crate) const CLUSTERS: &str = "clusters/";
+
 /// The object store of a landscape.
 #[derive(Clone)]
 pub struct Store {
@@ -38,7 +41,8 @@ impl Store {
     /// # Errors
     /// The store did not answer.
     pub async fn clusters(&self) -> Result<Vec<ClusterName>> {
-        todo!()
+        let names = self.objects.folders(CLUSTERS).await?;
+        Ok(names.into_iter().filter_map(|name| ClusterName::new(name).ok()).collect())
     }
 
     /// The restore requests.

@@ -2,8 +2,10 @@
 
 mod archive;
 mod codec;
+mod commits;
 mod header;
 mod name;
+mod object;
 
 pub use archive::{PushOptions, Pushed, WalArchive, WalListing};
 pub use codec::Codec;

@@ -88,11 +88,11 @@ fn failure(action: String, error: io::Error) -> Error {
 fn write_temporary(root: &Path, content: &[u8], metadata: &Metadata) -> io::Result<NamedTempFile> {
     let folder = root.join(TEMPORARY);
     // Not `create_dir_all`: a root that is not there is a filesystem that is not mounted.
-    match fs::create_dir(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    make_folder(root, &folder)?;
     let mut file = NamedTempFile::new_in(&folder)?;
+    if let Some((owner, group)) = heir(root)? {
+        std::os::unix::fs::fchown(file.as_file(), Some(owner), Some(group))?;
+    }
     file.write_all(content)?;
     for (key, value) in metadata {
         set_attribute(file.as_file(), key, value)?;
@@ -123,11 +123,29 @@ fn prepare_folder(root: &Path, target: &Path) -> io::Result<()> {
         return Ok(());
     }
     prepare_folder(root, folder)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    make_folder(root, folder)?;
     sync_folder_of(folder)
+}
+
+fn make_folder(root: &Path, folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Ok(()) => match heir(root)? {
+            Some((owner, group)) => std::os::unix::fs::chown(folder, Some(owner), Some(group)),
+            None => Ok(()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Who is to own what root writes: the owner of the store's folder. A hook that runs as root would
+/// otherwise leave folders into which the archiver, which does not, cannot write.
+fn heir(root: &Path) -> io::Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let folder = fs::metadata(root)?;
+    Ok(Some((folder.uid(), folder.gid())))
 }
 
 fn sync_folder_of(path: &Path) -> io::Result<()> {

@@ -201,7 +201,7 @@ impl LocalServer {
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
             .options(format!(
                 "-c statement_timeout={statement_seconds}s -c lock_timeout=0 -c idle_session_timeout=0 \
-                 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog"
+                 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog -c standard_conforming_strings=on"
             ));
         let (client, connection) = config.connect(NoTls).await?;
         // It ends by itself when the client is dropped or the server goes away.

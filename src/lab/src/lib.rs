@@ -1,4 +1,5 @@
 //! A landscape on one machine: Director, disks, VMs, faults. For tests, the demo and benchmarks.
 
+pub mod director;
 pub mod iaas;
 pub mod story;

@@ -1,3 +1,6 @@
 //! A landscape on one machine: Director, disks, VMs, faults. For tests, the demo and benchmarks.
 
+pub mod contract;
 pub mod iaas;
+pub mod namespace;
+pub mod xfs;

@@ -1,4 +1,5 @@
 //! `local` on a real XFS: the contract of every cloud, and what only a crash shows.
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;

@@ -3,4 +3,5 @@
 pub mod contract;
 pub mod iaas;
 pub mod namespace;
+pub mod vm;
 pub mod xfs;

@@ -1,7 +1,11 @@
 //! Disks and snapshots of every cloud behind one trait, [`DiskCloud`]. A cloud is one module here.
 
+mod config;
 mod disk_cloud;
 mod error;
+mod local;
 
+pub use config::CloudConfig;
 pub use disk_cloud::{Disk, DiskCloud, DiskSpec, DiskState, Result, Snapshot, SnapshotState, Tags, tag};
 pub use error::Error;
+pub use local::{Detached, LocalCloud, LocalDisks, Quota};

@@ -10,10 +10,11 @@ mod up;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use crate::folder::Folder;
+use crate::vm;
 
 /// Where a landscape lies unless told otherwise.
 const DEFAULT_DIR: &str = "/var/lib/remount-lab";
@@ -62,6 +63,9 @@ enum Command {
     /// The daemon; started by `up`.
     #[command(hide = true)]
     Daemon(up::Daemon),
+    /// The first process of a VM; started by the daemon.
+    #[command(hide = true)]
+    VmInit,
 }
 
 /// Runs the command and answers with the exit code.
@@ -86,5 +90,6 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::Demo(demo) => demo.run(&folder).map(|()| 0),
         Command::Bench(bench) => bench.run(&folder),
         Command::Daemon(daemon) => daemon.run(&folder).map(|()| 0),
+        Command::VmInit => vm::init::run().context("run a VM's first process").map(|()| 0),
     }
 }

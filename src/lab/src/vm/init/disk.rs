@@ -1,0 +1,258 @@
+//! The persistent disk: partitioned and formatted if it is empty, grown if it became larger, mounted.
+//!
+//! The image is worked on as a file, and the loop device is made by `mount`, at the partition's
+//! offset (kernels need not scan loop devices for partitions) and freeing itself at the unmount: no
+//! crash leaves one behind.
+//!
+//! # Source
+//! `reference/bosh-director.md`, section 11; bosh-agent, `platform/linux_platform.go` and `platform/disk`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
+
+use super::processes::Processes;
+use crate::vm::loops;
+use crate::vm::paths::STORE;
+
+/// A partition that lacks more than this of its disk is grown; less is what tools leave free.
+const SLACK_BYTES: u64 = 100 << 20;
+/// How long an unmount waits for whoever still uses the disk. (A real agent waits half an hour.)
+const UNMOUNT_LIMIT: Duration = Duration::from_secs(60);
+/// How often it tries.
+const UNMOUNT_POLL: Duration = Duration::from_millis(20);
+/// How long the kernel may take to let go of the image afterwards.
+const RELEASE_LIMIT: Duration = Duration::from_secs(20);
+/// Where the agent notes which disk is the persistent one.
+const SETTINGS: &str = "/var/vcap/bosh/managed_disk_settings.json";
+
+/// What is mounted at `/var/vcap/store`.
+#[derive(Debug)]
+pub(super) struct Disk {
+    tools: Arc<Processes>,
+    mounted: Option<(String, PathBuf)>,
+}
+
+/// Partition 1, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Partition {
+    offset: u64,
+    size: u64,
+}
+
+impl Disk {
+    pub(super) fn new(tools: Arc<Processes>) -> Self {
+        Self { tools, mounted: None }
+    }
+
+    /// Mounts the disk at `/var/vcap/store`.
+    pub(super) fn mount(&mut self, cid: &str, image: &Path) -> io::Result<()> {
+        match &self.mounted {
+            Some((mounted, _)) if mounted == cid => return Ok(()),
+            Some((mounted, _)) => {
+                return Err(io::Error::other(format!("{mounted} is mounted at {STORE} already")));
+            }
+            None => {}
+        }
+        loops::wait_released(image, RELEASE_LIMIT)?;
+        let (partition, grown) = partition(&self.tools, image)?;
+        let found = file_system(&self.tools, image, partition)?;
+        match found.as_deref() {
+            None => format(&self.tools, image, partition)?,
+            Some("ext4") if grown => grow_ext4(&self.tools, image, partition)?,
+            Some(_) => {}
+        }
+        mount_partition(&self.tools, image, partition)?;
+        self.mounted = Some((cid.to_owned(), image.to_owned()));
+        if grown && found.as_deref() == Some("xfs") {
+            run(&self.tools, Command::new("xfs_growfs").arg(STORE))?;
+        }
+        fs::write(SETTINGS, cid)
+    }
+
+    /// Unmounts the disk; one that is not mounted counts as unmounted.
+    pub(super) fn unmount(&mut self, cid: &str) -> io::Result<()> {
+        let Some((_, image)) = self.mounted.take_if(|(mounted, _)| mounted == cid) else { return Ok(()) };
+        if let Err(error) = unmount_patiently() {
+            self.mounted = Some((cid.to_owned(), image));
+            return Err(error);
+        }
+        loops::wait_released(&image, RELEASE_LIMIT)
+    }
+
+    /// The CIDs of the mounted disks.
+    pub(super) fn list(&self) -> Vec<String> {
+        self.mounted.iter().map(|(cid, _)| cid.clone()).collect()
+    }
+}
+
+fn unmount_patiently() -> io::Result<()> {
+    let until = Instant::now() + UNMOUNT_LIMIT;
+    loop {
+        match unmount(STORE, UnmountFlags::empty()) {
+            Ok(()) => return Ok(()),
+            Err(Errno::BUSY) if Instant::now() < until => thread::sleep(UNMOUNT_POLL),
+            Err(Errno::BUSY) => {
+                let seconds = UNMOUNT_LIMIT.as_secs();
+                let text = format!("umount: {STORE}: target is busy (for {seconds} s; used by {})", users());
+                return Err(io::Error::other(text));
+            }
+            Err(other) => return Err(other.into()),
+        }
+    }
+}
+
+/// The processes that have something open below the store.
+fn users() -> String {
+    let below = |path: io::Result<PathBuf>| path.is_ok_and(|path| path.starts_with(STORE));
+    let uses = |folder: &Path| {
+        let open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
+        below(fs::read_link(folder.join("cwd"))) || open.into_iter().any(|fd| below(fs::read_link(fd.path())))
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    let found: Vec<String> = entries
+        .filter(|folder| uses(folder))
+        .filter_map(|folder| {
+            let name = fs::read_to_string(folder.join("comm")).unwrap_or_default();
+            Some(format!("{} ({})", folder.file_name()?.to_str()?, name.trim()))
+        })
+        .collect();
+    if found.is_empty() { "nobody in this VM".to_owned() } else { found.join(", ") }
+}
+
+/// The first partition, made if there is no table and grown if the disk is larger by now.
+fn partition(tools: &Processes, image: &Path) -> io::Result<(Partition, bool)> {
+    let size = fs::metadata(image)?.len();
+    match partitions(tools, image)?.as_deref() {
+        None | Some([]) => {
+            let table = ["mklabel", "msdos", "mkpart", "primary", "ext4", "1MiB", "100%"];
+            run(tools, parted(image).args(table))?;
+            Ok((single(tools, image)?, false))
+        }
+        Some([found]) if size.saturating_sub(found.offset + found.size) > SLACK_BYTES => {
+            run(tools, parted(image).args(["resizepart", "1", "100%"]))?;
+            Ok((single(tools, image)?, true))
+        }
+        Some([found]) => Ok((*found, false)),
+        Some(several) => {
+            let text = format!("{} partitions found on a persistent disk, expected 1", several.len());
+            Err(io::Error::other(text))
+        }
+    }
+}
+
+fn single(tools: &Processes, image: &Path) -> io::Result<Partition> {
+    match partitions(tools, image)?.as_deref() {
+        Some([found]) => Ok(*found),
+        other => Err(io::Error::other(format!("expected one partition, found {other:?}"))),
+    }
+}
+
+fn parted(image: &Path) -> Command {
+    let mut command = Command::new("parted");
+    command.args(["--script", "--machine"]).arg(image).args(["unit", "B"]);
+    command
+}
+
+/// The partitions; none where there is no table.
+fn partitions(tools: &Processes, image: &Path) -> io::Result<Option<Vec<Partition>>> {
+    let output = tools.output(parted(image).arg("print"), "")?;
+    if output.code == 0 {
+        return Ok(Some(output.stdout.lines().filter_map(partition_line).collect()));
+    }
+    // The complaint is on either stream, by version.
+    let said = output.stdout + &output.stderr;
+    if said.contains("unrecognised disk label") {
+        Ok(None)
+    } else {
+        Err(io::Error::other(said.trim().to_owned()))
+    }
+}
+
+/// `1:1048576B:268435455B:267386880B:ext4::;` is number, start, end, size.
+fn partition_line(line: &str) -> Option<Partition> {
+    let mut fields = line.split(':');
+    fields.next()?.parse::<u32>().ok()?;
+    let bytes = |field: &str| field.strip_suffix('B')?.parse().ok();
+    Some(Partition { offset: bytes(fields.next()?)?, size: bytes(fields.nth(1)?)? })
+}
+
+/// The type of the file system on the partition; none where `blkid` finds none.
+fn file_system(tools: &Processes, image: &Path, partition: Partition) -> io::Result<Option<String>> {
+    /// `blkid`: nothing was found. Any other failure must not lead to a format.
+    const NOTHING: i32 = 2;
+    let (offset, size) = (partition.offset.to_string(), partition.size.to_string());
+    let mut command = Command::new("blkid");
+    command.args(["-p", "-O", &offset, "-S", &size, "-o", "value", "-s", "TYPE"]).arg(image);
+    let output = tools.output(&mut command, "")?;
+    if output.code == NOTHING {
+        return Ok(None);
+    }
+    let found = output.stdout.trim().to_owned();
+    if output.code == 0 && matches!(found.as_str(), "ext4" | "xfs") {
+        return Ok(Some(found));
+    }
+    let said = output.stderr.trim();
+    Err(io::Error::other(format!("blkid: exit status {}: found `{found}`: {said}", output.code)))
+}
+
+fn format(tools: &Processes, image: &Path, partition: Partition) -> io::Result<()> {
+    let at = format!("offset={},nodiscard", partition.offset);
+    let size = format!("{}k", partition.size >> 10);
+    run(tools, Command::new("mkfs.ext4").args(["-q", "-F", "-E", &at]).arg(image).arg(size))
+}
+
+fn mount_partition(tools: &Processes, image: &Path, partition: Partition) -> io::Result<()> {
+    let options = format!("loop,offset={},sizelimit={}", partition.offset, partition.size);
+    run(tools, Command::new("mount").args(["-o", &options]).arg(image).arg(STORE))
+}
+
+/// Checks and grows an ext4 on a loop device that frees itself when the shell ends, however it
+/// ends: detaching a device that is open means exactly that.
+///
+/// Not at an offset of the file: there `e2fsck` loses its way after replaying a journal, and
+/// `resize2fs` cuts the file short. Not mounted: that takes CAP_SYS_RESOURCE, which sandboxes like
+/// to withhold.
+const GROW_EXT4: &str = r#"
+device=$(losetup --find --show --offset "$2" --sizelimit "$3" "$1") || exit
+exec 3<>"$device"
+losetup --detach "$device" || exit
+e2fsck -f -p "$device" >&2
+[ $? -le 1 ] && resize2fs "$device" >&2
+"#;
+
+fn grow_ext4(tools: &Processes, image: &Path, partition: Partition) -> io::Result<()> {
+    let (offset, size) = (partition.offset.to_string(), partition.size.to_string());
+    run(tools, Command::new("sh").args(["-c", GROW_EXT4, "grow"]).arg(image).args([offset, size]))?;
+    loops::wait_released(image, RELEASE_LIMIT)
+}
+
+/// Runs a program to its end; its own words are the error.
+fn run(tools: &Processes, command: &mut Command) -> io::Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let finished = tools.output(command, "")?;
+    if finished.code == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{name}: exit status {}: {}", finished.code, finished.stderr.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_of_partitions_are_partitions() {
+        assert_eq!(partition_line("BYT;"), None);
+        assert_eq!(partition_line("/x.img:268435456B:file:512:512:msdos::;"), None);
+        let found = partition_line("1:1048576B:268435455B:267386880B:ext4::;");
+        assert_eq!(found, Some(Partition { offset: 1_048_576, size: 267_386_880 }));
+    }
+}

@@ -1,0 +1,316 @@
+//! VMs and disks for real: mount namespaces, loop devices, processes. Needs root.
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use remount_cloud::{DiskSpec, Tags};
+use remount_core::{DiskCid, GroupName, InstanceId, InstanceSlug, RequestKey, VmCid};
+use remount_lab::iaas::{Iaas, IaasError, RenderedFile, RenderedJob, VmSpec};
+use remount_lab::vm::{Machine, MachineConfig};
+use remount_lab::{namespace, xfs};
+
+/// How long a fact may take to come true.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn machine(folder: &Path) -> Machine {
+    let image = folder.join("disks.img");
+    xfs::make_image(&image, 4).unwrap();
+    let disks = folder.join("disks");
+    xfs::mount_privately(&image, &disks).unwrap();
+    Machine::new(MachineConfig {
+        vms: folder.join("vms"),
+        cloud: disks.join("cloud"),
+        program: env!("CARGO_BIN_EXE_remount-lab").into(),
+        binds: BTreeMap::from([("packages/postgres-15".into(), "/usr/lib/postgresql/15".into())]),
+    })
+    .unwrap()
+}
+
+fn vm(machine: &Machine, number: u8) -> VmCid {
+    let instance = InstanceSlug {
+        group: GroupName::new("g").unwrap(),
+        id: InstanceId::new(format!("0000-{number}")).unwrap(),
+    };
+    let ip = format!("127.9.9.{number}");
+    machine.create_vm(&VmSpec { deployment: "d".into(), instance, az: "z1".into(), ip }).unwrap()
+}
+
+/// A job made of shell scripts.
+fn job(name: &str, files: &[(&str, &str)]) -> RenderedJob {
+    let file = |(path, content): &(&str, &str)| {
+        let content = (*content).to_owned();
+        let executable = path.starts_with("bin/");
+        ((*path).to_owned(), RenderedFile { content, executable })
+    };
+    RenderedJob { name: name.into(), files: files.iter().map(file).collect() }
+}
+
+/// A job with one process, as bpm runs it.
+fn daemon(name: &str, script: &str) -> RenderedJob {
+    let bpm = serde_json::json!({ "processes": [{
+        "name": name, "executable": "/bin/sh", "args": ["-c", script], "shutdown_signal": "INT",
+        "limits": {"open_files": 321}, "env": {"COLOUR": "blue"},
+    }]});
+    job(name, &[("monit", &format!("check process {name}\n")), ("config/bpm.yml", &bpm.to_string())])
+}
+
+fn until(what: &str, mut fact: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !fact() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs a shell command inside the VM and returns what it prints.
+fn inside(machine: &Machine, vm: &VmCid, script: &str) -> String {
+    let errand = job("probe", &[("bin/run", &format!("#!/bin/bash\n{script}\n"))]);
+    machine.apply(vm, &[errand]).unwrap();
+    let outcome = machine.run_errand(vm, "probe", &|| false, PATIENCE).unwrap();
+    assert_eq!(outcome.exit_code, 0, "{script}: {}", outcome.stderr);
+    outcome.stdout.trim().to_owned()
+}
+
+fn mounted_disk(machine: &Machine, vm: &VmCid) -> DiskCid {
+    let disk = machine.create_disk(256, "", "z1").unwrap();
+    machine.attach_disk(vm, &disk).unwrap();
+    machine.mount_disk(vm, &disk).unwrap();
+    disk
+}
+
+fn log(machine: &Machine, vm: &VmCid, path: &str) -> String {
+    let file: PathBuf = machine.vcap_of(vm).unwrap().join("sys/log").join(path);
+    fs::read_to_string(file).unwrap_or_default()
+}
+
+#[test]
+fn a_disk_made_from_a_snapshot_takes_the_old_ones_place() {
+    namespace::run_test("a_disk_made_from_a_snapshot_takes_the_old_ones_place", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let old = mounted_disk(&machine, &vm);
+        inside(&machine, &vm, "echo then > /var/vcap/store/word; sync");
+        let key = |text: &str| RequestKey::new(text).unwrap();
+        let snapshot = machine.disks().create_snapshot(&old, &Tags::new(), &key("s")).unwrap();
+        inside(&machine, &vm, "echo now > /var/vcap/store/word; sync");
+        let spec =
+            DiskSpec { size_mib: 1024, disk_type: String::new(), az: Some("z1".into()), tags: Tags::new() };
+        let new = machine.disks().create_disk(&snapshot.cid, &spec, &key("d")).unwrap().cid;
+
+        assert_eq!(machine.list_disk(&vm).unwrap(), [old.clone()]);
+        machine.unmount_disk(&vm, &old).unwrap();
+        machine.detach_disk(&vm, &old).unwrap();
+        machine.attach_disk(&vm, &new).unwrap();
+        machine.mount_disk(&vm, &new).unwrap();
+        assert_eq!(inside(&machine, &vm, "cat /var/vcap/store/word"), "then");
+        let size = inside(&machine, &vm, "df --output=size -m /var/vcap/store | tail -1");
+        assert!(size.parse::<u64>().unwrap() > 800, "the file system did not grow: {size} MiB");
+
+        machine.unmount_disk(&vm, &new).unwrap();
+        machine.detach_disk(&vm, &new).unwrap();
+        machine.attach_disk(&vm, &old).unwrap();
+        machine.mount_disk(&vm, &old).unwrap();
+        assert_eq!(inside(&machine, &vm, "cat /var/vcap/store/word"), "now", "the way back lost a write");
+    });
+}
+
+#[test]
+fn a_disk_follows_its_instance_to_a_new_vm() {
+    namespace::run_test("a_disk_follows_its_instance_to_a_new_vm", |folder| {
+        let machine = machine(folder);
+        let first = vm(&machine, 1);
+        let disk = mounted_disk(&machine, &first);
+        inside(&machine, &first, "echo kept > /var/vcap/store/word");
+        let other = vm(&machine, 2);
+        assert!(machine.attach_disk(&other, &disk).is_err(), "attached twice");
+        machine.delete_vm(&first).unwrap();
+        assert!(matches!(machine.ping(&first), Err(IaasError::Timeout { .. })));
+        machine.attach_disk(&other, &disk).unwrap();
+        machine.mount_disk(&other, &disk).unwrap();
+        assert_eq!(inside(&machine, &other, "cat /var/vcap/store/word"), "kept");
+    });
+}
+
+#[test]
+fn an_unmount_waits_for_those_who_still_use_the_disk() {
+    namespace::run_test("an_unmount_waits_for_those_who_still_use_the_disk", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let disk = mounted_disk(&machine, &vm);
+        let script = "#!/bin/sh\ncd /var/vcap/store && echo in && sleep 1";
+        machine.apply(&vm, &[job("user", &[("bin/run", script)])]).unwrap();
+        std::thread::scope(|scope| {
+            let errand = scope.spawn(|| machine.run_errand(&vm, "user", &|| false, PATIENCE).unwrap());
+            until("the errand uses the disk", || log(&machine, &vm, "user/errand.stdout.log") == "in\n");
+            machine.unmount_disk(&vm, &disk).unwrap();
+            assert_eq!(errand.join().unwrap().exit_code, 0);
+        });
+        assert!(machine.list_disk(&vm).unwrap().is_empty());
+        machine.detach_disk(&vm, &disk).unwrap();
+    });
+}
+
+#[test]
+fn files_have_the_owners_and_modes_of_a_real_agent() {
+    namespace::run_test("files_have_the_owners_and_modes_of_a_real_agent", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let files = [("bin/pre-start", "#!/bin/sh\n"), ("config/deep/secret.json", "{}"), ("monit", "")];
+        machine.apply(&vm, &[job("old", &files), job("a", &files)]).unwrap();
+        let list = "stat -c '%n %a %U:%G' /var/vcap/jobs/a/bin/pre-start /var/vcap/jobs/a/config/deep \
+                    /var/vcap/jobs/a/config/deep/secret.json /var/vcap/sys/log/a | sed s,/var/vcap/,,";
+        let probe = job("probe", &[("bin/run", &format!("#!/bin/sh\n{list}; ls /var/vcap/jobs"))]);
+        machine.apply(&vm, &[job("a", &files), probe]).unwrap();
+        let listing = machine.run_errand(&vm, "probe", &|| false, PATIENCE).unwrap().stdout;
+        let expected = "jobs/a/bin/pre-start 750 root:vcap\njobs/a/config/deep 750 root:vcap\n\
+                        jobs/a/config/deep/secret.json 640 root:vcap\nsys/log/a 770 root:vcap\na\nprobe\n";
+        assert_eq!(listing, expected);
+    });
+}
+
+#[test]
+fn failed_scripts_are_reported_in_the_agents_words() {
+    namespace::run_test("failed_scripts_are_reported_in_the_agents_words", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let good = job("good", &[("bin/pre-start", "#!/bin/sh\ntr '\\0' '\\n' < /proc/$$/environ | sort")]);
+        let bad = job("bad", &[("bin/pre-start", "#!/bin/sh\necho why >&2; exit 3")]);
+        machine.apply(&vm, &[good, bad, job("without", &[("monit", "")])]).unwrap();
+        let env = BTreeMap::from([("EXTRA".to_owned(), "1".to_owned())]);
+        let error = machine.run_script(&vm, "pre-start", &env).unwrap_err().to_string();
+        let (before, after) = error.split_once(" result: ").unwrap();
+        assert!(before.starts_with("Action Failed get_task: Task "), "{before}");
+        assert_eq!(after, "1 of 2 pre-start scripts failed. Failed Jobs: bad. Successful Jobs: good.");
+        assert_eq!(log(&machine, &vm, "bad/pre-start.stderr.log"), "why\n");
+        let seen = log(&machine, &vm, "good/pre-start.stdout.log");
+        assert_eq!(seen, "EXTRA=1\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n");
+        machine.run_script(&vm, "post-start", &env).unwrap();
+    });
+}
+
+#[test]
+fn a_drain_script_is_asked_until_it_is_through() {
+    namespace::run_test("a_drain_script_is_asked_until_it_is_through", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let script = "#!/bin/sh\necho \"$@\" >&2\n[ $1 = job_check_status ] && echo 0 || echo -1";
+        machine.apply(&vm, &[job("j", &[("bin/drain", script)])]).unwrap();
+        let arguments = ["job_shutdown", "hash_unchanged"].map(str::to_owned);
+        machine.drain(&vm, &arguments, &BTreeMap::new()).unwrap();
+        let asked = log(&machine, &vm, "j/drain.stderr.log");
+        assert_eq!(asked, "job_shutdown hash_unchanged\njob_check_status hash_unchanged\n");
+        machine.apply(&vm, &[job("j", &[("bin/drain", "#!/bin/sh\necho soon")])]).unwrap();
+        let error = machine.drain(&vm, &arguments, &BTreeMap::new()).unwrap_err().to_string();
+        assert!(error.ends_with("1 of 1 drain scripts failed. Failed Jobs: j."), "{error}");
+    });
+}
+
+#[test]
+fn monit_starts_restarts_and_stops_a_process() {
+    namespace::run_test("monit_starts_restarts_and_stops_a_process", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let script =
+            "id -un; ulimit -n; echo $COLOUR; trap 'echo asked; exit 0' INT; while :; do sleep 0.05; done";
+        machine.apply(&vm, &[daemon("d", script)]).unwrap();
+        assert_eq!(machine.job_state(&vm).unwrap(), "failing", "nothing runs before the start");
+        machine.start(&vm).unwrap();
+        until("the process runs", || machine.job_state(&vm).unwrap() == "running");
+        let pid_file = machine.vcap_of(&vm).unwrap().join("sys/run/bpm/d/d.pid");
+        let pid = fs::read_to_string(&pid_file).unwrap();
+
+        let killer = job("killer", &[("bin/run", "#!/bin/sh\nkill -9 $(cat /var/vcap/sys/run/bpm/d/d.pid)")]);
+        machine.apply(&vm, &[daemon("d", script), killer]).unwrap();
+        assert_eq!(machine.run_errand(&vm, "killer", &|| false, PATIENCE).unwrap().exit_code, 0);
+        until("it was started again", || {
+            fs::read_to_string(&pid_file).is_ok_and(|new| !new.is_empty() && new != pid)
+        });
+        until("it runs again", || machine.job_state(&vm).unwrap() == "running");
+
+        machine.stop(&vm).unwrap();
+        assert_eq!(machine.job_state(&vm).unwrap(), "stopped");
+        assert!(!pid_file.exists());
+        let said = log(&machine, &vm, "d/d.stdout.log");
+        assert_eq!(said, "vcap\n321\nblue\nvcap\n321\nblue\nasked\n");
+        machine.start(&vm).unwrap();
+        until("it runs after another start", || machine.job_state(&vm).unwrap() == "running");
+    });
+}
+
+#[test]
+fn a_process_that_cannot_run_is_failing() {
+    namespace::run_test("a_process_that_cannot_run_is_failing", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        assert_eq!(machine.job_state(&vm).unwrap(), "running", "no process is no failure");
+        machine.apply(&vm, &[daemon("d", "echo no >&2; exit 1")]).unwrap();
+        machine.start(&vm).unwrap();
+        until("it fails", || machine.job_state(&vm).unwrap() == "failing");
+        until("it says why", || log(&machine, &vm, "d/d.stderr.log").contains("no"));
+        machine.stop(&vm).unwrap();
+    });
+}
+
+#[test]
+fn a_cancelled_errand_gets_a_signal_and_keeps_its_output() {
+    namespace::run_test("a_cancelled_errand_gets_a_signal_and_keeps_its_output", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let script = "#!/bin/sh\ntrap 'echo undone; exit 3' TERM; echo begun; while :; do sleep 0.05; done";
+        machine.apply(&vm, &[job("e", &[("bin/run", script)])]).unwrap();
+        let cancelled = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let errand = scope.spawn(|| {
+                machine.run_errand(&vm, "e", &|| cancelled.load(Ordering::Relaxed), PATIENCE).unwrap()
+            });
+            until("it has begun", || log(&machine, &vm, "e/errand.stdout.log") == "begun\n");
+            cancelled.store(true, Ordering::Relaxed);
+            let outcome = errand.join().unwrap();
+            assert_eq!((outcome.exit_code, outcome.stdout.as_str()), (3, "begun\nundone\n"));
+        });
+        let missing = machine.run_errand(&vm, "none", &|| false, PATIENCE).unwrap_err().to_string();
+        assert!(missing.ends_with("Could not find errand none"), "{missing}");
+    });
+}
+
+#[test]
+fn vms_reach_each_others_addresses_and_share_no_memory() {
+    namespace::run_test("vms_reach_each_others_addresses_and_share_no_memory", |folder| {
+        let machine = machine(folder);
+        let (one, two) = (vm(&machine, 1), vm(&machine, 2));
+        let listener = std::net::TcpListener::bind("127.9.9.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        inside(&machine, &two, &format!("exec 3<>/dev/tcp/127.9.9.1/{port}"));
+        assert_eq!(inside(&machine, &one, "touch /dev/shm/x; ipcmk -M 64 >&2; ipcs -m | grep -c 0x"), "1");
+        assert_eq!(inside(&machine, &two, "ls /dev/shm; ipcs -m | grep -c 0x || true"), "0");
+        assert_eq!(inside(&machine, &two, "hostname"), "0000-2");
+        assert!(inside(&machine, &two, "ps -e -o comm=").lines().count() < 8, "it sees strangers");
+    });
+}
+
+#[test]
+fn an_empty_disk_is_partitioned_and_one_with_two_partitions_is_refused() {
+    namespace::run_test("an_empty_disk_is_partitioned_and_one_with_two_partitions_is_refused", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let disk = machine.create_disk(256, "", "z1").unwrap();
+        let image = machine.disks().image(&disk);
+        let table = "mklabel msdos mkpart primary 1MiB 64MiB mkpart primary 64MiB 128MiB";
+        let made = Command::new("parted").arg("--script").arg(image).args(table.split(' ')).status();
+        assert!(made.unwrap().success());
+        machine.attach_disk(&vm, &disk).unwrap();
+        let error = machine.mount_disk(&vm, &disk).unwrap_err().to_string();
+        assert!(error.contains("2 partitions found"), "{error}");
+        let other = machine.create_disk(64, "", "z1").unwrap();
+        let error = machine.mount_disk(&vm, &other).unwrap_err().to_string();
+        assert!(error.contains("Timed out getting real device path"), "{error}");
+        machine.attach_disk(&vm, &other).unwrap();
+        machine.mount_disk(&vm, &other).unwrap();
+        assert_eq!(inside(&machine, &vm, "findmnt -n -o FSTYPE /var/vcap/store"), "ext4");
+    });
+}

@@ -54,6 +54,8 @@ pub struct Quota {
     pub disks: Option<usize>,
     /// How many snapshots may exist.
     pub snapshots: Option<usize>,
+    /// How many seconds a snapshot takes: a cloud that has much to do.
+    pub snapshot_seconds: Option<u64>,
 }
 
 /// What the two kinds of documents have in common.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use rand::Rng as _;
+use rand::RngExt as _;
 use serde_json::{Value, json};
 
 use super::Shape;
@@ -24,8 +24,6 @@ const POSTGRES: (&str, &str) = ("postgres-15", "/usr/lib/postgresql/15");
 pub(super) struct Landscape {
     pub(super) machine: Arc<Machine>,
     pub(super) director: DirectorHandle,
-    pub(super) cloud_root: PathBuf,
-    pub(super) app_password: String,
     _block: Block,
 }
 
@@ -44,17 +42,16 @@ pub(super) fn bring_up(folder: &Folder, shape: &Shape) -> Result<Landscape> {
     }];
     let director = DirectorServer::start(config).context("start the Director")?;
     let access =
-        Access { url: director.url(), ca: director.ca_pem(), username: "admin".into(), password };
+        Access { url: director.url(), ca: director.ca_pem().to_owned(), username: "admin".into(), password };
     folder.keep_access(&access)?;
     println!("director: {}", access.url);
-    let app_password = random_hex(12);
-    let values = values(folder, shape, &access, &app_password);
+    let values = values(folder, shape, &access);
     let bosh = Bosh::new(&access)?;
     deploy(&bosh, shape, "remount.yml", "remount", &values)?;
     for number in 1..=shape.deployments {
         deploy(&bosh, shape, "postgres.yml", &format!("pg-{number:04}"), &values)?;
     }
-    Ok(Landscape { machine, director, cloud_root: folder.cloud(), app_password, _block: block })
+    Ok(Landscape { machine, director, _block: block })
 }
 
 /// The CPI and the agents.
@@ -66,10 +63,13 @@ fn machine(folder: &Folder) -> Result<Machine> {
         anyhow::ensure!(path.exists(), "{} is missing: `cargo build --workspace --bins`", path.display());
     }
     let config = MachineConfig {
-        dir: folder.0.clone(),
-        cloud_root: folder.cloud(),
-        binaries,
-        postgres: vec![(POSTGRES.0.to_owned(), PathBuf::from(POSTGRES.1))],
+        vms: folder.0.join("vms"),
+        cloud: folder.cloud(),
+        program,
+        binds: BTreeMap::from([
+            (PathBuf::from("packages/remount/bin"), binaries),
+            (PathBuf::from(format!("packages/{}", POSTGRES.0)), PathBuf::from(POSTGRES.1)),
+        ]),
     };
     Machine::new(config).context("prepare the machine for VMs")
 }
@@ -86,7 +86,7 @@ fn deploy(bosh: &Bosh, shape: &Shape, file: &str, name: &str, values: &BTreeMap<
 }
 
 /// The operator's variables.
-fn values(folder: &Folder, shape: &Shape, access: &Access, app_password: &str) -> BTreeMap<String, Value> {
+fn values(folder: &Folder, shape: &Shape, access: &Access) -> BTreeMap<String, Value> {
     let clusters: Vec<String> = (1..=shape.deployments).map(|number| format!("pg-{number:04}")).collect();
     BTreeMap::from([
         ("store".into(), json!({"type": "fs", "root": folder.store(), "signing_key": random_hex(32)})),
@@ -97,7 +97,6 @@ fn values(folder: &Folder, shape: &Shape, access: &Access, app_password: &str) -
         ),
         ("backup_deployments".into(), json!(clusters)),
         ("persistent_disk_mib".into(), json!(shape.disk_mib)),
-        ("postgres_app_password".into(), json!(app_password)),
     ])
 }
 

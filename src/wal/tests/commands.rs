@@ -1,5 +1,7 @@
 //! The two commands as PostgreSQL calls them: what they do, say and end with.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs;

@@ -154,7 +154,8 @@ fn all_that_is_wrong_with_a_configuration_is_said_at_once_and_no_secret_with_it(
     for part in ["bucket", "access_key_id", "timeout_seconds", "attempts"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
-    let shown = format!("{wrong:?} {error}");
+    let opened = config(s3_at("http://127.0.0.1:1")).open().unwrap();
+    let shown = format!("{wrong:?} {error} {opened:?} {:?}", support::cluster(&opened));
     assert!(!shown.contains("very-secret") && !shown.contains(support::KEY), "{shown}");
 }
 

@@ -98,7 +98,8 @@ impl Bosh {
     }
 
     fn get_text(&self, path: &str) -> Result<(u16, String)> {
-        let request = self.agent.get(format!("{}{path}", self.url)).header("Authorization", &self.authorization);
+        let request =
+            self.agent.get(format!("{}{path}", self.url)).header("Authorization", &self.authorization);
         let mut response = request.call().with_context(|| format!("GET {path}"))?;
         let body = response.body_mut().read_to_string().with_context(|| format!("GET {path}"))?;
         Ok((response.status().as_u16(), body))
@@ -110,7 +111,8 @@ impl Bosh {
     /// The Director's own words.
     pub fn deployments(&self) -> Result<Vec<String>> {
         let list = self.get("/deployments?exclude_configs=true")?;
-        let names = list.as_array().into_iter().flatten().filter_map(|d| d["name"].as_str().map(str::to_owned));
+        let names =
+            list.as_array().into_iter().flatten().filter_map(|d| d["name"].as_str().map(str::to_owned));
         Ok(names.collect())
     }
 
@@ -229,8 +231,18 @@ impl Bosh {
         let authorization = &self.authorization;
         let answer = match method {
             Method::Get => self.agent.get(url).header("Authorization", authorization).call(),
-            Method::Post => self.agent.post(url).header("Authorization", authorization).header("Content-Type", content_type).send(body),
-            Method::Put => self.agent.put(url).header("Authorization", authorization).header("Content-Type", content_type).send(body),
+            Method::Post => self
+                .agent
+                .post(url)
+                .header("Authorization", authorization)
+                .header("Content-Type", content_type)
+                .send(body),
+            Method::Put => self
+                .agent
+                .put(url)
+                .header("Authorization", authorization)
+                .header("Content-Type", content_type)
+                .send(body),
         };
         let mut response = answer.with_context(|| format!("ask the Director for {path}"))?;
         let location = response.headers().get("location").and_then(|l| l.to_str().ok()).map(str::to_owned);

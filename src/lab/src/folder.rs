@@ -60,9 +60,8 @@ impl Folder {
     /// The landscape is not up.
     pub fn access(&self) -> Result<Access> {
         let file = self.access_file();
-        let text = fs::read_to_string(&file).with_context(|| {
-            format!("no landscape is up in {}: run `remount-lab up`", self.0.display())
-        })?;
+        let text = fs::read_to_string(&file)
+            .with_context(|| format!("no landscape is up in {}: run `remount-lab up`", self.0.display()))?;
         serde_json::from_str(&text).with_context(|| format!("read {}", file.display()))
     }
 
@@ -92,7 +91,10 @@ impl Folder {
     /// A landscape is up in it, or the folder holds what is not a landscape's.
     pub fn prepare(&self) -> Result<()> {
         if let Some(pid) = self.running() {
-            anyhow::bail!("a landscape is already up in {} (process {pid}): `remount-lab down`", self.0.display());
+            anyhow::bail!(
+                "a landscape is already up in {} (process {pid}): `remount-lab down`",
+                self.0.display()
+            );
         }
         self.remove()?;
         for path in [self.0.clone(), self.cloud(), self.store()] {
@@ -113,7 +115,11 @@ impl Folder {
             return Ok(());
         }
         let ours = self.0.join(MARKER).exists();
-        anyhow::ensure!(ours, "{} holds files that are no landscape's: choose another --dir", self.0.display());
+        anyhow::ensure!(
+            ours,
+            "{} holds files that are no landscape's: choose another --dir",
+            self.0.display()
+        );
         fs::remove_dir_all(&self.0).with_context(|| format!("remove {}", self.0.display()))
     }
 }
@@ -124,7 +130,8 @@ const MARKER: &str = ".remount-lab";
 /// PostgreSQL and the agent run as vcap, and the store lies here: every folder above must let them through.
 fn reachable_by_everyone(folder: &Path) -> Result<()> {
     for above in folder.ancestors() {
-        let mode = fs::metadata(above).with_context(|| format!("look at {}", above.display()))?.permissions().mode();
+        let mode =
+            fs::metadata(above).with_context(|| format!("look at {}", above.display()))?.permissions().mode();
         anyhow::ensure!(
             mode & 0o001 != 0,
             "{} cannot be entered by the user vcap: choose a --dir outside of it, or `chmod o+x` it",

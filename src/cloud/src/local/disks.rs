@@ -125,6 +125,7 @@ impl LocalDisks {
             self.record::<DiskRecord>(disk.as_str())?.ok_or_else(|| Error::DiskNotFound(disk.clone()))?;
         self.check_quota::<SnapshotRecord>(&action)?;
         self.reap::<SnapshotRecord>(&action)?;
+        std::thread::sleep(Duration::from_secs(self.quota(&action)?.snapshot_seconds.unwrap_or_default()));
         let record = SnapshotRecord {
             format: FORMAT,
             cid: new_cid("snap", SnapshotCid::new),
@@ -364,10 +365,14 @@ impl LocalDisks {
         Ok(self.tagged::<R>(&tags)?.into_iter().next())
     }
 
-    fn check_quota<R: Record>(&self, action: &str) -> Result<()> {
+    fn quota(&self, action: &str) -> Result<Quota> {
         let quota: Option<Quota> =
             record::read(&self.root.join("quota.json")).map_err(|error| broken(action, error))?;
-        let quota = quota.unwrap_or_default();
+        Ok(quota.unwrap_or_default())
+    }
+
+    fn check_quota<R: Record>(&self, action: &str) -> Result<()> {
+        let quota = self.quota(action)?;
         let limit = if R::FOLDER == DiskRecord::FOLDER { quota.disks } else { quota.snapshots };
         let Some(limit) = limit else { return Ok(()) };
         let count = self.cids::<R>("json").map_err(|error| broken(action, error))?.len();

@@ -56,9 +56,11 @@ impl Break {
                 ask(&Request::DeleteVm { vm: vm.with_context(|| format!("{instance} has no VM"))? })
             }
             What::Store { mend } => store(folder, *mend),
-            What::Attach => {
-                ask(&Request::DirectorFault(Fault { on: Operation::Attach, kind: FaultKind::FailMidway, times: 1 }))
-            }
+            What::Attach => ask(&Request::DirectorFault(Fault {
+                on: Operation::Attach,
+                kind: FaultKind::FailMidway,
+                times: 1,
+            })),
             What::Director { fault } => {
                 let fault = serde_json::from_str(fault).context("read the fault")?;
                 ask(&Request::DirectorFault(fault))

@@ -84,8 +84,11 @@ impl Follow {
             return;
         }
         self.read += fresh.len() as u64;
-        let printed =
-            if self.to_stderr { std::io::stderr().write_all(&fresh) } else { std::io::stdout().write_all(&fresh) };
+        let printed = if self.to_stderr {
+            std::io::stderr().write_all(&fresh)
+        } else {
+            std::io::stdout().write_all(&fresh)
+        };
         if let Err(error) = printed {
             log::debug!(error:%; "nobody reads the errand's output any more");
         }
@@ -100,7 +103,8 @@ fn on_interrupt() -> Result<Arc<AtomicBool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::spawn(move || {
         runtime.block_on(async {
-            let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            let (Ok(mut int), Ok(mut term)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
             else {
                 return;
             };

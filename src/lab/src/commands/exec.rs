@@ -41,7 +41,8 @@ pub(super) struct Remount {
 
 impl Remount {
     pub(super) fn run(&self, folder: &Folder) -> Result<u8> {
-        let command: Vec<String> = std::iter::once(REMOUNT.to_owned()).chain(self.arguments.iter().cloned()).collect();
+        let command: Vec<String> =
+            std::iter::once(REMOUNT.to_owned()).chain(self.arguments.iter().cloned()).collect();
         on_vm(folder, CONTROL, &command)
     }
 }

@@ -27,8 +27,10 @@ impl Status {
             deployments.push((name, instances));
         }
         if self.json {
-            let list: Vec<_> =
-                deployments.iter().map(|(name, instances)| json!({"name": name, "instances": instances})).collect();
+            let list: Vec<_> = deployments
+                .iter()
+                .map(|(name, instances)| json!({"name": name, "instances": instances}))
+                .collect();
             let status = json!({"director": access.url, "dir": folder.0, "deployments": list});
             println!("{}", serde_json::to_string_pretty(&status)?);
             return Ok(());
@@ -36,8 +38,15 @@ impl Status {
         println!("Director {}   folder {}", access.url, folder.0.display());
         for (name, instances) in deployments {
             for i in instances {
-                let (state, disk) = (i.job_state.unwrap_or_else(|| "no VM".into()), i.disk.unwrap_or_default());
-                println!("{:<28} {:<10} {:<4} {:<15} {disk}", format!("{name}/{}/{}", i.group, i.index), state, i.az.unwrap_or_default(), i.ip);
+                let (state, disk) =
+                    (i.job_state.unwrap_or_else(|| "no VM".into()), i.disk.unwrap_or_default());
+                println!(
+                    "{:<28} {:<10} {:<4} {:<15} {disk}",
+                    format!("{name}/{}/{}", i.group, i.index),
+                    state,
+                    i.az.unwrap_or_default(),
+                    i.ip
+                );
             }
         }
         Ok(())

@@ -59,7 +59,11 @@ impl Up {
         for line in lines {
             let line = line.context("read the daemon's progress")?;
             if line == READY {
-                eprintln!("up after {:.1} s: remount-lab --dir {} status", began.elapsed().as_secs_f64(), folder.0.display());
+                eprintln!(
+                    "up after {:.1} s: remount-lab --dir {} status",
+                    began.elapsed().as_secs_f64(),
+                    folder.0.display()
+                );
                 return super::story::fill_clusters(folder, self.shape.deployments, self.data_gib);
             }
             eprintln!("{line}");
@@ -73,9 +77,16 @@ impl Up {
         let log = log_file(folder)?;
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "--"]);
-        command.arg(std::env::current_exe().context("find this program")?).arg("--dir").arg(&folder.0).arg("daemon");
+        command
+            .arg(std::env::current_exe().context("find this program")?)
+            .arg("--dir")
+            .arg(&folder.0)
+            .arg("daemon");
         command.args(["--deployments", &self.shape.deployments.to_string()]);
-        command.args(["--disk-gib", &self.shape.disk_gib.to_string()]).arg("--release").arg(&self.shape.release);
+        command
+            .args(["--disk-gib", &self.shape.disk_gib.to_string()])
+            .arg("--release")
+            .arg(&self.shape.release);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).current_dir("/").process_group(0);
         command.spawn().context("run unshare (package util-linux)")
     }

@@ -74,7 +74,13 @@ fn machine(folder: &Folder) -> Result<Machine> {
     Machine::new(config).context("prepare the machine for VMs")
 }
 
-fn deploy(bosh: &Bosh, shape: &Shape, file: &str, name: &str, values: &BTreeMap<String, Value>) -> Result<()> {
+fn deploy(
+    bosh: &Bosh,
+    shape: &Shape,
+    file: &str,
+    name: &str,
+    values: &BTreeMap<String, Value>,
+) -> Result<()> {
     let mut values = values.clone();
     values.insert("deployment_name".into(), json!(name));
     let mut manifest = interpolated(&shape.release.join("manifests").join(file), &values)?;
@@ -102,7 +108,8 @@ fn values(folder: &Folder, shape: &Shape, access: &Access) -> BTreeMap<String, V
 
 /// The archive is written by PostgreSQL's user.
 fn vcap_owns(store: &Path) -> Result<()> {
-    let status = std::process::Command::new("chown").arg("vcap:vcap").arg(store).status().context("run chown")?;
+    let status =
+        std::process::Command::new("chown").arg("vcap:vcap").arg(store).status().context("run chown")?;
     anyhow::ensure!(status.success(), "there is no user vcap: `scripts/setup` adds it");
     Ok(())
 }

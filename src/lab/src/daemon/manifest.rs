@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 /// The file cannot be read, or is no YAML.
 pub fn interpolated(file: &Path, values: &BTreeMap<String, Value>) -> Result<Value> {
     let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    let mut manifest: Value = serde_saphyr::from_str(&text).with_context(|| format!("read {}", file.display()))?;
+    let mut manifest: Value =
+        serde_saphyr::from_str(&text).with_context(|| format!("read {}", file.display()))?;
     fill_in(&mut manifest, values);
     Ok(manifest)
 }
@@ -64,7 +65,8 @@ mod tests {
 
     #[test]
     fn whole_nodes_become_structures_and_parts_become_text() {
-        let values = BTreeMap::from([("store".into(), json!({"type": "fs"})), ("name".into(), json!("pg-0001"))]);
+        let values =
+            BTreeMap::from([("store".into(), json!({"type": "fs"})), ("name".into(), json!("pg-0001"))]);
         let mut node = json!({"store": "((store))", "cn": "((name)).agent", "left": "((password))"});
         fill_in(&mut node, &values);
         assert_eq!(node, json!({"store": {"type": "fs"}, "cn": "pg-0001.agent", "left": "((password))"}));

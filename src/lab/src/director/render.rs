@@ -70,10 +70,11 @@ fn run(command: &RenderCommand, input: String) -> std::io::Result<Output> {
         .stderr(Stdio::piped())
         .spawn()?;
     let stdin = child.stdin.take();
-    let writer = std::thread::spawn(move || match stdin {
-        // A renderer that ends early says why on its standard error: a broken pipe adds nothing.
-        Some(mut stdin) => stdin.write_all(input.as_bytes()).unwrap_or_default(),
-        None => (),
+    let writer = std::thread::spawn(move || {
+        if let Some(mut stdin) = stdin {
+            // A renderer that ends early says why on its standard error: a broken pipe adds nothing.
+            stdin.write_all(input.as_bytes()).unwrap_or_default();
+        }
     });
     let stdout = read_all(child.stdout.take());
     let stderr = read_all(child.stderr.take());

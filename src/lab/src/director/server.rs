@@ -147,6 +147,7 @@ impl DirectorHandle {
     }
 
     /// Ends the Director: connections are cut, tasks end at their next checkpoint, threads are waited for.
+    /// A call to the machine that is under way, as a long pre-start, is waited for too.
     pub fn shutdown(mut self) {
         self.end();
         for thread in self.threads.drain(..) {

@@ -107,6 +107,17 @@ fn a_vm_that_went_down_in_a_backup_starts_normally() {
 }
 
 #[tokio::test]
+async fn a_copy_of_a_complete_backup_does_not_start_without_a_plan() {
+    let landscape = Landscape::new();
+    let vm = Vm::new(&landscape, "i-1");
+    let _data = vm.with_data();
+    vm.mark(&backup());
+    landscape.complete_backup(vm.system_identifier()).await;
+    refused(&vm, &["no restore is published", backup().as_str(), "bosh start"]);
+    assert!(vm.mark_file().exists());
+}
+
+#[tokio::test]
 async fn the_wrong_disk_is_refused_by_both_ids() {
     let landscape = Landscape::new();
     let vm = Vm::new(&landscape, "i-1");

@@ -16,9 +16,9 @@ use jiff::Timestamp;
 use postgres::{Postgres, as_vcap, give_to_vcap, is_root};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use remount_core::{
-    BackupId, DiskCid, InstanceSlug, Lsn, PlannedInstance, RecoveryPath, RecoveryTarget, RestoreId,
-    RestorePlan, RestoreTarget, Role, SegmentSize, SnapshotCid, SystemIdentifier, TimelineHistory,
-    TimelineId, WalSegment,
+    BackupId, BackupManifest, DiskCid, InstanceSlug, Lsn, PlannedInstance, RecoveryPath, RecoveryTarget,
+    RestoreId, RestorePlan, RestoreTarget, Role, SegmentSize, SnapshotCid, SnapshotRecord, SystemIdentifier,
+    TimelineHistory, TimelineId, WalSegment,
 };
 use remount_postgres::{AGENT_TLS_NAME, AgentsConfig, ControlData, RemoteServer, RemoteServers};
 use remount_store::{ArchiveFile, ClusterStore, Codec, Purpose, PushOptions, StoreConfig};
@@ -87,6 +87,52 @@ impl Landscape {
         let lease = store.take_lease("test", Purpose::Restore, Duration::from_secs(60)).await.unwrap();
         store.write_plan(plan, &lease).await.unwrap();
         store.publish(&plan.id, &lease).await.unwrap();
+        lease.release().await.unwrap();
+    }
+
+    /// Writes the manifest of [`backup`], as the backup's driver does at the end.
+    pub async fn complete_backup(&self, system_identifier: SystemIdentifier) {
+        let manifest = BackupManifest {
+            format: 1,
+            id: backup(),
+            cluster: "pg-1".parse().unwrap(),
+            deployment: "pg-1".parse().unwrap(),
+            system_identifier,
+            postgres_version: 150_018,
+            segment_size: SegmentSize::DEFAULT,
+            timeline: TimelineId::FIRST,
+            start_lsn: Lsn(0x0200_0028),
+            stop_lsn: Lsn(0x0200_0100),
+            started_at: Timestamp::UNIX_EPOCH,
+            stopped_at: Timestamp::UNIX_EPOCH,
+            backup_label: String::new(),
+            tablespace_map: String::new(),
+            source: instance("i-1"),
+            source_role: Role::Primary,
+            az: None,
+            disk: DiskCid::new("disk-1").unwrap(),
+            disk_size_mib: 1024,
+            disk_type: String::new(),
+            data_bytes: 0,
+            settings: Default::default(),
+            data_checksums: true,
+            collation_versions: Default::default(),
+            snapshot: SnapshotRecord {
+                iaas: "local".into(),
+                cid: SnapshotCid::new("snap-1").unwrap(),
+                region: String::new(),
+                key: None,
+                created_at: Timestamp::UNIX_EPOCH,
+                complete: true,
+            },
+            sla_class: None,
+            retain_until: None,
+            hold: false,
+            tool_version: "test".into(),
+        };
+        let store = self.store();
+        let lease = store.take_lease("test", Purpose::Backup, Duration::from_secs(60)).await.unwrap();
+        store.write_backup(&manifest, &lease).await.unwrap();
         lease.release().await.unwrap();
     }
 
@@ -355,5 +401,50 @@ where
     while !fact().await {
         assert!(Instant::now() < until, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// `GET /v1/status` over a connection of our own making.
+pub async fn tls_request(agent: &Agent, trusted: &Ca, shown: Option<&Ca>) -> std::io::Result<String> {
+    tls_exchange(agent, trusted, shown, "GET /v1/status HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await
+}
+
+/// Sends raw bytes over TLS, showing a certificate of `shown` or none, and reads to the end.
+pub async fn tls_exchange(
+    agent: &Agent,
+    trusted: &Ca,
+    shown: Option<&Ca>,
+    text: &str,
+) -> std::io::Result<String> {
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key, _) = shown.unwrap_or(trusted).issue(folder.path(), "driver");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(trusted.issuer.pem().as_bytes()).unwrap()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    let config = match shown {
+        None => builder.with_no_client_auth(),
+        Some(_) => {
+            let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
+        }
+    };
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let stream = tokio::net::TcpStream::connect(agent.address).await?;
+    let mut stream = connector.connect(ServerName::try_from(AGENT_TLS_NAME).unwrap(), stream).await?;
+    stream.write_all(text.as_bytes()).await?;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer).await;
+    // A peer that ends without a farewell has said what it had to say.
+    if answer.is_empty() {
+        read.map(|_| String::new())
+    } else {
+        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 }

@@ -212,7 +212,7 @@ async fn a_second_agent_does_not_start() {
     assert!(support::errors(&output).contains("locked by another process"), "{}", support::errors(&output));
 }
 
-/// Idle and after use, in the debug build; the release build is smaller.
+/// In the debug build, after use; what it may have is the 20 MB.
 #[tokio::test]
 async fn the_agent_stays_small() {
     let landscape = Landscape::new();
@@ -226,5 +226,5 @@ async fn the_agent_stays_small() {
     let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     println!("{line}");
-    assert!(kib < 40 << 10, "{line}");
+    assert!(kib < 20 << 10, "{line}");
 }

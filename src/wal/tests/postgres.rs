@@ -1,12 +1,14 @@
 //! A real PostgreSQL 15 archives with the program and recovers with it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs;
 
 use jiff::Timestamp;
-use remount_core::{SegmentSize, SystemIdentifier, WalSegment};
-use serde_json::json;
+use remount_core::{ForkRecord, SegmentSize, SystemIdentifier, TimelineHistory, TimelineId, WalSegment};
+use serde_json::{Value, json};
 use support::Vm;
 use support::postgres::Server;
 
@@ -142,8 +144,10 @@ async fn an_outage_of_the_store_stops_recovery_instead_of_ending_it() {
     assert_eq!(count(&restored), "6", "the same disk goes on when the store is back");
 }
 
-fn note_plan(vm: &Vm, first: WalSegment, last: WalSegment) {
-    let note = json!({
+/// Notes on the disk of `data` an open plan on timeline 1.
+fn note_plan(vm: &Vm, data: &str, needed: (WalSegment, WalSegment), changes: &Value) {
+    let (first, last) = needed;
+    let mut note = json!({
         "format": 1, "restore": RESTORE, "backup": "20261123T004500Z-k3f9", "role": "primary", "outcome": null,
         "path": {
             "backup": "20261123T004500Z-k3f9", "snapshot": "snap-1",
@@ -152,7 +156,12 @@ fn note_plan(vm: &Vm, first: WalSegment, last: WalSegment) {
             "consistent_lsn": first.end(size()), "minimum_lsn": last.start(size()), "segments": [first, last],
         },
     });
-    vm.write(&format!("persistent/remount/applied/{RESTORE}.json"), note.to_string());
+    for (key, value) in changes.as_object().unwrap() {
+        note[key] = value.clone();
+    }
+    let folder = format!("{data}-disk/remount/applied");
+    vm.make(&folder);
+    vm.write(&format!("{folder}/{RESTORE}.json"), note.to_string());
 }
 
 #[tokio::test]
@@ -164,7 +173,7 @@ async fn a_gap_stops_a_planned_recovery_which_would_end_an_unplanned_one() {
     let (first, missing, last) = (all[0], all[all.len() - 3], all[all.len() - 1]);
     let path = format!("objects/clusters/pg-0001/{}/wal/00000001/{missing}.lz4", system_identifier(&vm));
     fs::rename(vm.path(&path), vm.path("missing")).unwrap();
-    note_plan(&vm, first, last);
+    note_plan(&vm, "copy", (first, last), &json!({}));
     let restored = recovering(&vm, "");
     restored.try_start();
     restored.wait_until_stopped();
@@ -176,4 +185,48 @@ async fn a_gap_stops_a_planned_recovery_which_would_end_an_unplanned_one() {
     restored.start();
     restored.wait_until_promoted();
     assert_eq!(count(&restored), "6");
+}
+
+/// The restored primary's history: where it left timeline 1.
+fn fork_of(vm: &Vm) -> ForkRecord {
+    let text = fs::read_to_string(vm.path("copy/pg_wal/00000002.history")).unwrap();
+    let timeline = TimelineId::new(2).unwrap();
+    let fork_lsn = TimelineHistory::parse(timeline, &text).unwrap().left(TimelineId::FIRST).unwrap();
+    let fork_segment = WalSegment::containing(timeline, fork_lsn, size());
+    ForkRecord { format: 1, restore: RESTORE.parse().unwrap(), timeline, fork_lsn, fork_segment }
+}
+
+#[tokio::test]
+async fn a_standby_never_runs_past_the_fork_although_the_fork_segment_is_not_archived() {
+    let vm = Vm::new();
+    let old = archived(&vm, 3);
+    old.copy_to("standby");
+    old.sql("SELECT pg_create_restore_point('three')");
+    for row in 4..=6 {
+        old.sql(&format!("INSERT INTO ledger VALUES ({row})"));
+        old.sql("SELECT pg_switch_wal()");
+    }
+    old.stop();
+    let primary = recovering(&vm, "recovery_target_name = 'three'\nrecovery_target_action = promote");
+    primary.start();
+    primary.wait_until_promoted();
+    assert_eq!(count(&primary), "3");
+    let fork = fork_of(&vm);
+    let all = segments(&vm).await;
+    assert!(!all.contains(&fork.fork_segment) && all.contains(&fork.fork_segment.on(TimelineId::FIRST)));
+
+    vm.configure("standby.json", "standby", &vm.store_json(), 3);
+    note_plan(&vm, "standby", (all[0], all[all.len() - 1]), &json!({"role": "standby", "fork": fork}));
+    let standby = Server::at(&vm, "standby");
+    let settings = format!("primary_conninfo = '{}'\nrecovery_target_timeline = '2'", primary.conninfo());
+    standby.configure(&format!("{}{settings}", commands(&vm, "standby.json")));
+    vm.write("standby/standby.signal", "");
+    standby.start();
+    primary.sql("INSERT INTO ledger VALUES (100)");
+    standby.wait("it follows", || standby.sql("SELECT count(*) FROM ledger WHERE id = 100") == "1");
+    let ids = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM ledger";
+    assert_eq!(standby.sql(ids), "1 2 3 100");
+    assert_eq!(primary.sql(ids), "1 2 3 100");
+    let streaming = "SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+    assert_eq!(standby.sql(streaming), "2");
 }

@@ -25,7 +25,7 @@ impl Vm {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let vm = Self { folder, owner: vcap() };
         vm.give(vm.folder.path());
-        for name in ["objects", "persistent/remount/applied", "data/pg_wal", "data/global"] {
+        for name in ["objects", "data-disk/remount/applied", "data/pg_wal", "data/global"] {
             vm.make(name);
         }
         // The program is built below /root, where PostgreSQL's user cannot go.
@@ -66,7 +66,7 @@ impl Vm {
                "timeout_seconds": 10, "attempts": 2})
     }
 
-    /// Writes `agent.json` for a server in `data`.
+    /// Writes `agent.json` for a server in `data`, whose persistent disk is `<data>-disk`.
     pub fn configure(&self, name: &str, data: &str, store: &Value, deadline_seconds: u64) {
         let config = json!({
             "cluster": "pg-0001", "deployment": "pg-0001", "listen": "127.0.0.1:0", "later": {"unknown": true},
@@ -74,7 +74,7 @@ impl Vm {
                          "database": "postgres", "socket_directory": "/nowhere", "bin_directory": "/nowhere"},
             "store": store,
             "wal": {"codec": "lz4", "fetch_deadline_seconds": deadline_seconds, "push_deadline_seconds": deadline_seconds},
-            "directories": {"store": self.path("persistent"), "data": "/nowhere", "run": "/nowhere"},
+            "directories": {"store": self.path(&format!("{data}-disk")), "data": "/nowhere", "run": "/nowhere"},
         });
         self.write(name, config.to_string());
     }
@@ -102,8 +102,13 @@ impl Vm {
 
     /// Runs the program in the data directory, as PostgreSQL does.
     pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&self.command(arguments).output().unwrap())
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path("remount-wal"));
-        Ran::of(&command.args(arguments).current_dir(self.path("data")).output().unwrap())
+        command.args(arguments).current_dir(self.path("data"));
+        command
     }
 
     pub fn push(&self, path: &str) -> Ran {

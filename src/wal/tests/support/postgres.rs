@@ -47,6 +47,11 @@ impl<'a> Server<'a> {
         self.vm.write(&path, text);
     }
 
+    /// How a standby reaches this server.
+    pub fn conninfo(&self) -> String {
+        format!("host={} port={} user=vcap", self.vm.path("sockets").display(), self.port())
+    }
+
     /// Names a socket file, nothing else.
     fn port(&self) -> u32 {
         self.data.bytes().map(u32::from).sum::<u32>() + 5000

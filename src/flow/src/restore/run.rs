@@ -145,7 +145,8 @@ async fn path_of(
         return Ok(Err(Problem::new(what, "look with `remount list` whether it goes by another name")));
     };
     let archive = planning::archive(ctx, store, system, survey.primary_status()).await?;
-    planning::recovery_path(&survey.backups, &archive, &store.wal(system), system, &request.target).await
+    let path = remount_core::plan_recovery(&survey.backups, &archive, &request.target);
+    Ok(path.map_err(|error| Problem::of(&error)))
 }
 
 async fn take_lease(ctx: &FlowContext, cluster: &ClusterStore) -> Result<Lease> {

@@ -26,15 +26,20 @@ impl World {
             if state.running_data(index).is_some() {
                 return Ok(());
             }
-            let content = state.content_mut(index).ok_or("pre-start: /var/vcap/store is not a mount point")?;
+            let content =
+                state.content_mut(index).ok_or("pre-start: /var/vcap/store is not a mount point")?;
             let data = content.data.clone().ok_or("pre-start: no data on the disk")?;
             (content.backup.clone(), content.applied.clone(), data)
         };
         if let Some(mark) = mark {
-            let plan = self.cluster_store().published().await.map_err(|error| format!("pre-start: {error}"))?;
+            let plan =
+                self.cluster_store().published().await.map_err(|error| format!("pre-start: {error}"))?;
             match plan {
                 Some(plan) if plan.path.backup != mark => {
-                    return Err(format!("pre-start: backup {mark} is on the disk, the plan wants {}", plan.path.backup));
+                    return Err(format!(
+                        "pre-start: backup {mark} is on the disk, the plan wants {}",
+                        plan.path.backup
+                    ));
                 }
                 Some(plan) if !applied.contains(&plan.id) => self.apply(index, &plan, data).await?,
                 Some(_) => {}
@@ -73,7 +78,6 @@ impl World {
         self.push_history(&history).await?;
         Ok(Data {
             timeline,
-            history,
             records: replayed.records,
             lsn: replayed.lsn,
             archived: WalSegment::containing(timeline, replayed.lsn, size()).start(size()),
@@ -92,7 +96,6 @@ impl World {
         let replayed = self.replay(plan, &data, &history, &latest).await?;
         Ok(Data {
             timeline: fork.timeline,
-            history,
             records: replayed.records,
             lsn: replayed.lsn,
             archived: replayed.lsn,
@@ -110,7 +113,8 @@ impl World {
         target: &RestoreTarget,
     ) -> Result<Replayed, String> {
         let start = plan.path.start_lsn;
-        let mut records: Vec<Record> = data.records.iter().filter(|record| record.lsn < start).cloned().collect();
+        let mut records: Vec<Record> =
+            data.records.iter().filter(|record| record.lsn < start).cloned().collect();
         let mut lsn = start;
         let mut number = start.0 / u64::from(size().bytes());
         loop {
@@ -132,7 +136,9 @@ impl World {
         match target.target {
             RecoveryTarget::Latest => finish(Replayed { records, lsn }, plan),
             // The stop position of an immediate target can be the very end of its segment.
-            RecoveryTarget::Backup(_) if lsn >= plan.path.consistent_lsn => finish(Replayed { records, lsn }, plan),
+            RecoveryTarget::Backup(_) if lsn >= plan.path.consistent_lsn => {
+                finish(Replayed { records, lsn }, plan)
+            }
             _ => Err("FATAL: recovery ended before configured recovery target was reached".into()),
         }
     }

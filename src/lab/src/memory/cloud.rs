@@ -6,9 +6,9 @@ use remount_cloud::{
 };
 use remount_core::{DiskCid, RequestKey, SnapshotCid};
 
+use super::World;
 use super::faults::{Fault, lost};
 use super::state::{DISK_MIB, MemorySnapshot, State};
-use super::World;
 
 /// The cloud of a [`World`].
 #[derive(Debug)]

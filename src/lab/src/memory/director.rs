@@ -34,7 +34,10 @@ impl MemoryDirector {
         if deployment == self.0.deployment() {
             return Ok(());
         }
-        Err(Error::NotFound { action: "read".into(), detail: format!("Deployment '{deployment}' doesn't exist") })
+        Err(Error::NotFound {
+            action: "read".into(),
+            detail: format!("Deployment '{deployment}' doesn't exist"),
+        })
     }
 
     /// Accepts a request: its task goes on whoever waits for it.
@@ -100,7 +103,10 @@ impl Director for MemoryDirector {
         context: &str,
     ) -> Result<TaskId> {
         self.exists(deployment)?;
-        assert!(context.len() <= 64, "the Director refuses context ids of more than 64 characters: {context}");
+        assert!(
+            context.len() <= 64,
+            "the Director refuses context ids of more than 64 characters: {context}"
+        );
         self.accept("director.stop", &instance.to_string(), Work::Stop(instance.clone(), kind), context)
     }
 
@@ -111,7 +117,10 @@ impl Director for MemoryDirector {
         context: &str,
     ) -> Result<TaskId> {
         self.exists(deployment)?;
-        assert!(context.len() <= 64, "the Director refuses context ids of more than 64 characters: {context}");
+        assert!(
+            context.len() <= 64,
+            "the Director refuses context ids of more than 64 characters: {context}"
+        );
         self.accept("director.start", &instance.to_string(), Work::Start(instance.clone()), context)
     }
 

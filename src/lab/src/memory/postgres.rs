@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use remount_core::{
-    Lsn, SegmentSize, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
-};
+use remount_core::{Lsn, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
 use remount_store::Metadata;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +24,6 @@ pub fn size() -> SegmentSize {
 #[derive(Clone, Debug)]
 pub struct Data {
     pub timeline: TimelineId,
-    pub history: TimelineHistory,
     pub records: Vec<Record>,
     /// The end of the log.
     pub lsn: Lsn,
@@ -68,7 +65,6 @@ impl Data {
         let begin = Lsn(u64::from(size().bytes()));
         Self {
             timeline: TimelineId::FIRST,
-            history: TimelineHistory::first(),
             records: Vec::new(),
             lsn: begin,
             archived: begin,
@@ -102,7 +98,8 @@ impl Data {
         let mut segments = Vec::new();
         let mut segment = WalSegment::containing(self.timeline, self.archived, size());
         while segment.end(size()) <= self.lsn {
-            let inside = |record: &&Record| segment.start(size()) <= record.lsn && record.lsn < segment.end(size());
+            let inside =
+                |record: &&Record| segment.start(size()) <= record.lsn && record.lsn < segment.end(size());
             segments.push((segment, self.records.iter().filter(inside).cloned().collect()));
             segment = segment.next(size());
         }
@@ -141,7 +138,10 @@ impl State {
         let Some(primary) = self.primary() else { return };
         let Some(source) = self.running_data(primary).cloned() else { return };
         for index in 0..self.instances.len() {
-            if index != primary && self.can_stream(index, &source) && let Some(data) = self.running_data_mut(index) {
+            if index != primary
+                && self.can_stream(index, &source)
+                && let Some(data) = self.running_data_mut(index)
+            {
                 (data.records, data.lsn) = (source.records.clone(), source.lsn);
             }
         }

@@ -133,7 +133,8 @@ impl Server for MemoryServer {
             if !data.standby {
                 state.write(self.index, What::Other);
             }
-            let begun = BackupBegun { backup: backup.clone(), start_lsn, started_at: now, timeline, lease_seconds };
+            let begun =
+                BackupBegun { backup: backup.clone(), start_lsn, started_at: now, timeline, lease_seconds };
             let lease = Duration::from_secs(lease_seconds);
             let held = HeldBackup { begun: begun.clone(), lease, until: Instant::now() + lease };
             state.vm_mut(self.index).ok_or_else(gone)?.backup = Some(held);
@@ -225,8 +226,7 @@ fn end_backup(state: &mut State, index: usize, backup: &BackupId) -> Result<Back
     }
     let data = state.running_data_mut(index).ok_or_else(gone)?;
     let stop_lsn = data.lsn;
-    let stop_segment =
-        WalSegment::containing(data.timeline, Lsn(stop_lsn.0.saturating_sub(1)), size());
+    let stop_segment = WalSegment::containing(data.timeline, Lsn(stop_lsn.0.saturating_sub(1)), size());
     if !standby {
         data.switch();
     }

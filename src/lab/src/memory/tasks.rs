@@ -139,9 +139,8 @@ impl World {
             }
         }
         let booted = self.boot(index).await;
-        booted.map_err(|reason| {
-            (400_007, format!("'{slug} ({index})' is not running after update. {reason}"))
-        })
+        booted
+            .map_err(|reason| (400_007, format!("'{slug} ({index})' is not running after update. {reason}")))
     }
 }
 

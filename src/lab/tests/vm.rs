@@ -102,7 +102,7 @@ fn a_disk_made_from_a_snapshot_takes_the_old_ones_place() {
             DiskSpec { size_mib: 1024, disk_type: String::new(), az: Some("z1".into()), tags: Tags::new() };
         let new = machine.disks().create_disk(&snapshot.cid, &spec, &key("d")).unwrap().cid;
 
-        assert_eq!(machine.list_disk(&vm).unwrap(), [old.clone()]);
+        assert_eq!(machine.list_disk(&vm).unwrap(), std::slice::from_ref(&old));
         machine.unmount_disk(&vm, &old).unwrap();
         machine.detach_disk(&vm, &old).unwrap();
         machine.attach_disk(&vm, &new).unwrap();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use remount_core::{DiskCid, InstanceSlug, VmCid};
+use remount_core::{DiskCid, InstanceSlug, SnapshotCid, VmCid};
 
 /// What the machine answers. The text is what a CPI or agent error would say.
 pub type Result<T> = std::result::Result<T, IaasError>;
@@ -98,6 +98,15 @@ pub trait Iaas: Debug + Send + Sync {
     /// CPI `set_disk_metadata`.
     fn set_disk_metadata(&self, disk: &DiskCid, metadata: &BTreeMap<String, String>) -> Result<()>;
 
+    /// CPI `snapshot_disk`. The Director passes over a CPI that cannot.
+    fn snapshot_disk(&self, disk: &DiskCid, metadata: &BTreeMap<String, String>) -> Result<SnapshotCid> {
+        Err(not_implemented("snapshot_disk", &format!("{disk} {metadata:?}")))
+    }
+    /// CPI `delete_snapshot`.
+    fn delete_snapshot(&self, snapshot: &SnapshotCid) -> Result<()> {
+        Err(not_implemented("delete_snapshot", snapshot.as_str()))
+    }
+
     /// Agent `ping`.
     fn ping(&self, vm: &VmCid) -> Result<()>;
     /// Agent `apply`: the jobs' files replace those on the VM.
@@ -106,6 +115,11 @@ pub trait Iaas: Debug + Send + Sync {
     fn mount_disk(&self, vm: &VmCid, disk: &DiskCid) -> Result<()>;
     /// Agent `unmount_disk`; retries while busy, up to a limit.
     fn unmount_disk(&self, vm: &VmCid, disk: &DiskCid) -> Result<()>;
+    /// Agent `migrate_disk`: copies what is on `from` (at `/var/vcap/store`) to `to`, which `mount_disk`
+    /// has mounted at `/var/vcap/store_migration_target` as `from` was there already, and swaps the mounts.
+    fn migrate_disk(&self, vm: &VmCid, from: &DiskCid, to: &DiskCid) -> Result<()> {
+        Err(IaasError::Agent(format!("unknown message migrate_disk ({vm}, {from}, {to})")))
+    }
     /// Agent `list_disk`.
     fn list_disk(&self, vm: &VmCid) -> Result<Vec<DiskCid>>;
     /// Agent `run_script`: all jobs' scripts of this name in parallel; missing ones are passed over.
@@ -126,4 +140,12 @@ pub trait Iaas: Debug + Send + Sync {
         cancelled: &(dyn Fn() -> bool + Sync),
         limit: Duration,
     ) -> Result<ErrandOutcome>;
+}
+
+fn not_implemented(method: &str, arguments: &str) -> IaasError {
+    IaasError::Cpi {
+        kind: "Bosh::Clouds::NotImplemented".into(),
+        method: method.into(),
+        message: format!("the lab's CPI does not do this ({arguments})"),
+    }
 }

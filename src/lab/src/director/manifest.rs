@@ -1,0 +1,205 @@
+//! The deployment manifest (BOSH v2), as far as the lab understands it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::error::{DirectorError, Result};
+use super::variables::VariableSpec;
+
+/// A manifest with its variables filled in.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) tags: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub(crate) update: UpdateSpec,
+    #[serde(default)]
+    pub(crate) instance_groups: Vec<GroupSpec>,
+}
+
+/// An instance group.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct GroupSpec {
+    pub(crate) name: String,
+    pub(crate) instances: u32,
+    #[serde(default)]
+    pub(crate) azs: Vec<String>,
+    #[serde(default)]
+    pub(crate) jobs: Vec<JobRef>,
+    #[serde(default)]
+    pub(crate) vm_type: String,
+    #[serde(default)]
+    pub(crate) persistent_disk: Option<u64>,
+    #[serde(default)]
+    pub(crate) persistent_disk_type: Option<String>,
+    #[serde(default)]
+    pub(crate) networks: Vec<NetworkRef>,
+    #[serde(default)]
+    pub(crate) lifecycle: Lifecycle,
+    #[serde(default)]
+    pub(crate) update: UpdateSpec,
+    #[serde(default)]
+    pub(crate) properties: Map<String, Value>,
+}
+
+/// `lifecycle` of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Lifecycle {
+    #[default]
+    Service,
+    Errand,
+}
+
+/// A job of a group.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct JobRef {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) properties: Option<Map<String, Value>>,
+    #[serde(default)]
+    pub(crate) consumes: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub(crate) provides: BTreeMap<String, Value>,
+}
+
+/// A network of a group.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct NetworkRef {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) static_ips: Vec<String>,
+}
+
+/// `update:`, of the whole and of a group.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct UpdateSpec {
+    canaries: Option<Value>,
+    canary_watch_time: Option<Value>,
+    update_watch_time: Option<Value>,
+}
+
+/// How instances of a group are updated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Update {
+    pub(crate) canaries: u32,
+    pub(crate) canary_watch: WatchTime,
+    pub(crate) update_watch: WatchTime,
+}
+
+/// From when to when an instance's processes are asked whether they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WatchTime {
+    pub(crate) min: Duration,
+    pub(crate) max: Duration,
+}
+
+impl Default for WatchTime {
+    fn default() -> Self {
+        Self { min: Duration::from_secs(1), max: Duration::from_secs(300) }
+    }
+}
+
+impl WatchTime {
+    /// The pauses between looks: the minimum, then steps of 1 to 15 s, a tenth of the interval long.
+    pub(crate) fn schedule(self) -> impl Iterator<Item = Duration> {
+        let delta = self.max.saturating_sub(self.min);
+        let step = (delta / 9).clamp(Duration::from_secs(1), Duration::from_secs(15));
+        let steps = delta.as_millis() / step.as_millis();
+        std::iter::once(self.min).chain((0..steps).map(move |_| step))
+    }
+}
+
+/// YAML to the value that variables are filled into; 440001 where it is none, or has no name.
+pub(crate) fn parse(text: &str) -> Result<Value> {
+    let value: Value = serde_saphyr::from_str(text)
+        .map_err(|error| DirectorError::manifest(format!("Incorrect YAML structure in manifest: {error}")))?;
+    match value.get("name") {
+        Some(Value::String(_)) => Ok(value),
+        _ => Err(DirectorError::new(40001, "Deployment manifest must have a 'name' key")),
+    }
+}
+
+/// `variables:` of a manifest.
+pub(crate) fn variables(manifest: &Value) -> Result<Vec<VariableSpec>> {
+    match manifest.get("variables") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(list) => serde_json::from_value(list.clone())
+            .map_err(|error| DirectorError::manifest(format!("'variables': {error}"))),
+    }
+}
+
+impl Manifest {
+    /// The typed form of an interpolated manifest.
+    pub(crate) fn from_value(value: Value) -> Result<Self> {
+        serde_json::from_value(value)
+            .map_err(|error| DirectorError::manifest(format!("The manifest cannot be used: {error}")))
+    }
+
+    /// How a group's instances are updated: its own words before the deployment's.
+    pub(crate) fn update_of(&self, group: &GroupSpec) -> Result<Update> {
+        let watch = |own: &Option<Value>, all: &Option<Value>| match own.as_ref().or(all.as_ref()) {
+            Some(value) => parse_watch_time(value),
+            None => Ok(WatchTime::default()),
+        };
+        let (own, all) = (&group.update, &self.update);
+        let canaries = own.canaries.as_ref().or(all.canaries.as_ref());
+        Ok(Update {
+            canaries: canaries.map_or(1, |value| count(value, group.instances)),
+            canary_watch: watch(&own.canary_watch_time, &all.canary_watch_time)?,
+            update_watch: watch(&own.update_watch_time, &all.update_watch_time)?,
+        })
+    }
+}
+
+/// A number, or a percentage of the group.
+fn count(value: &Value, instances: u32) -> u32 {
+    match value {
+        Value::String(text) => match text.trim_end_matches('%').parse::<u32>() {
+            Ok(percent) if text.ends_with('%') => (instances * percent).div_ceil(100),
+            parsed => parsed.unwrap_or(1),
+        },
+        other => other.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+    }
+}
+
+/// `30000` or `1000-30000`, in milliseconds.
+fn parse_watch_time(value: &Value) -> Result<WatchTime> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let (min, max) = text.split_once('-').unwrap_or((&text, &text));
+    let millis = |part: &str| part.trim().parse::<u64>().map(Duration::from_millis);
+    match (millis(min), millis(max)) {
+        (Ok(min), Ok(max)) if min <= max => Ok(WatchTime { min, max }),
+        _ => {
+            Err(DirectorError::manifest(format!("Watch time should be an integer or a range, not '{text}'")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_time_is_looked_at_in_steps_of_at_least_a_second() {
+        let watch = parse_watch_time(&Value::from("10-3010")).unwrap();
+        let pauses: Vec<u128> = watch.schedule().map(|pause| pause.as_millis()).collect();
+        assert_eq!(pauses, [10, 1000, 1000, 1000]);
+        let once = parse_watch_time(&Value::from(20)).unwrap();
+        assert_eq!(once.schedule().count(), 1);
+        assert!(parse_watch_time(&Value::from("5-1")).is_err());
+    }
+
+    #[test]
+    fn a_manifest_without_a_name_is_refused() {
+        assert_eq!(parse("{instance_groups: []}").unwrap_err().code, 40001);
+        assert_eq!(parse("a: [").unwrap_err().code, 440_001);
+    }
+}

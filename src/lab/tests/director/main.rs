@@ -1,0 +1,12 @@
+//! The lab's Director over real HTTPS: every rule of `reference/bosh-director.md`, section 14, has a test.
+
+mod api;
+mod attach;
+mod client;
+mod deploy;
+mod errands;
+mod faults;
+mod instances;
+mod landscape;
+mod memory_iaas;
+mod tasks;

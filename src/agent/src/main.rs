@@ -1,2 +1,101 @@
-//! Placeholder until its slice lands.
-fn main() {}
+//! `remount-agent`: what Remount does on a database VM.
+//!
+//! | command | who runs it | as | does |
+//! |---|---|---|---|
+//! | `pre-start` | BOSH, before any process starts | root | judges the disk; applies a restore's plan |
+//! | `post-start` | BOSH, after the processes run | root → vcap | waits until recovery has ended |
+//! | `serve` | monit through bpm | vcap | the backup API over mTLS |
+//! | `drain` | BOSH, before the processes stop | root → vcap | gets the last WAL archived |
+//! | `status` | a person | root or vcap | prints what the server says of itself |
+//! | `postgres pre-start`, `run`, `post-start` | the job `postgres` | root, vcap | makes and runs the server |
+//!
+//! Never here: credentials of a cloud or of the Director.
+
+mod account;
+mod config;
+mod deadline;
+mod disk;
+mod drain;
+mod error;
+mod fence;
+mod hooks;
+mod postgres_job;
+mod postgres_log;
+mod serve;
+mod status;
+mod store_client;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use config::AgentConfig;
+use error::Result;
+
+/// The agent on a database VM.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Decide whether PostgreSQL may start on this disk; apply a restore's plan to it.
+    PreStart(ConfigFile),
+    /// Wait until the server has ended its recovery.
+    PostStart(ConfigFile),
+    /// Serve the backup API.
+    Serve(ConfigFile),
+    /// Get the last WAL archived before the server stops.
+    Drain(ConfigFile),
+    /// Print what the server says of itself, as JSON.
+    Status(ConfigFile),
+    /// The hooks of the job `postgres`.
+    #[command(subcommand)]
+    Postgres(PostgresCommand),
+}
+
+#[derive(Subcommand)]
+enum PostgresCommand {
+    /// Judge the disk, then initialise an empty one: `initdb`, or a base backup of the primary.
+    PreStart(ConfigFile),
+    /// Become the server.
+    Run(ConfigFile),
+    /// Re-apply roles and passwords on the primary.
+    PostStart(ConfigFile),
+}
+
+#[derive(clap::Args)]
+struct ConfigFile {
+    /// The configuration that the job rendered.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let environment = env_logger::Env::new().default_filter_or("info");
+    env_logger::Builder::from_env(environment).target(env_logger::Target::Stderr).init();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", remount_core::report(&error));
+            ExitCode::from(error.exit_code() as u8)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::PreStart(file) => hooks::pre_start(&AgentConfig::load(&file.config)?),
+        Command::PostStart(file) => hooks::post_start(&AgentConfig::load(&file.config)?),
+        Command::Serve(file) => serve::serve(AgentConfig::load(&file.config)?),
+        Command::Drain(file) => drain::drain(&AgentConfig::load(&file.config)?),
+        Command::Status(file) => status::print(&AgentConfig::load(&file.config)?),
+        Command::Postgres(PostgresCommand::PreStart(file)) => postgres_job::pre_start(&file.config),
+        Command::Postgres(PostgresCommand::Run(file)) => postgres_job::run(&file.config),
+        Command::Postgres(PostgresCommand::PostStart(file)) => postgres_job::post_start(&file.config),
+    }
+}

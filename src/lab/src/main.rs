@@ -2,32 +2,19 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use remount_lab::vm;
-
-/// A landscape on one machine: Director, disks, VMs.
-#[derive(Debug, Parser)]
-#[command(name = "remount-lab", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// The first process of a VM; started by the lab alone.
-    #[command(hide = true)]
-    VmInit,
-}
+use clap::Parser as _;
+use remount_lab::commands::{Arguments, run};
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::VmInit => match vm::init::run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("vm-init: {error}");
-                ExitCode::FAILURE
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    match run(Arguments::parse()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("cause: {cause}");
             }
-        },
+            ExitCode::FAILURE
+        }
     }
 }

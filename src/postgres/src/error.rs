@@ -62,6 +62,34 @@ pub struct ApiError {
     pub backup: Option<BackupId>,
 }
 
+impl From<&Error> for ApiError {
+    fn from(error: &Error) -> Self {
+        let (code, backup) = match error {
+            Error::BackupInProgress(backup) => ("backup_in_progress", Some(backup)),
+            Error::NoBackup(backup) => ("no_backup", Some(backup)),
+            Error::NotPrimary { .. } => ("not_primary", None),
+            Error::Database { .. } => ("database", None),
+            Error::Unreachable { .. } => ("unreachable", None),
+            Error::File { .. } => ("file", None),
+            Error::Config(_) => ("config", None),
+        };
+        Self { code: code.into(), message: error.to_string(), backup: backup.cloned() }
+    }
+}
+
+impl ApiError {
+    /// The error as the driver sees it. A code that this version does not know is the server's own trouble.
+    #[must_use]
+    pub fn into_error(self, action: &str) -> Error {
+        match (self.code.as_str(), self.backup) {
+            ("backup_in_progress", Some(backup)) => Error::BackupInProgress(backup),
+            ("no_backup", Some(backup)) => Error::NoBackup(backup),
+            ("not_primary", _) => Error::NotPrimary { action: action.into() },
+            _ => Error::Database { action: action.into(), detail: self.message },
+        }
+    }
+}
+
 impl Advice for Error {
     fn retry(&self) -> Retry {
         match self {

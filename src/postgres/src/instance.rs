@@ -116,6 +116,32 @@ pub struct WalSwitched {
     pub last_segment: WalSegment,
 }
 
+/// The body of `POST /v1/backup/begin`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeginBackup {
+    /// The backup.
+    pub backup: BackupId,
+    /// Backup mode ends by itself unless renewed within this time.
+    pub lease_seconds: u64,
+}
+
+/// The body of `POST /v1/backup/renew`, `end` and `abort`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedBackup {
+    /// The backup.
+    pub backup: BackupId,
+}
+
+/// The body of `POST /v1/restore/finish`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedRestore {
+    /// The restore.
+    pub restore: RestoreId,
+}
+
 /// A write was tried (`pg_logical_emit_message`, flushed).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteProbe {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `disks/<cid>.json`, `snapshots/<cid>.json` | the record; written last, removed first: it alone says that the object exists |
 //! | `disks/<cid>.img`, `snapshots/<cid>.img` | the bytes of the whole disk, partition table included |
-//! | `quota.json` | optional limits of this "account" |
+//! | `conditions.json` | optional limits of this "account", and how slow it is: for tests |
 //! | `lock` | held for every change |
 
 use std::fs::{self, File};
@@ -43,10 +43,21 @@ pub(super) struct SnapshotRecord {
     pub(super) disk: DiskCid,
     pub(super) size_mib: u64,
     pub(super) created_at: Timestamp,
+    /// Captured before this time, complete from it on.
+    pub(super) complete_at: Timestamp,
     pub(super) tags: Tags,
 }
 
-/// The limits of the "account"; none where the file or a field is missing.
+/// What the "account" is like; unlimited and fast where the file or a field is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Conditions {
+    pub(super) quota: Quota,
+    /// From a snapshot's creation until disks can be made from it.
+    pub(super) snapshot_seconds: u64,
+}
+
+/// The limits of the "account"; none where a field is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
@@ -114,8 +125,12 @@ impl From<SnapshotRecord> for Snapshot {
             cid: record.cid,
             disk: record.disk,
             size_mib: record.size_mib,
-            // A reflink copy is whole the moment it is made.
-            state: SnapshotState::Complete,
+            // A reflink copy is whole the moment it is made; being slow is for tests.
+            state: if Timestamp::now() < record.complete_at {
+                SnapshotState::Captured
+            } else {
+                SnapshotState::Complete
+            },
             created_at: record.created_at,
             region: String::new(),
             key: None,

@@ -1,0 +1,99 @@
+# frozen_string_literal: true
+
+require 'open3'
+
+# Rules that hold for every job: those of `bosh create-release` (reference: Director, section 13) and the house's.
+RSpec.describe 'jobs' do
+  Release.jobs.each do |job|
+    describe job.name do
+      let(:files) { Release.template_files(job) }
+      let(:texts) { files.map { |file| Release.template_text(job, file) } + [File.read(File.join(job.dir, 'monit'))] }
+
+      it 'is named as its folder, with a legal name' do
+        expect(job.name).to eq(File.basename(job.dir)).and match(/\A[a-z][a-z0-9-]*\z/)
+      end
+
+      it 'says what it is' do
+        expect(job.spec['description'].to_s.strip).not_to be_empty
+      end
+
+      it 'names only keys that a job spec has' do
+        expect(job.spec.keys - %w[name description templates packages properties consumes provides]).to eq([])
+      end
+
+      it 'names every template that exists and no other' do
+        expect(job.templates.keys).to match_array(files)
+      end
+
+      it 'renders no two templates to one destination' do
+        expect(job.templates.values).to eq(job.templates.values.uniq)
+      end
+
+      it 'renders to bin/ and config/ only' do
+        expect(job.templates.values).to all(match(%r{\A(bin|config)/[a-z0-9_.-]+\z}))
+      end
+
+      it 'has a monit file' do
+        expect(File).to be_file(File.join(job.dir, 'monit'))
+      end
+
+      it 'needs packages that exist' do
+        expect(job.spec['packages']).to all(satisfy { |package| File.directory?(Release.path('packages', package)) })
+      end
+
+      it 'describes every property, and nothing but description, default and example' do
+        job.properties.each do |name, definition|
+          expect(definition['description'].to_s.strip).not_to be_empty, "#{name} has no description"
+          expect(definition.keys - %w[description default example]).to eq([]), name
+        end
+      end
+
+      it 'has no property below another' do
+        names = job.properties.keys
+        expect(names.select { |name| names.any? { |other| other.start_with?("#{name}.") } }).to eq([])
+      end
+
+      it 'asks only for properties that its spec declares' do
+        asked = texts.join.scan(/(?<!\.)\bp\(\[?['"]([^'"#]+)['"]/).flatten + texts.join.scan(/if_p\(([^)]*)\)/).flatten
+                                                                              .flat_map { |list| list.scan(/'([^']+)'/).flatten }
+        expect(asked.uniq - job.properties.keys).to eq([])
+      end
+
+      it 'uses every property that its spec declares' do
+        exported = (job.spec['provides'] || []).flat_map { |link| link['properties'] || [] }
+        text = texts.join
+        unused = job.properties.keys.reject { |name| text.include?("'#{name}'") || name.start_with?('restore.target.') }
+        expect(unused - exported).to eq([])
+      end
+
+      it 'exports only declared properties through its links' do
+        exported = (job.spec['provides'] || []).flat_map { |link| link['properties'] || [] }
+        expect(exported - job.properties.keys).to eq([])
+      end
+
+      it 'keeps scripts free of ERB and of logic: one exec each' do
+        job.templates.select { |_, destination| destination.start_with?('bin/') }.each_key do |file|
+          code = Release.template_text(job, file).gsub("\\\n", ' ').lines.reject { |line| line.start_with?('#') }
+          expect(code.length).to eq(1), file
+          expect(code.first).to start_with('exec /var/vcap/packages/remount/bin/'), file
+          expect(code.first).not_to include('<%'), file
+        end
+      end
+
+      it 'has scripts that shellcheck has nothing to say about' do
+        scripts = job.templates.select { |_, destination| destination.start_with?('bin/') }.keys
+        paths = scripts.map { |file| File.join(job.dir, 'templates', file) }
+        output, status = Open3.capture2e('shellcheck', '--shell=bash', *paths)
+        expect(status).to be_success, output
+      end
+    end
+  end
+
+  # What programs of one release share has one shape in all of its jobs.
+  it 'declare the properties of the store alike' do
+    of = ->(name) { Release.job(name).properties.select { |key, _| key.start_with?('store.') } }
+    shape = ->(name) { of.call(name).transform_values { |definition| definition.slice('default', 'example') } }
+    expect(shape.call('restore')).to eq(shape.call('remount-agent'))
+    expect(shape.call('backup')).to eq(shape.call('remount-agent'))
+  end
+end

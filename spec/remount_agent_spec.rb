@@ -1,0 +1,70 @@
+# frozen_string_literal: true
+
+RSpec.describe 'jobs/remount-agent' do
+  def config(&block) = JSON.parse(Landscape.database('remount-agent', &block)['config/agent.json'])
+
+  def problems
+    yield
+    []
+  rescue Renderer::Failed => e
+    e.sentences
+  end
+
+  it 'renders as it always did' do
+    expect(Landscape.database('remount-agent')).to match_golden('remount-agent')
+  end
+
+  it 'calls the cluster after the deployment, or as the property says' do
+    expect(config['cluster']).to eq('pg-0001')
+    expect(config { |properties| properties['cluster'] = 'pg-0001-postgres' }['cluster']).to eq('pg-0001-postgres')
+  end
+
+  it 'refuses a cluster name that no restore would look for' do
+    expect(problems { config { |properties| properties['cluster'] = 'orders' } }.first)
+      .to end_with('the property `cluster` is `orders`, but may only be `pg-0001` or `pg-0001-postgres`')
+  end
+
+  it 'takes port and programs of the server from the link' do
+    expect(config['postgres']).to include('port' => 5432, 'bin_directory' => '/var/vcap/packages/postgres-15/bin')
+  end
+
+  it 'leaves out what the store does not need' do
+    fs = { 'type' => 'fs', 'root' => '/mnt/backups', 'signing_key' => '00' * 32 }
+    expect(config { |properties| properties['store'] = fs }['store'])
+      .to eq(fs.merge('timeout_seconds' => 30, 'attempts' => 5))
+  end
+
+  it 'names the file of the store\'s authority only where there is one' do
+    expect(config['store']).not_to have_key('ca_file')
+    expect(config { |properties| properties['store']['ca'] = 'PEM' }['store']['ca_file']).to end_with('/store-ca.pem')
+  end
+
+  it 'shows bpm the folder of a filesystem store' do
+    files = Landscape.database('remount-agent') do |properties|
+      properties['store'] = { 'type' => 'fs', 'root' => '/mnt/backups', 'signing_key' => '00' * 32 }
+    end
+    volumes = JSON.parse(files['config/bpm.yml']).dig('processes', 0, 'unsafe', 'unrestricted_volumes')
+    expect(volumes.map { |volume| volume['path'] }).to eq(['/mnt/backups'])
+  end
+
+  it 'holds neither cloud nor Director credentials' do
+    expect(Release.job('remount-agent').properties.keys.grep(/\A(cloud|director)/)).to eq([])
+  end
+
+  it 'says which properties are missing, of every file at once' do
+    sentences = problems do
+      Landscape.database('remount-agent') do |properties|
+        properties['store'].delete('signing_key')
+        properties.delete('tls')
+      end
+    end
+    expect(sentences.map { |sentence| sentence[/Can't find property .*/] })
+      .to match_array(["Can't find property 'store.signing_key'", "Can't find property 'tls.ca'",
+                       "Can't find property 'tls.certificate'", "Can't find property 'tls.private_key'"])
+  end
+
+  it 'insists on a PostgreSQL in its deployment' do
+    expect(problems { Landscape.database('remount-agent', consumes: {}) })
+      .to include('job remount-agent: the link `postgres` has no provider')
+  end
+end

@@ -1,0 +1,216 @@
+//! What Remount itself keeps on the disk and on the VM (DESIGN section 5).
+//!
+//! | file | says |
+//! |---|---|
+//! | `<store>/remount/backup.json` | I am a copy, or a backup is being taken of me |
+//! | `<store>/remount/applied/<restore>.json` | this disk has applied that plan |
+//! | `<data>/initialised.json` | this VM has seen data on its disk |
+//!
+//! Fields that a later version adds are passed over; a larger `format` is refused.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use remount_core::{BackupId, FORMAT, ForkRecord, RecoveryPath, RestoreId, RestoreTarget, Role};
+use remount_postgres::{Error as PostgresError, durable};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::account::Account;
+use crate::config::Directories;
+use crate::error::{Error, Result, system};
+
+/// `backup.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupMark {
+    /// Of the writer.
+    pub format: u32,
+    /// The backup.
+    pub backup: BackupId,
+    /// When it was begun.
+    pub started_at: Timestamp,
+}
+
+/// `applied/<restore-id>.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Of the writer.
+    pub format: u32,
+    /// The restore.
+    pub restore: RestoreId,
+    /// The backup this disk was made from.
+    pub backup: BackupId,
+    /// What this instance became.
+    pub role: Role,
+    /// When the plan was applied.
+    pub applied_at: Timestamp,
+    /// What recovery reads.
+    pub path: RecoveryPath,
+    /// Where it stops.
+    pub target: RestoreTarget,
+    /// `recovered` or `streaming`; none while recovery goes on.
+    #[serde(default)]
+    pub outcome: Option<String>,
+    /// Standbys: where the restored primary left the planned line.
+    #[serde(default)]
+    pub fork: Option<ForkRecord>,
+}
+
+/// `initialised.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Initialised {
+    /// Of the writer.
+    pub format: u32,
+    /// When data was first seen.
+    pub at: Timestamp,
+    /// Whether the store knows of it too.
+    pub registered: bool,
+}
+
+/// Every document begins with its format.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// The folders of Remount on a VM.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    store: PathBuf,
+    data: PathBuf,
+}
+
+impl Disk {
+    /// What lies in these directories.
+    pub fn new(directories: &Directories) -> Self {
+        Self { store: directories.store.clone(), data: directories.data.clone() }
+    }
+
+    /// The persistent disk's mount point.
+    pub fn mount_point(&self) -> &Path {
+        &self.store
+    }
+
+    /// Makes the folders, for the user that the daemon runs as.
+    pub fn create_folders(&self, owner: Account) -> Result<()> {
+        owner.create_folder(&self.remount())?;
+        owner.create_folder(&self.remount().join("applied"))?;
+        owner.create_folder(&self.data)
+    }
+
+    /// Whether the disk is mounted. The kernel's own list is asked: a bind mount shares its device
+    /// number with the folder around it.
+    pub fn is_mounted(&self) -> Result<bool> {
+        let mounts = fs::read("/proc/self/mountinfo").map_err(system("read /proc/self/mountinfo"))?;
+        let path = fs::canonicalize(&self.store).unwrap_or_else(|_| self.store.clone());
+        Ok(is_mount_point(&mounts, path.as_os_str().as_bytes()))
+    }
+
+    /// The mark of a backup, if there is one.
+    pub fn backup_mark(&self) -> Result<Option<BackupMark>> {
+        read(&self.mark_file())
+    }
+
+    /// Marks the disk: from now on every copy of it says of which backup it is.
+    pub fn mark_backup(&self, backup: &BackupId, now: Timestamp) -> Result<()> {
+        let mark = BackupMark { format: FORMAT, backup: backup.clone(), started_at: now };
+        write(&self.mark_file(), &mark)
+    }
+
+    /// Removes the mark. None counts as removed.
+    pub fn remove_mark(&self) -> Result<()> {
+        Ok(durable::remove(&self.mark_file())?)
+    }
+
+    /// Every plan that this disk has applied, newest restore last.
+    pub fn applied(&self) -> Result<Vec<Applied>> {
+        let folder = self.remount().join("applied");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(system(format!("list {}", folder.display()))(error)),
+        };
+        let mut found: Vec<Applied> = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(system(format!("list {}", folder.display())))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                found.extend(read(&path)?);
+            }
+        }
+        found.sort_by(|a, b| a.restore.cmp(&b.restore));
+        Ok(found)
+    }
+
+    /// Records an applied plan, or its outcome.
+    pub fn record(&self, applied: &Applied) -> Result<()> {
+        write(&self.remount().join(format!("applied/{}.json", applied.restore)), applied)
+    }
+
+    /// Whether this VM has seen data on its disk.
+    pub fn initialised(&self) -> Result<Option<Initialised>> {
+        read(&self.data.join("initialised.json"))
+    }
+
+    /// Notes that this VM has seen data on its disk.
+    pub fn note_initialised(&self, note: &Initialised) -> Result<()> {
+        write(&self.data.join("initialised.json"), note)
+    }
+
+    fn mark_file(&self) -> PathBuf {
+        self.remount().join("backup.json")
+    }
+
+    fn remount(&self) -> PathBuf {
+        self.store.join("remount")
+    }
+}
+
+/// The fifth field of each line is the mount point, with blanks and the like as octal escapes.
+fn is_mount_point(mounts: &[u8], path: &[u8]) -> bool {
+    mounts
+        .split(|&b| b == b'\n')
+        .any(|line| line.split(|&b| b == b' ').nth(4).is_some_and(|field| unescaped(field) == path))
+}
+
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = (byte == b'\\').then(|| after.get(..3)).flatten();
+        let code = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        plain.push(code.unwrap_or(byte));
+        rest = if code.is_some() { &after[3..] } else { after };
+    }
+    plain
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(content) = durable::read(path)? else { return Ok(None) };
+    let wrong =
+        |detail: String| Error::Postgres(PostgresError::File { path: path.display().to_string(), detail });
+    let Format { format } = serde_json::from_slice(&content).map_err(|error| wrong(error.to_string()))?;
+    if format > FORMAT {
+        return Err(wrong(format!("format {format} is of a newer Remount; this one reads up to {FORMAT}")));
+    }
+    serde_json::from_slice(&content).map(Some).map_err(|error| wrong(error.to_string()))
+}
+
+fn write<T: Serialize>(path: &Path, document: &T) -> Result<()> {
+    let text = serde_json::to_vec_pretty(document).expect("documents of ours have string keys only");
+    Ok(durable::write(path, &text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_compared_whole_and_unescaped() {
+        let mounts = b"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 8:2 / /var/vcap/my\\040store rw - ext4 /dev/sdb1 rw\n";
+        assert!(is_mount_point(mounts, b"/var/vcap/my store"));
+        assert!(is_mount_point(mounts, b"/"));
+        assert!(!is_mount_point(mounts, b"/var/vcap"));
+    }
+}

@@ -1,0 +1,104 @@
+//! What a hook or the daemon fails with.
+
+use remount_core::{Advice, ExitCode, Retry};
+
+use crate::fence::Refusal;
+
+/// What this program's functions answer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A hook or the daemon failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong. Nothing was changed.
+    #[error("{path}: {}", problems.join("; "))]
+    Config {
+        /// The file.
+        path: String,
+        /// All that is wrong with it.
+        problems: Vec<String>,
+    },
+    /// The fence refuses: PostgreSQL may not start on this disk.
+    #[error("PostgreSQL may not start: {0}")]
+    Refused(Refusal),
+    /// PostgreSQL is down, or never got where it should.
+    #[error("{what}")]
+    Server {
+        /// What was waited for, and PostgreSQL's own reason.
+        what: String,
+        /// What to do.
+        next: String,
+    },
+    /// A program of PostgreSQL's failed.
+    #[error("{program} failed: {detail}")]
+    Program {
+        /// Its name.
+        program: String,
+        /// Its words.
+        detail: String,
+    },
+    /// Something of the operating system.
+    #[error("{action}")]
+    System {
+        /// What was tried.
+        action: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process does this already.
+    #[error("{what} is locked by another process: {path}")]
+    Locked {
+        /// What.
+        what: &'static str,
+        /// The lock.
+        path: String,
+    },
+    /// The server or a file of ours.
+    #[error(transparent)]
+    Postgres(#[from] remount_postgres::Error),
+    /// The object store.
+    #[error(transparent)]
+    Store(#[from] remount_store::Error),
+}
+
+impl Error {
+    /// What the exit code tells of the state of the world.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config { .. } | Self::Postgres(remount_postgres::Error::Config(_)) => ExitCode::Usage,
+            _ => ExitCode::Unchanged,
+        }
+    }
+}
+
+impl Advice for Error {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Server { .. } | Self::Program { .. } | Self::Locked { .. } => Retry::Later,
+            Self::Postgres(error) => error.retry(),
+            Self::Store(error) => error.retry(),
+            Self::Config { .. } | Self::Refused(_) | Self::System { .. } => Retry::Never,
+        }
+    }
+
+    fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Config { .. } => Some("mend the properties of the job and deploy again".into()),
+            Self::Refused(refusal) => Some(refusal.next_step()),
+            Self::Server { next, .. } => Some(next.clone()),
+            Self::Program { .. } => Some("mend what its message says, then start the instance again".into()),
+            Self::System { .. } => None,
+            Self::Locked { .. } => Some("wait until it has ended, or look for it with `fuser`".into()),
+            Self::Postgres(error) => error.next_step(),
+            Self::Store(error) => error.next_step(),
+        }
+    }
+}
+
+/// Says what was tried when the operating system refused.
+pub fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
+    let action = action.into();
+    move |source| Error::System { action, source }
+}

@@ -1,0 +1,153 @@
+//! Why PostgreSQL may not start, and what to do about it, for the operator who reads `bosh task`.
+
+use remount_core::{BackupId, InstanceSlug, RestoreId, SystemIdentifier};
+
+/// A refusal of the fence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The persistent disk is not there.
+    #[error("{path} is not a mount point: the persistent disk is not attached to this VM")]
+    NotMounted {
+        /// Where it should be.
+        path: String,
+    },
+    /// An instance that had data finds none.
+    #[error("instance {instance} was initialised before, but its disk holds no data: this is not its disk")]
+    DataMissing {
+        /// The instance.
+        instance: InstanceSlug,
+    },
+    /// An empty disk, and nobody to ask whether it should be.
+    #[error(
+        "the disk holds no data, and the object store did not answer within {seconds} s whether it should: {detail}"
+    )]
+    EmptyAndUnanswered {
+        /// How long it was asked.
+        seconds: u64,
+        /// The last error.
+        detail: String,
+    },
+    /// A mark without data.
+    #[error("the disk says it is a copy of backup {backup}, but its data directory is empty")]
+    CopyWithoutData {
+        /// The backup.
+        backup: BackupId,
+    },
+    /// A copy, and nobody to ask what for.
+    #[error(
+        "the disk is a copy from backup {backup}, and the object store did not answer within {seconds} s what for: \
+         {detail}. Started as it is, PostgreSQL would go live at the instant of the snapshot, on the old timeline; \
+         that cannot be undone"
+    )]
+    CopyAndUnanswered {
+        /// The backup.
+        backup: BackupId,
+        /// How long it was asked.
+        seconds: u64,
+        /// The last error.
+        detail: String,
+    },
+    /// A copy from another backup than the plan's.
+    #[error(
+        "the wrong disk is attached: restore {restore} wants a disk of backup {wanted}, this one is of backup {found}"
+    )]
+    WrongDisk {
+        /// The restore.
+        restore: RestoreId,
+        /// The plan's backup.
+        wanted: BackupId,
+        /// The disk's.
+        found: BackupId,
+    },
+    /// A copy of another cluster.
+    #[error(
+        "the wrong disk is attached: restore {restore} is of system identifier {wanted}, the data on it is of {found}"
+    )]
+    OtherCluster {
+        /// The restore.
+        restore: RestoreId,
+        /// The plan's.
+        wanted: SystemIdentifier,
+        /// The disk's.
+        found: SystemIdentifier,
+    },
+    /// The plan does not know this instance.
+    #[error("the disk is a copy, and restore {restore} has no part for instance {instance}")]
+    NoPart {
+        /// The restore.
+        restore: RestoreId,
+        /// The instance.
+        instance: InstanceSlug,
+    },
+    /// A standby waited in vain.
+    #[error(
+        "the standby waited {seconds} s for {missing} (restore {restore}); started earlier it would replay past the fork"
+    )]
+    NoFork {
+        /// The restore.
+        restore: RestoreId,
+        /// What is not there.
+        missing: String,
+        /// How long it waited.
+        seconds: u64,
+    },
+    /// The plan was taken back while a standby waited.
+    #[error("restore {restore} was withdrawn while this standby waited for its primary")]
+    Withdrawn {
+        /// The restore.
+        restore: RestoreId,
+    },
+}
+
+const ATTACH: &str = "find the disk with `bosh disks --orphaned` or in the cloud, attach it with \
+                      `bosh attach-disk GROUP/ID DISK_CID`, then `bosh start` the instance";
+
+impl Refusal {
+    pub(super) fn empty_and_unanswered(seconds: u64, detail: String) -> Self {
+        Self::EmptyAndUnanswered { seconds, detail }
+    }
+
+    pub(super) fn copy_and_unanswered(backup: BackupId, seconds: u64, detail: String) -> Self {
+        Self::CopyAndUnanswered { backup, seconds, detail }
+    }
+
+    /// What to do.
+    pub fn next_step(&self) -> String {
+        match self {
+            Self::NotMounted { .. } => ATTACH.into(),
+            Self::DataMissing { instance } => format!(
+                "{ATTACH}. If its data is lost for good: restore the cluster with `remount restore`; if the instance \
+                 is to begin anew, remove instances/{}.json of the cluster from the object store and \
+                 /var/vcap/data/remount-agent/initialised.json from the VM",
+                instance.id
+            ),
+            Self::EmptyAndUnanswered { .. } => {
+                "make the object store reachable from this VM (properties `store.*`), then `bosh start` the instance".into()
+            }
+            Self::CopyWithoutData { .. } => {
+                "the snapshot holds no data: restore from another backup (`remount list`)".into()
+            }
+            Self::CopyAndUnanswered { .. } => {
+                "make the object store reachable from this VM (properties `store.*`), then `bosh start` the instance; \
+                 never remove backup.json by hand"
+                    .into()
+            }
+            Self::WrongDisk { .. } | Self::OtherCluster { .. } => {
+                "attach the disk of the restore (its CID is in `remount journal`) with `bosh attach-disk`, or give \
+                 the restore up with `remount restore --resume` and its rollback"
+                    .into()
+            }
+            Self::NoPart { .. } => {
+                "attach the disk this instance had before, or plan the restore again with this instance".into()
+            }
+            Self::NoFork { .. } => {
+                "look at the primary and at `remount journal`; once the restore has reached its step `rejoin`, \
+                 `bosh start` this instance again"
+                    .into()
+            }
+            Self::Withdrawn { .. } => {
+                "attach the disk this instance had before (its CID is in `remount journal`), then `bosh start` it".into()
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The hooks of the job `postgres`: making a server on an empty disk, running it, and giving it its
+//! roles. The bootstrap instance of the group is the primary; the others follow it.
+
+mod config;
+mod initialise;
+mod roles;
+mod run;
+
+use std::path::Path;
+
+use remount_postgres::{DataDirectory, DataState};
+
+use crate::account::Account;
+use crate::config::AgentConfig;
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::fence;
+use crate::hooks::{self, Wanted};
+use config::PostgresConfig;
+pub use run::run;
+
+/// Judges the disk (where the job `remount-agent` is deployed too), then initialises an empty one.
+pub fn pre_start(path: &Path) -> Result<()> {
+    let config = PostgresConfig::load(path)?;
+    hooks::runtime()?.block_on(async {
+        let account = Account::named(&config.user)?;
+        let mut _lock = None;
+        if let Some(file) = config.agent_config_file.as_deref().filter(|file| file.exists()) {
+            let agent = AgentConfig::load(file)?;
+            _lock = Some(hooks::lock(&agent, account).await?);
+            fence::guard(&agent, account).await?;
+        }
+        let data = DataDirectory::new(&config.data_directory);
+        account.create_folder(&config.socket_directory)?;
+        match data.state()? {
+            DataState::Cluster(_) => role_must_fit(&config, &data)?,
+            DataState::Empty => initialise::initialise(&config, account).await?,
+        }
+        initialise::write_password_file(&config, account)
+    })
+}
+
+/// Two primaries in one group would archive two histories into one archive; none would serve.
+fn role_must_fit(config: &PostgresConfig, data: &DataDirectory) -> Result<()> {
+    let problem = match (config.bootstrap, data.is_standby()) {
+        (true, false) | (false, true) => return Ok(()),
+        (true, true) => "this is the bootstrap instance, but its disk holds a standby (standby.signal)",
+        (false, false) => {
+            "this is not the bootstrap instance, but its disk holds a primary (no standby.signal)"
+        }
+    };
+    let next = "an instance before this one was added or removed: bring the group's instances back to what they were, \
+                or make the disk fit by hand (`pg_ctl promote` on the new bootstrap instance, an empty disk for this one)";
+    Err(Error::Server { what: problem.into(), next: next.into() })
+}
+
+/// Re-applies roles and passwords on the primary: after a restore they are those of the snapshot.
+pub fn post_start(path: &Path) -> Result<()> {
+    let config = PostgresConfig::load(path)?;
+    Account::named(&config.user)?.become_it()?;
+    hooks::runtime()?.block_on(async {
+        let server = config.server();
+        let deadline = Deadline::after_seconds(config.post_start_deadline_seconds);
+        if server.data_directory().is_standby() {
+            return Ok(()); // The agent's post-start waits for it; roles come from the primary.
+        }
+        hooks::await_state(&server, deadline, Wanted::Promoted).await?;
+        roles::apply(&config, &server).await
+    })
+}

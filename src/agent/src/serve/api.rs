@@ -1,0 +1,167 @@
+//! The routes; their types are `remount_postgres`'s.
+//!
+//! | error | HTTP status |
+//! |---|---|
+//! | a state that does not allow it | 409 |
+//! | PostgreSQL does not answer or refuses | 502 |
+//! | a file of ours | 500 |
+//! | a body that is not understood | 400 |
+
+use std::sync::Arc;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use remount_postgres::{
+    ApiError, BackupBegun, BackupEnded, BeginBackup, Error as PostgresError, LocalServer, NamedBackup,
+    NamedRestore, ServerStatus, WalSwitched, WriteProbe,
+};
+
+use crate::config::AgentConfig;
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::serve::backup::BackupKeeper;
+use crate::status;
+
+/// No request has more than two names and a number.
+const BODY_BYTES_MAX: usize = 16 << 10;
+
+#[derive(Clone)]
+struct Api {
+    config: Arc<AgentConfig>,
+    keeper: Arc<BackupKeeper>,
+}
+
+type Answer<T> = Result<Json<T>, Failure>;
+type Body<T> = Result<Json<T>, JsonRejection>;
+
+/// The API of one server.
+pub fn routes(config: Arc<AgentConfig>, keeper: Arc<BackupKeeper>) -> Router {
+    Router::new()
+        .route("/v1/status", get(server_status))
+        .route("/v1/backup/begin", post(begin_backup))
+        .route("/v1/backup/renew", post(renew_backup))
+        .route("/v1/backup/end", post(end_backup))
+        .route("/v1/backup/abort", post(abort_backup))
+        .route("/v1/wal/switch", post(switch_wal))
+        .route("/v1/probe", post(write_probe))
+        .route("/v1/restore/finish", post(finish_restore))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(Api { config, keeper })
+}
+
+impl Api {
+    fn server(&self) -> LocalServer {
+        LocalServer::new(self.config.postgres.clone())
+    }
+}
+
+async fn server_status(State(api): State<Api>) -> Answer<ServerStatus> {
+    let disk = Disk::new(&api.config.directories);
+    let mut status = status::of(&api.config, &api.server(), &disk).await?;
+    status.backup = api.keeper.in_progress().await;
+    Ok(Json(status))
+}
+
+async fn begin_backup(State(api): State<Api>, body: Body<BeginBackup>) -> Answer<BackupBegun> {
+    let Json(BeginBackup { backup, lease_seconds }) = body?;
+    Ok(Json(apart(async move { api.keeper.begin(&backup, lease_seconds).await }).await?))
+}
+
+async fn renew_backup(State(api): State<Api>, body: Body<NamedBackup>) -> Answer<()> {
+    let Json(NamedBackup { backup }) = body?;
+    Ok(Json(api.keeper.renew(&backup).await?))
+}
+
+async fn end_backup(State(api): State<Api>, body: Body<NamedBackup>) -> Answer<BackupEnded> {
+    let Json(NamedBackup { backup }) = body?;
+    Ok(Json(apart(async move { api.keeper.end(&backup).await }).await?))
+}
+
+async fn abort_backup(State(api): State<Api>, body: Body<NamedBackup>) -> Answer<()> {
+    let Json(NamedBackup { backup }) = body?;
+    Ok(Json(apart(async move { api.keeper.abort(&backup).await }).await?))
+}
+
+async fn switch_wal(State(api): State<Api>) -> Answer<WalSwitched> {
+    Ok(Json(api.server().switch_wal().await?))
+}
+
+async fn write_probe(State(api): State<Api>) -> Answer<WriteProbe> {
+    Ok(Json(api.server().write_probe().await?))
+}
+
+/// A reload follows even where nothing had to be removed: an earlier call may have died between the two.
+async fn finish_restore(State(api): State<Api>, body: Body<NamedRestore>) -> Answer<()> {
+    let Json(NamedRestore { restore }) = body?;
+    let server = api.server();
+    let removed = server.data_directory().remove_restore_settings()?;
+    server.reload().await?;
+    log::info!(restore:% = restore, removed; "the settings of the restore are gone");
+    Ok(Json(()))
+}
+
+/// Runs to its end even where the driver hangs up: half a change of state would stay.
+async fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::spawn(work).await {
+        Ok(done) => Ok(done?),
+        Err(error) => {
+            let message = format!("the agent stumbled: {error}");
+            Err(Failure(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                ApiError { code: "agent".into(), message, backup: None },
+            ))
+        }
+    }
+}
+
+/// An answer that says no.
+struct Failure(StatusCode, ApiError);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+impl From<PostgresError> for Failure {
+    fn from(error: PostgresError) -> Self {
+        let status = match &error {
+            PostgresError::BackupInProgress(_)
+            | PostgresError::NoBackup(_)
+            | PostgresError::NotPrimary { .. } => StatusCode::CONFLICT,
+            PostgresError::Database { .. } | PostgresError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
+            PostgresError::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            PostgresError::Config(_) => StatusCode::BAD_REQUEST,
+        };
+        if status.is_server_error() {
+            log::warn!(error:% = error; "a call failed");
+        }
+        Self(status, ApiError::from(&error))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Postgres(error) => error.into(),
+            error => {
+                log::warn!(error:% = error; "a call failed");
+                let error = ApiError { code: "agent".into(), message: error.to_string(), backup: None };
+                Self(StatusCode::INTERNAL_SERVER_ERROR, error)
+            }
+        }
+    }
+}
+
+impl From<JsonRejection> for Failure {
+    fn from(rejection: JsonRejection) -> Self {
+        let error = ApiError { code: "request".into(), message: rejection.body_text(), backup: None };
+        Self(rejection.status(), error)
+    }
+}

@@ -1,0 +1,268 @@
+//! The one backup that may be in progress, its session and its lease.
+//!
+//! | state | begin, same id | begin, other id | renew | end | abort | lease ends, session lost |
+//! |---|---|---|---|---|---|---|
+//! | idle | in progress | in progress | no backup | no backup | done | – |
+//! | in progress | same answer, renewed | refused | renewed | ended | idle | idle |
+//! | ended | refused | in progress | no backup | same answer | done | – |
+//!
+//! `backup.json` is on the disk, synced, before backup mode is entered, and gone after it was left.
+//! Whatever goes wrong in between, the session's end is backup mode's end: PostgreSQL sees to that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use remount_core::BackupId;
+use remount_postgres::{
+    BackupBegun, BackupEnded, BackupSession, Error as PostgresError, LocalServer, Reachable, durable,
+};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+
+/// How often the lease and the session are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// How often a stale mark waits for PostgreSQL.
+const STALE_PAUSE: Duration = Duration::from_secs(2);
+/// A driver that asks for longer has confused its units.
+const LEASE_SECONDS_MAX: u64 = 24 * 3600;
+
+/// Keeps the backup in progress.
+pub struct BackupKeeper {
+    server: LocalServer,
+    disk: Disk,
+    state: Mutex<State>,
+}
+
+enum State {
+    Idle,
+    InProgress(InProgress),
+    Ended(BackupEnded),
+}
+
+struct InProgress {
+    session: BackupSession,
+    begun: BackupBegun,
+    until: Instant,
+}
+
+impl InProgress {
+    fn is(&self, backup: &BackupId) -> bool {
+        self.begun.backup == *backup
+    }
+
+    fn renew(&mut self) {
+        self.until = Instant::now() + Duration::from_secs(self.begun.lease_seconds);
+    }
+
+    /// Why it cannot go on.
+    fn void(&self) -> Option<&'static str> {
+        if self.session.is_lost() {
+            return Some("PostgreSQL ended the session");
+        }
+        (Instant::now() >= self.until).then_some("its driver has not renewed the lease")
+    }
+}
+
+impl BackupKeeper {
+    /// No backup is in progress.
+    pub fn new(server: LocalServer, disk: Disk) -> Arc<Self> {
+        Arc::new(Self { server, disk, state: Mutex::new(State::Idle) })
+    }
+
+    /// The backup in progress.
+    pub async fn in_progress(&self) -> Option<BackupId> {
+        match &*self.state.lock().await {
+            State::InProgress(now) => Some(now.begun.backup.clone()),
+            State::Idle | State::Ended(_) => None,
+        }
+    }
+
+    /// Enters backup mode.
+    pub async fn begin(self: &Arc<Self>, backup: &BackupId, lease_seconds: u64) -> Result<BackupBegun> {
+        if !(1..=LEASE_SECONDS_MAX).contains(&lease_seconds) {
+            let text = format!("`lease_seconds` has to be between 1 and {LEASE_SECONDS_MAX}");
+            return Err(PostgresError::Config(text).into());
+        }
+        let mut state = self.state.lock().await;
+        self.end_if_void(&mut state)?;
+        match &mut *state {
+            State::InProgress(now) if now.is(backup) => {
+                now.renew();
+                return Ok(now.begun.clone());
+            }
+            State::InProgress(now) => {
+                return Err(PostgresError::BackupInProgress(now.begun.backup.clone()).into());
+            }
+            State::Ended(ended) if ended.backup == *backup => return Err(no_backup(backup)),
+            State::Ended(_) | State::Idle => {}
+        }
+        let (session, begun) = self.enter(backup, lease_seconds).await?;
+        let mut now = InProgress { session, begun: begun.clone(), until: Instant::now() };
+        now.renew();
+        *state = State::InProgress(now);
+        tokio::spawn(self.clone().watch(backup.clone()));
+        log::info!(backup:%, lease_seconds; "backup mode begins");
+        Ok(begun)
+    }
+
+    /// Extends the lease.
+    pub async fn renew(&self, backup: &BackupId) -> Result<()> {
+        let mut state = self.state.lock().await;
+        self.end_if_void(&mut state)?;
+        match &mut *state {
+            State::InProgress(now) if now.is(backup) => {
+                now.renew();
+                Ok(())
+            }
+            _ => Err(no_backup(backup)),
+        }
+    }
+
+    /// Leaves backup mode with a result.
+    pub async fn end(&self, backup: &BackupId) -> Result<BackupEnded> {
+        let mut state = self.state.lock().await;
+        self.end_if_void(&mut state)?;
+        match std::mem::replace(&mut *state, State::Idle) {
+            State::InProgress(now) if now.is(backup) => {
+                let stopped = now.session.stop().await;
+                if let Ok(ended) = &stopped {
+                    *state = State::Ended(ended.clone());
+                }
+                self.disk.remove_mark()?;
+                let ended = stopped?;
+                log::info!(backup:%, stop_lsn:% = ended.stop_lsn; "backup mode has ended");
+                Ok(ended)
+            }
+            State::Ended(ended) if ended.backup == *backup => {
+                *state = State::Ended(ended.clone());
+                self.disk.remove_mark()?; // The first answer may have been an error of this.
+                Ok(ended)
+            }
+            other => {
+                *state = other;
+                Err(no_backup(backup))
+            }
+        }
+    }
+
+    /// Leaves backup mode without a result.
+    pub async fn abort(&self, backup: &BackupId) -> Result<()> {
+        let mut state = self.state.lock().await;
+        match &*state {
+            State::InProgress(now) if now.is(backup) => self.drop_session(&mut state, "it was given up"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends whatever is in progress: the daemon stops.
+    pub async fn shut_down(&self) -> Result<()> {
+        let mut state = self.state.lock().await;
+        match &*state {
+            State::InProgress(_) => self.drop_session(&mut state, "the agent stops"),
+            State::Idle | State::Ended(_) => Ok(()),
+        }
+    }
+
+    /// Removes the mark that an agent left which died in a backup: its session died with it. On a disk
+    /// whose recovery is not over the mark has another meaning, and post-start removes it.
+    pub fn forget_stale_mark(self: Arc<Self>) {
+        tokio::spawn(async move {
+            loop {
+                match self.stale_mark_is_gone().await {
+                    Ok(true) => return,
+                    Ok(false) => {}
+                    Err(error) => log::warn!(error:% = error; "the mark of an earlier backup is still there"),
+                }
+                tokio::time::sleep(STALE_PAUSE).await;
+            }
+        });
+    }
+
+    /// True where nothing is left to do. The lock is held throughout: no backup can begin in between.
+    async fn stale_mark_is_gone(&self) -> Result<bool> {
+        let state = self.state.lock().await;
+        if !matches!(*state, State::Idle) {
+            return Ok(true); // A new backup has overwritten the mark.
+        }
+        let Some(mark) = self.disk.backup_mark()? else { return Ok(true) };
+        let recovers =
+            |applied: &crate::disk::Applied| applied.backup == mark.backup && applied.outcome.is_none();
+        if self.disk.applied()?.iter().any(recovers) || self.server.reachable().await? != Reachable::Yes {
+            return Ok(false);
+        }
+        self.disk.remove_mark()?;
+        log::warn!(backup:% = mark.backup; "an earlier agent died in this backup: its mark is removed, the backup is void");
+        Ok(true)
+    }
+
+    /// The mark first, synced; then backup mode; then everything that a snapshot is to hold, synced.
+    async fn enter(&self, backup: &BackupId, lease_seconds: u64) -> Result<(BackupSession, BackupBegun)> {
+        self.disk.mark_backup(backup, Timestamp::now())?;
+        let entered = match BackupSession::start(&self.server, backup).await {
+            Ok(session) => self.sync().await.map(|()| session),
+            Err(error) => Err(error.into()),
+        };
+        let session = match entered {
+            Ok(session) => session,
+            Err(error) => {
+                self.disk.remove_mark()?;
+                return Err(error);
+            }
+        };
+        let begun = BackupBegun {
+            backup: backup.clone(),
+            start_lsn: session.start_lsn(),
+            started_at: session.started_at(),
+            timeline: session.timeline(),
+            lease_seconds,
+        };
+        Ok((session, begun))
+    }
+
+    /// A large disk takes its time; the daemon goes on answering.
+    async fn sync(&self) -> Result<()> {
+        let path = self.disk.mount_point().to_owned();
+        let synced = tokio::task::spawn_blocking(move || durable::sync_file_system(&path)).await;
+        let source =
+            |error| Error::System { action: "sync the disk".into(), source: std::io::Error::other(error) };
+        Ok(synced.map_err(source)??)
+    }
+
+    /// Ends `backup` when its lease ends or its session is lost.
+    async fn watch(self: Arc<Self>, backup: BackupId) {
+        loop {
+            tokio::time::sleep(TICK).await;
+            let mut state = self.state.lock().await;
+            if let Err(error) = self.end_if_void(&mut state) {
+                log::error!(backup:%, error:% = error; "the mark of a backup that has ended cannot be removed");
+            }
+            if !matches!(&*state, State::InProgress(now) if now.is(&backup)) {
+                return;
+            }
+        }
+    }
+
+    fn end_if_void(&self, state: &mut State) -> Result<()> {
+        let State::InProgress(now) = &*state else { return Ok(()) };
+        match now.void() {
+            Some(why) => self.drop_session(state, why),
+            None => Ok(()),
+        }
+    }
+
+    /// Dropping the session ends backup mode.
+    fn drop_session(&self, state: &mut State, why: &str) -> Result<()> {
+        if let State::InProgress(now) = std::mem::replace(state, State::Idle) {
+            log::warn!(backup:% = now.begun.backup; "backup mode ends without a backup: {why}");
+        }
+        self.disk.remove_mark()
+    }
+}
+
+fn no_backup(backup: &BackupId) -> Error {
+    PostgresError::NoBackup(backup.clone()).into()
+}

@@ -1,0 +1,141 @@
+//! `serve`: the backup API, HTTP over mTLS.
+//!
+//! One thread: the daemon waits for PostgreSQL and for drivers, and is to be small. Everything a peer
+//! can use up has a limit: connections, their age, the size of a body, the time of a handshake.
+
+mod api;
+mod backup;
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use remount_postgres::LocalServer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::account::{Account, is_root};
+use crate::config::AgentConfig;
+use crate::disk::Disk;
+use crate::error::{Error, Result, system};
+use crate::hooks;
+use backup::BackupKeeper;
+
+const CONNECTIONS_MAX: usize = 64;
+const HANDSHAKE_SECONDS: u64 = 10;
+const HEADER_SECONDS: u64 = 30;
+/// Long enough for the longest call (a checkpoint on a slow disk); then the peer connects anew.
+const CONNECTION_SECONDS: u64 = 3600;
+/// A file descriptor limit that is reached passes; asking at once again would burn the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until SIGTERM or SIGINT; backup mode ends with it.
+pub fn serve(config: AgentConfig) -> Result<()> {
+    hooks::runtime()?.block_on(serve_until_stopped(config))
+}
+
+async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
+    let _lock = only_one(&config)?;
+    let disk = Disk::new(&config.directories);
+    let tls = TlsAcceptor::from(Arc::new(tls::server_config(&config.tls)?));
+    let listening = TcpListener::bind(config.listen).await;
+    let listener = listening.map_err(system(format!("listen on {}", config.listen)))?;
+    let address = listener.local_addr().map_err(system("ask for our own address"))?;
+    let server = LocalServer::new(config.postgres.clone());
+    let keeper = BackupKeeper::new(server, disk);
+    keeper.clone().forget_stale_mark();
+    let deployment = config.deployment.clone();
+    let routes = api::routes(Arc::new(config), keeper.clone());
+    let mut stop = Stop::new()?;
+    log::info!(address:%, deployment:% = deployment; "the agent serves");
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let permit = connections.clone().acquire_owned().await.expect("the semaphore is never closed");
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    tokio::spawn(connection(stream, peer, tls.clone(), routes.clone(), permit));
+                }
+                Err(error) => {
+                    log::warn!(error:%; "a connection cannot be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            () = stop.wait() => break,
+        }
+    }
+    keeper.shut_down().await?;
+    log::info!("the agent has stopped");
+    Ok(())
+}
+
+/// Two agents would each believe that the other's `backup.json` is stale.
+fn only_one(config: &AgentConfig) -> Result<std::fs::File> {
+    if is_root() {
+        // Under BOSH it runs as the service user, and the folders are there. By hand, as root, they
+        // must not become root's.
+        let account = Account::named(&config.user)?;
+        account.create_folder(&config.directories.run)?;
+        Disk::new(&config.directories).create_folders(account)?;
+    }
+    let path = config.directories.run.join("agent.lock");
+    let file = hooks::open_lock(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => Err(Error::Locked { what: "the agent of this server", path: path.display().to_string() }),
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: TlsAcceptor,
+    routes: axum::Router,
+    _permit: OwnedSemaphorePermit,
+) {
+    let stream = match timeout(Duration::from_secs(HANDSHAKE_SECONDS), tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            log::warn!(peer:%, error:%; "a connection was refused");
+            return;
+        }
+        Err(_) => {
+            log::warn!(peer:%; "a TLS handshake took too long");
+            return;
+        }
+    };
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(HEADER_SECONDS));
+    let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    match timeout(Duration::from_secs(CONNECTION_SECONDS), serving).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(error)) => log::debug!(peer:%, error:%; "a connection ended early"),
+    }
+}
+
+/// The signals that end a daemon.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self> {
+        let on = |kind| signal(kind).map_err(system("listen for signals"));
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

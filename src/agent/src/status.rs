@@ -1,0 +1,30 @@
+//! `status`: what the server says of itself, for a person on the VM.
+
+use crate::config::AgentConfig;
+use crate::disk::Disk;
+use crate::error::Result;
+use crate::hooks;
+use remount_postgres::{LocalServer, ServerStatus};
+
+/// Prints the status as JSON on standard output.
+pub fn print(config: &AgentConfig) -> Result<()> {
+    crate::account::Account::named(&config.user)?.become_it()?;
+    let status = hooks::runtime()?.block_on(async {
+        let disk = Disk::new(&config.directories);
+        let mut status = of(config, &LocalServer::new(config.postgres.clone()), &disk).await?;
+        status.backup = disk.backup_mark()?.map(|mark| mark.backup);
+        Ok::<_, crate::error::Error>(status)
+    })?;
+    println!("{}", serde_json::to_string_pretty(&status).expect("a status has string keys only"));
+    Ok(())
+}
+
+/// The server's own words, and what the disk knows of restores.
+pub async fn of(config: &AgentConfig, server: &LocalServer, disk: &Disk) -> Result<ServerStatus> {
+    let mut status = server.status(&config.identity()).await?;
+    status.applied_restore = disk.applied()?.pop().map(|applied| applied.restore);
+    if status.applied_restore.is_none() {
+        status.replayed_to = None; // Promoted by somebody else.
+    }
+    Ok(status)
+}

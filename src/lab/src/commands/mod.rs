@@ -1,0 +1,94 @@
+//! The commands of `remount-lab`.
+
+mod break_it;
+mod errand;
+mod exec;
+mod instance;
+mod status;
+mod story;
+mod up;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use crate::folder::Folder;
+
+/// Where a landscape lies unless told otherwise.
+const DEFAULT_DIR: &str = "/var/lib/remount-lab";
+
+/// A landscape on this machine: a Director, disks, VMs with real PostgreSQL, and Remount's own jobs on them.
+#[derive(Debug, Parser)]
+#[command(name = "remount-lab", version, about, max_term_width = 100)]
+pub struct Arguments {
+    /// The landscape's folder. Landscapes in different folders run side by side.
+    #[arg(long, global = true, default_value = DEFAULT_DIR)]
+    dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring a landscape up: Director, control plane, and clusters of a primary and a standby.
+    Up(up::Up),
+    /// Say what is where.
+    Status(status::Status),
+    /// Take the landscape down and remove its folder.
+    Down,
+    /// Run an errand of the deployment `remount`; its output comes as it is written.
+    RunErrand(errand::RunErrand),
+    /// Run a command on an instance, as root.
+    Exec(exec::Exec),
+    /// Run the `remount` command line on the control VM: `remount-lab remount -- list --deployment pg-0001`.
+    Remount(exec::Remount),
+    /// Stop an instance through the Director (`bosh stop --no-converge`).
+    Stop(instance::Stop),
+    /// Start an instance through the Director (`bosh start --no-converge`).
+    Start(instance::Start),
+    /// Attach a disk to a stopped instance through the Director (`bosh attach-disk`).
+    AttachDisk(instance::AttachDisk),
+    /// Make a disk from the newest snapshot in an instance's zone and print its CID.
+    CloneSnapshot(instance::CloneSnapshot),
+    /// Break something, for tests and exercises.
+    Break(break_it::Break),
+    /// Print the password of the clusters' customer (user and database `app`).
+    Secret,
+    /// Tell the whole story: load, backup, disaster, restore, comparison with the old way.
+    Demo(story::DemoArguments),
+    /// Measure.
+    Bench(story::BenchArguments),
+    /// The daemon; started by `up`.
+    #[command(hide = true)]
+    Daemon(up::Daemon),
+    /// The first process of a VM; started by the daemon.
+    #[command(hide = true)]
+    VmInit,
+}
+
+/// Runs the command and answers with the exit code.
+///
+/// # Errors
+/// What went wrong, as a chain.
+pub fn run(arguments: Arguments) -> Result<u8> {
+    let folder = Folder(std::path::absolute(&arguments.dir)?);
+    match arguments.command {
+        Command::Up(up) => up.run(&folder).map(|()| 0),
+        Command::Status(status) => status.run(&folder).map(|()| 0),
+        Command::Down => up::down(&folder).map(|()| 0),
+        Command::RunErrand(errand) => errand.run(&folder),
+        Command::Exec(exec) => exec.run(&folder),
+        Command::Remount(remount) => remount.run(&folder),
+        Command::Stop(stop) => stop.run(&folder).map(|()| 0),
+        Command::Start(start) => start.run(&folder).map(|()| 0),
+        Command::AttachDisk(attach) => attach.run(&folder).map(|()| 0),
+        Command::CloneSnapshot(clone) => clone.run(&folder).map(|()| 0),
+        Command::Break(break_it) => break_it.run(&folder).map(|()| 0),
+        Command::Secret => status::secret(&folder).map(|()| 0),
+        Command::Demo(demo) => demo.run(&folder).map(|()| 0),
+        Command::Bench(bench) => bench.run(&folder),
+        Command::Daemon(daemon) => daemon.run(&folder).map(|()| 0),
+        Command::VmInit => crate::vm::init::run().map(|()| 0).context("bring up a VM"),
+    }
+}

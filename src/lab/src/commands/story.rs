@@ -1,0 +1,97 @@
+//! `remount-lab demo` and `remount-lab bench`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+
+use crate::folder::Folder;
+use crate::story::{Bench, Demo, Landscape, fill, write_report};
+
+/// The demo.
+#[derive(Debug, Args)]
+pub(super) struct DemoArguments {
+    /// Size of the database, in GiB.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    data_gib: u32,
+    /// Write the outcome here, as JSON.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Leave the landscape up at the end.
+    #[arg(long)]
+    keep: bool,
+}
+
+impl DemoArguments {
+    pub(super) fn run(&self, folder: &Folder) -> Result<()> {
+        let demo = Demo {
+            program: std::env::current_exe().context("find this program")?,
+            dir: folder.0.clone(),
+            data_gib: self.data_gib,
+            keep: self.keep,
+        };
+        let report = runtime()?.block_on(demo.run())?;
+        println!("{}", report.table());
+        self.report.as_deref().map_or(Ok(()), |file| write_report(&report, file))
+    }
+}
+
+/// A benchmark.
+#[derive(Debug, Args)]
+pub(super) struct BenchArguments {
+    #[command(subcommand)]
+    what: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+enum Benchmark {
+    /// Restores by swapped disks and by copying back, at several sizes.
+    Restore {
+        /// Sizes of database, in GiB, ascending.
+        #[arg(long, value_delimiter = ',', default_value = "1,8,16")]
+        sizes: Vec<u32>,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl BenchArguments {
+    pub(super) fn run(&self, folder: &Folder) -> Result<u8> {
+        let Benchmark::Restore { sizes, json } = &self.what;
+        let program = std::env::current_exe().context("find this program")?;
+        let bench = Bench { program, dir: folder.0.clone(), sizes_gib: sizes.clone() };
+        let report = runtime()?.block_on(bench.run())?;
+        if *json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            println!("{}", report.table());
+        }
+        Ok(u8::from(!report.violations.is_empty()))
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("start the runtime")
+}
+
+/// Fills every cluster with data, for `up --data-gib`.
+pub(super) fn fill_clusters(folder: &Folder, deployments: u32, data_gib: u32) -> Result<()> {
+    if data_gib == 0 {
+        return Ok(());
+    }
+    let lab = Landscape::at(&std::env::current_exe().context("find this program")?, &folder.0);
+    runtime()?.block_on(async {
+        for number in 1..=deployments {
+            let deployment = format!("pg-{number:04}");
+            let client = lab.endpoint(&deployment, 0).await?.connect().await?;
+            eprintln!("filling {deployment} with {data_gib} GiB");
+            fill(&client, data_gib, |_| {}).await?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,281 @@
+//! The main job, told as a story on a real landscape: a database under load is backed up, destroyed, and
+//! restored to the instant before, by swapped disks; then once more the old way, for comparison.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use super::copy_back::{CopyBack, await_writable};
+use super::fill::fill;
+use super::landscape::Landscape;
+use super::ledger::{self, Content, Endpoint, Writer};
+use super::report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};
+
+/// The deployment of the story.
+const DEPLOYMENT: &str = "pg-0001";
+/// Rows per second that the ledger's writer tries.
+const ROWS_PER_SECOND: u32 = 100;
+/// How long the standby may take to show what the primary has.
+const REPLICATION_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the demo is asked for.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    /// This program.
+    pub program: PathBuf,
+    /// The landscape's folder.
+    pub dir: PathBuf,
+    /// Size of the database, in GiB.
+    pub data_gib: u32,
+    /// Leave the landscape up at the end.
+    pub keep: bool,
+}
+
+impl Demo {
+    /// Tells the story. The landscape goes down at its end, a failed one too, unless it is to be kept.
+    ///
+    /// # Errors
+    /// The first thing that was not as it must be.
+    pub async fn run(&self) -> Result<DemoReport> {
+        say("bringing up a landscape: Director, disks, VMs, a primary with its standby");
+        let disk_gib = (self.data_gib * 2 + 4).to_string();
+        let arguments = ["--deployments", "1", "--disk-gib", &disk_gib];
+        let lab = Landscape::up(&self.program, &self.dir, &arguments).await?;
+        let told = self.tell(&lab).await;
+        if self.keep {
+            say(&format!("the landscape stays up: remount-lab --dir {} status", self.dir.display()));
+        } else {
+            lab.down().await?;
+        }
+        told
+    }
+
+    async fn tell(&self, lab: &Landscape) -> Result<DemoReport> {
+        let primary = lab.endpoint(DEPLOYMENT, 0).await?;
+        let standby = lab.endpoint(DEPLOYMENT, 1).await?;
+        await_writable(&primary).await?;
+        let client = primary.connect().await?;
+        say(&format!("filling the database with {} GiB", self.data_gib));
+        fill(&client, self.data_gib, |_| {}).await?;
+        ledger::create(&client).await?;
+        say("a ledger writer begins; it never stops from here on");
+        let writer = Writer::start(primary.clone(), ROWS_PER_SECOND);
+        writer.next_row(Duration::from_secs(10)).await?;
+
+        let backup = back_up(lab, &primary, &writer).await?;
+        let (instant, expected) = note_instant(&client).await?;
+        say(&format!("the instant to come back to: {instant}, {} rows committed", expected.rows));
+        client.batch_execute("DROP TABLE ledger, ballast").await.context("drop the tables")?;
+        let dropped_at = ledger::server_now(&client).await?;
+        drop(client);
+        say("DISASTER: the tables are dropped");
+
+        let swap = restore(lab, instant).await?;
+        let ledger = verify(&primary, &standby, &expected, (instant, dropped_at), swap.new_timeline).await?;
+        writer.next_row(Duration::from_secs(30)).await.context("the ledger's writer writes again")?;
+        let data_bytes = swap.data_bytes;
+        let copy = self.old_way(lab, &primary, &backup, instant).await?;
+        writer.stop().await;
+        Ok(report(ledger, swap, copy, data_bytes))
+    }
+
+    /// The same again, the old way.
+    async fn old_way(
+        &self,
+        lab: &Landscape,
+        primary: &Endpoint,
+        backup: &str,
+        instant: Timestamp,
+    ) -> Result<CopyReport> {
+        say("now the same restore the old way: stop, copy the data directory back, replay");
+        let copy = CopyBack {
+            deployment: DEPLOYMENT.into(),
+            primary: format!("{DEPLOYMENT}/postgres/0"),
+            standbys: vec![format!("{DEPLOYMENT}/postgres/1")],
+            backup: backup.to_owned(),
+            to_time: instant.to_string(),
+        };
+        copy.run(lab, primary).await
+    }
+}
+
+/// What `remount-lab` is called with to restore, and what the restore reported.
+struct Swapped {
+    downtime_seconds: f64,
+    own_seconds: f64,
+    estimate_seconds: f64,
+    steps: Vec<StepTime>,
+    new_timeline: i32,
+    data_bytes: u64,
+}
+
+fn say(line: &str) {
+    let now = Timestamp::now().strftime("%H:%M:%S");
+    eprintln!("demo {now}  {line}");
+}
+
+/// Backs up by the errand while pgbench runs beside the ledger, and looks at what the writer felt.
+async fn back_up(lab: &Landscape, primary: &Endpoint, writer: &Writer) -> Result<String> {
+    say("backing up under load (the ledger's writer and pgbench)");
+    let mut load = Pgbench::start(primary).await?;
+    writer.reset_gap().await;
+    lab.lab(&["run-errand", "backup"]).await?.success().context("run the errand backup")?;
+    let gap = writer.observed().await.longest_gap;
+    load.stop().await?;
+    say(&format!("backed up; the longest pause between two commits was {} ms", gap.as_millis()));
+    let list = lab.remount(&["list", "--deployment", DEPLOYMENT, "--json"]).await?.success()?;
+    newest_backup(&list.stdout)
+}
+
+/// The id of the last backup in `remount list --json`.
+fn newest_backup(json: &str) -> Result<String> {
+    let list: Value = serde_json::from_str(json).context("read the list of backups")?;
+    let backups = list.as_array().or_else(|| list["backups"].as_array()).context("the list is no list")?;
+    let id = backups.iter().filter_map(|backup| backup["id"].as_str()).max();
+    id.map(str::to_owned).context("there is no backup")
+}
+
+/// pgbench beside the ledger.
+struct Pgbench(Child);
+
+impl Pgbench {
+    const PROGRAM: &str = "/usr/lib/postgresql/15/bin/pgbench";
+
+    fn command(endpoint: &Endpoint) -> Command {
+        let mut command = Command::new(Self::PROGRAM);
+        command.env("PGPASSWORD", &endpoint.password.0).env("PGUSER", &endpoint.user);
+        command.env("PGHOST", &endpoint.address).env("PGDATABASE", &endpoint.database);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    async fn start(endpoint: &Endpoint) -> Result<Self> {
+        let prepared =
+            Self::command(endpoint).args(["-i", "-q", "-s", "5"]).status().await.context("run pgbench")?;
+        ensure!(prepared.success(), "pgbench could not prepare its tables");
+        let child = Self::command(endpoint).args(["-c", "4", "-T", "600"]).spawn().context("run pgbench")?;
+        Ok(Self(child))
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        ensure!(self.0.try_wait()?.is_none(), "pgbench ended before it was told to");
+        self.0.kill().await.context("stop pgbench")
+    }
+}
+
+/// The server's clock now, and what the ledger held then, once every commit up to then is visible.
+async fn note_instant(client: &tokio_postgres::Client) -> Result<(Timestamp, Content)> {
+    sleep(Duration::from_secs(1)).await;
+    let instant = ledger::server_now(client).await?;
+    sleep(Duration::from_secs(1)).await;
+    let expected = ledger::content_at(client, instant).await?;
+    ensure!(expected.rows > 0 && expected.rows == expected.last_id, "the ledger has a hole: {expected:?}");
+    Ok((instant, expected))
+}
+
+/// Requests the restore and runs the errand, whose steps go to the terminal as they come.
+async fn restore(lab: &Landscape, instant: Timestamp) -> Result<Swapped> {
+    say("requesting the restore and running the errand");
+    let to = instant.to_string();
+    let request = ["restore", "request", "--deployment", DEPLOYMENT, "--to-time", &to];
+    lab.remount(&request).await?.success().context("request the restore")?;
+    let mut errand = lab.command(&["run-errand", "restore"]);
+    let status = errand.status().await.context("run the errand restore")?;
+    ensure!(status.success(), "the errand restore ended with {status}");
+    let journal = lab.remount(&["journal", "--deployment", DEPLOYMENT, "--json"]).await?.success()?;
+    swapped(&serde_json::from_str(&journal.stdout).context("read the restore's journal")?)
+}
+
+/// The restore's report, as its journal ends with it.
+fn swapped(journal: &Value) -> Result<Swapped> {
+    let report = &journal["report"];
+    let number = |name: &str| report[name].as_f64().with_context(|| format!("the report has no {name}"));
+    let steps = report["steps"].as_array().context("the report has no steps")?;
+    let step = |step: &Value| StepTime {
+        name: step["name"].as_str().unwrap_or("?").to_owned(),
+        seconds: step["seconds"].as_f64().unwrap_or_default(),
+        downtime: step["downtime"].as_bool().unwrap_or_default(),
+    };
+    Ok(Swapped {
+        downtime_seconds: number("downtime_seconds")?,
+        own_seconds: number("own_seconds")?,
+        estimate_seconds: number("estimate_seconds")?,
+        steps: steps.iter().map(step).collect(),
+        new_timeline: i32::try_from(
+            report["new_timeline"].as_i64().context("the report has no new_timeline")?,
+        )?,
+        data_bytes: report["data_bytes"].as_u64().unwrap_or_default(),
+    })
+}
+
+/// Exactly the rows committed by the instant are there, on both servers, and the standby streams.
+async fn verify(
+    primary: &Endpoint,
+    standby: &Endpoint,
+    expected: &Content,
+    between: (Timestamp, Timestamp),
+    timeline: i32,
+) -> Result<LedgerReport> {
+    let on_primary = restored_rows(&primary.connect().await?, expected, between).await?;
+    let client = standby.connect().await?;
+    await_streaming(&client, timeline).await?;
+    let on_standby = restored_rows(&client, expected, between).await?;
+    say(&format!("verified: {on_primary} rows on the primary, {on_standby} on the standby, which streams"));
+    Ok(LedgerReport { expected: expected.rows, primary: on_primary, standby: on_standby })
+}
+
+/// The number of restored rows, which are exactly the expected ones: none is missing, and none that was
+/// committed between the instant and the disaster is left.
+async fn restored_rows(
+    client: &tokio_postgres::Client,
+    expected: &Content,
+    (instant, dropped_at): (Timestamp, Timestamp),
+) -> Result<i64> {
+    let sql = "SELECT count(*), count(*) FILTER (WHERE written_at > $2::text::timestamptz),
+             md5(coalesce(string_agg(id::text, ',' ORDER BY id) FILTER (WHERE id <= $1), ''))
+        FROM ledger WHERE written_at <= $3::text::timestamptz";
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&expected.last_id, &instant.to_string(), &dropped_at.to_string()];
+    let row = client.query_one(sql, &parameters).await.context("read the restored ledger")?;
+    let (rows, later, digest): (i64, i64, String) = (row.get(0), row.get(1), row.get(2));
+    ensure!(later == 0, "{later} rows written after the instant are still there");
+    ensure!(digest == expected.digest, "the restored rows are not the expected ones");
+    ensure!(rows == expected.rows, "{rows} rows were restored, {} were expected", expected.rows);
+    Ok(rows)
+}
+
+/// Waits until the standby streams on the timeline.
+async fn await_streaming(client: &tokio_postgres::Client, timeline: i32) -> Result<()> {
+    let deadline = Instant::now() + REPLICATION_LIMIT;
+    let sql = "SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+    while Instant::now() < deadline {
+        let row = client.query_opt(sql, &[]).await.context("ask the standby's WAL receiver")?;
+        if row.is_some_and(|row| row.get::<_, Option<i32>>(0) == Some(timeline)) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    anyhow::bail!("the standby does not stream on timeline {timeline}")
+}
+
+fn report(ledger: LedgerReport, swap: Swapped, copy: CopyReport, data_bytes: u64) -> DemoReport {
+    let ratio = copy.downtime_seconds / swap.downtime_seconds.max(f64::EPSILON);
+    let estimate_seconds = swap.estimate_seconds;
+    let Swapped { downtime_seconds, own_seconds, steps, .. } = swap;
+    let swap = SwapReport { downtime_seconds, own_seconds, steps };
+    DemoReport { ledger, swap, copy, ratio, estimate_seconds, data_bytes }
+}
+
+/// Writes the report where `--report` says.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_report(report: &DemoReport, file: &Path) -> Result<()> {
+    let json = serde_json::to_string_pretty(report).context("write the report as JSON")?;
+    std::fs::write(file, json + "\n").with_context(|| format!("write {}", file.display()))
+}

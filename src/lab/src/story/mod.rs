@@ -1,0 +1,16 @@
+//! Stories told on a landscape, through the commands that an operator types: the demo and the benchmarks.
+
+mod bench;
+mod copy_back;
+mod demo;
+mod fill;
+mod landscape;
+pub mod ledger;
+mod report;
+
+pub use bench::{Bench, BenchReport};
+pub use copy_back::{CopyBack, await_writable};
+pub use demo::{Demo, write_report};
+pub use fill::fill;
+pub use landscape::{DeploymentStatus, InstanceStatus, Landscape, Ran, Status};
+pub use report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};

@@ -1,0 +1,9 @@
+//! What the issue promises, on a real landscape: real PostgreSQL, disks, Director rules, processes. Each test
+//! brings up a landscape of its own and drives it by the commands an operator types. Run as root.
+
+mod backup;
+mod fence;
+mod refusals;
+mod stage;
+mod states;
+mod targets;

@@ -1,0 +1,304 @@
+//! The server on this machine, over its Unix socket: one short session per question, so that a
+//! restart of PostgreSQL needs nobody's attention.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use remount_core::{Lsn, SegmentSize, TimelineId, WalSegment};
+use serde::Deserialize;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, NoTls, Row};
+
+use crate::{DataDirectory, Error, Result, WalSwitched, WriteProbe};
+
+/// How long connecting may take; the socket is on this machine.
+const CONNECT_SECONDS: u64 = 5;
+/// How long a question may take. A server whose disk hangs must not hang its agent.
+const STATEMENT_SECONDS: u64 = 30;
+/// A checkpoint writes all dirty buffers; a large server with a slow disk takes minutes.
+const CHECKPOINT_SECONDS: u64 = 1800;
+
+/// Where the server is: the `postgres` block of `agent.json`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalConfig {
+    /// The data directory.
+    pub data_directory: PathBuf,
+    /// The folder of its Unix socket.
+    pub socket_directory: PathBuf,
+    /// Its port; part of the socket's name.
+    pub port: u16,
+    /// Whom to connect as, by peer authentication.
+    pub superuser: String,
+    /// What to connect to.
+    pub database: String,
+    /// Where PostgreSQL's programs are.
+    pub bin_directory: PathBuf,
+    /// Where PostgreSQL's messages are found when it does not start.
+    #[serde(default = "default_log_directory")]
+    pub log_directory: PathBuf,
+}
+
+fn default_log_directory() -> PathBuf {
+    "/var/vcap/sys/log/postgres".into()
+}
+
+/// Whether a server can be spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reachable {
+    /// It answers questions.
+    Yes,
+    /// It is there and recovers, or is starting or stopping: PostgreSQL's words.
+    NotYet(String),
+    /// Nothing listens on its socket.
+    Down,
+}
+
+/// The server on this machine.
+#[derive(Clone, Debug)]
+pub struct LocalServer {
+    config: LocalConfig,
+}
+
+impl LocalServer {
+    /// The server with this configuration; it need not run.
+    #[must_use]
+    pub fn new(config: LocalConfig) -> Self {
+        Self { config }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn config(&self) -> &LocalConfig {
+        &self.config
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data_directory(&self) -> DataDirectory {
+        DataDirectory::new(&self.config.data_directory)
+    }
+
+    /// Whether it can be spoken to.
+    ///
+    /// # Errors
+    /// [`Error::Database`]: it answers and refuses us (authentication, a missing database).
+    pub async fn reachable(&self) -> Result<Reachable> {
+        let error = match self.try_connect(&self.config.database, STATEMENT_SECONDS).await {
+            Ok(_) => return Ok(Reachable::Yes),
+            Err(error) => error,
+        };
+        match error.as_db_error() {
+            Some(refusal) if is_passing(refusal.code()) => Ok(Reachable::NotYet(refusal.message().into())),
+            Some(_) => Err(database("connect to PostgreSQL")(error)),
+            None => Ok(Reachable::Down),
+        }
+    }
+
+    /// A session with a limit of half a minute per statement.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn connect(&self) -> Result<Client> {
+        self.connect_to(&self.config.database, STATEMENT_SECONDS).await
+    }
+
+    /// A session in another database.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn connect_database(&self, name: &str) -> Result<Client> {
+        self.connect_to(name, STATEMENT_SECONDS).await
+    }
+
+    /// A session that may wait for ever and be idle for ever: for backup mode.
+    pub(crate) async fn connect_unlimited(&self) -> Result<Client> {
+        self.connect_to(&self.config.database, 0).await
+    }
+
+    /// Whether it is in recovery, that is a standby or a primary that has not been promoted yet.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn in_recovery(&self) -> Result<bool> {
+        let client = self.connect().await?;
+        let row = one(&client, "ask for the role", "SELECT pg_is_in_recovery()").await?;
+        get(&row, 0)
+    }
+
+    /// The timeline on which a standby's WAL receiver streams; none where it does not.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn streams_on(&self) -> Result<Option<TimelineId>> {
+        let client = self.connect().await?;
+        let query = "SELECT max(received_tli) FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+        let row = one(&client, "ask for the WAL receiver", query).await?;
+        get::<Option<i32>>(&row, 0)?.map(timeline).transpose()
+    }
+
+    /// Checkpoints and switches to a new WAL segment.
+    ///
+    /// # Errors
+    /// [`Error::NotPrimary`] on a standby, [`Error::Database`].
+    pub async fn switch_wal(&self) -> Result<WalSwitched> {
+        const ACTION: &str = "switch WAL";
+        let client = self.connect_to(&self.config.database, CHECKPOINT_SECONDS).await?;
+        must_be_primary(&client, ACTION).await?;
+        client.batch_execute("CHECKPOINT").await.map_err(database(ACTION))?;
+        let query = "SELECT lsn::text, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
+                            current_setting('wal_segment_size')
+                       FROM pg_switch_wal() AS lsn";
+        let row = one(&client, ACTION, query).await?;
+        let lsn = lsn(&row, 0)?;
+        let size = segment_size(&get::<String>(&row, 2)?)?;
+        let last_segment = last_segment_before(lsn, timeline_hex(&get::<String>(&row, 1)?)?, size);
+        Ok(WalSwitched { lsn, last_segment })
+    }
+
+    /// Writes a message into the WAL, commits and flushes it. Waits for no standby.
+    ///
+    /// # Errors
+    /// [`Error::NotPrimary`] on a standby, [`Error::Database`].
+    pub async fn write_probe(&self) -> Result<WriteProbe> {
+        const ACTION: &str = "write a probe";
+        let client = self.connect().await?;
+        must_be_primary(&client, ACTION).await?;
+        // In a transaction of its own: a standby that has gone must not make the probe wait.
+        let write = "SET synchronous_commit = local;
+                     SELECT pg_logical_emit_message(true, 'remount', 'probe')";
+        client.batch_execute(write).await.map_err(database(ACTION))?;
+        let row = one(&client, ACTION, "SELECT pg_current_wal_flush_lsn()::text").await?;
+        Ok(WriteProbe { lsn: lsn(&row, 0)? })
+    }
+
+    /// Makes the server read its configuration files again.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn reload(&self) -> Result<()> {
+        let client = self.connect().await?;
+        one(&client, "reload the configuration", "SELECT pg_reload_conf()").await.map(drop)
+    }
+
+    async fn connect_to(&self, database_name: &str, statement_seconds: u64) -> Result<Client> {
+        let session = self.try_connect(database_name, statement_seconds).await;
+        session.map_err(database("connect to PostgreSQL"))
+    }
+
+    async fn try_connect(
+        &self,
+        database_name: &str,
+        statement_seconds: u64,
+    ) -> Result<Client, tokio_postgres::Error> {
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host_path(&self.config.socket_directory)
+            .port(self.config.port)
+            .user(&self.config.superuser)
+            .dbname(database_name)
+            .application_name("remount-agent")
+            .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
+            .options(format!(
+                "-c statement_timeout={statement_seconds}s -c lock_timeout=0 -c idle_session_timeout=0 \
+                 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog -c standard_conforming_strings=on"
+            ));
+        let (client, connection) = config.connect(NoTls).await?;
+        // It ends by itself when the client is dropped or the server goes away.
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                log::debug!("a session with PostgreSQL ended: {error}");
+            }
+        });
+        Ok(client)
+    }
+}
+
+/// States that pass by themselves: starting, stopping, recovering; no free connection.
+fn is_passing(code: &SqlState) -> bool {
+    [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS].contains(code)
+}
+
+/// Turns a driver's error into ours, so that its chain ends here.
+pub(crate) fn database(action: &'static str) -> impl Fn(tokio_postgres::Error) -> Error {
+    move |error| {
+        let detail = match error.as_db_error() {
+            None => std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), |cause| format!("{error} ({cause})")),
+            Some(refusal) => {
+                let mut text =
+                    format!("{}: {} ({})", refusal.severity(), refusal.message(), refusal.code().code());
+                for more in [refusal.detail(), refusal.hint()].into_iter().flatten() {
+                    text.push_str("; ");
+                    text.push_str(more);
+                }
+                text
+            }
+        };
+        Error::Database { action: action.into(), detail }
+    }
+}
+
+pub(crate) async fn one(client: &Client, action: &'static str, query: &str) -> Result<Row> {
+    client.query_one(query, &[]).await.map_err(database(action))
+}
+
+pub(crate) async fn must_be_primary(client: &Client, action: &'static str) -> Result<()> {
+    let row = one(client, action, "SELECT pg_is_in_recovery()").await?;
+    if get(&row, 0)? { Err(Error::NotPrimary { action: action.into() }) } else { Ok(()) }
+}
+
+pub(crate) fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) -> Result<T> {
+    row.try_get(index).map_err(database("read PostgreSQL's answer"))
+}
+
+pub(crate) fn lsn(row: &Row, index: usize) -> Result<Lsn> {
+    get::<String>(row, index)?.parse().map_err(answer)
+}
+
+pub(crate) fn timeline(number: i32) -> Result<TimelineId> {
+    TimelineId::new(u32::try_from(number).unwrap_or(0)).map_err(answer)
+}
+
+pub(crate) fn timeline_hex(digits: &str) -> Result<TimelineId> {
+    TimelineId::new(u32::from_str_radix(digits, 16).unwrap_or(0)).map_err(answer)
+}
+
+/// `wal_segment_size` as `SHOW` tells it: `16MB`, `1GB`.
+pub(crate) fn segment_size(text: &str) -> Result<SegmentSize> {
+    let unit = |ending: &str, bytes: u32| {
+        let number: u32 = text.strip_suffix(ending)?.parse().ok()?;
+        number.checked_mul(bytes)
+    };
+    let bytes = unit("MB", 1 << 20).or_else(|| unit("GB", 1 << 30)).unwrap_or(0);
+    SegmentSize::new(bytes).map_err(answer)
+}
+
+/// The segment that ends at or holds what lies before `lsn`: at a boundary it is the one before.
+pub(crate) fn last_segment_before(lsn: Lsn, timeline: TimelineId, size: SegmentSize) -> WalSegment {
+    WalSegment::containing(timeline, Lsn(lsn.0.saturating_sub(1)), size)
+}
+
+/// An answer of PostgreSQL that is none.
+pub(crate) fn answer(error: impl std::error::Error) -> Error {
+    Error::Database { action: "read PostgreSQL's answer".into(), detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_at_a_boundary_belongs_to_the_segment_before() {
+        let name = |lsn| last_segment_before(Lsn(lsn), TimelineId::FIRST, SegmentSize::DEFAULT).to_string();
+        assert_eq!(name(0x0300_0000), "000000010000000000000002");
+        assert_eq!(name(0x0300_0001), "000000010000000000000003");
+    }
+
+    #[test]
+    fn segment_sizes_are_read_as_postgresql_shows_them() {
+        assert_eq!(segment_size("16MB").unwrap(), SegmentSize::DEFAULT);
+        assert_eq!(segment_size("1GB").unwrap().bytes(), 1 << 30);
+        assert!(segment_size("16kB").is_err() && segment_size("8GB").is_err());
+    }
+}

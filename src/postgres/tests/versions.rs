@@ -1,0 +1,270 @@
+//! Everything that touches a server, on PostgreSQL 15, 16, 17 and 18.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests are outside of what clippy takes for tests.
+
+mod support;
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use remount_core::{
+    BackupId, ForkRecord, InstanceSlug, Lsn, RecoveryPath, RecoveryTarget, RestoreId, RestorePlan,
+    RestoreTarget, Role, SegmentSize, SnapshotCid, TimelineHistory, TimelineId, WalSegment,
+};
+use remount_postgres::{
+    BackupEnded, BackupSession, ControlData, DataState, DatabaseState, Error, Identity, Preparation,
+    RecoveryGoal, RecoverySettings,
+};
+use support::Postgres;
+
+fn backup() -> BackupId {
+    BackupId::new("20261123T004500Z-k3f9").unwrap()
+}
+
+fn identity() -> Identity {
+    let instance = InstanceSlug { group: "postgres".parse().unwrap(), id: "i-1".parse().unwrap() };
+    Identity { instance, cluster: "pg-1".parse().unwrap() }
+}
+
+/// A plan as the flows make it, as far as this crate looks at it.
+fn plan(ended: &BackupEnded, target: RestoreTarget, timeline: TimelineHistory) -> RestorePlan {
+    let segment = WalSegment::containing(TimelineId::FIRST, ended.start_lsn, SegmentSize::DEFAULT);
+    RestorePlan {
+        format: 1,
+        id: RestoreId::new("20261123T010000Z-aaaa").unwrap(),
+        cluster: "pg-1".parse().unwrap(),
+        deployment: "pg-1".parse().unwrap(),
+        created_at: Timestamp::UNIX_EPOCH,
+        requested_by: String::new(),
+        target,
+        path: RecoveryPath {
+            backup: ended.backup.clone(),
+            snapshot: SnapshotCid::new("snap-1").unwrap(),
+            system_identifier: "1".parse().unwrap(),
+            segment_size: SegmentSize::DEFAULT,
+            new_timeline: timeline.timeline.next().unwrap(),
+            history: timeline,
+            start_lsn: ended.start_lsn,
+            consistent_lsn: ended.stop_lsn,
+            minimum_lsn: ended.stop_lsn,
+            segments: (segment, ended.stop_segment),
+        },
+        backup_label: ended.backup_label.clone(),
+        tablespace_map: ended.tablespace_map.clone(),
+        instances: Vec::new(),
+        estimate_seconds: 0.0,
+        tool_version: "test".into(),
+    }
+}
+
+fn prepare(server: &Postgres, home: &Path, plan: &RestorePlan, goal: RecoveryGoal<'_>) {
+    let command = format!("cp {}/%f %p", home.join("archive").display());
+    let role = if goal == RecoveryGoal::Promote { Role::Primary } else { Role::Standby };
+    let settings = RecoverySettings::of(plan, goal, &command);
+    let preparation = Preparation {
+        restore: &plan.id,
+        role,
+        backup_label: &plan.backup_label,
+        tablespace_map: &plan.tablespace_map,
+        settings: &settings,
+    };
+    server.server().data_directory().prepare(&preparation).unwrap();
+}
+
+/// A server with a backup and, after it, five transactions with a target at the third.
+struct Past {
+    home: tempfile::TempDir,
+    major: u32,
+    ended: BackupEnded,
+    targets: Vec<(RestoreTarget, &'static str)>,
+}
+
+async fn past(major: u32) -> Past {
+    let home = support::folder();
+    let mut server = Postgres::init(major, home.path(), "a");
+    server.start().await;
+    server.execute("CREATE TABLE ledger (id int, at timestamptz DEFAULT clock_timestamp())").await;
+    server.execute("SELECT pg_create_physical_replication_slot('left_over', true)").await;
+    server.execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await;
+    server.execute("ALTER SYSTEM SET work_mem = '5MB'").await;
+    let session = BackupSession::start(&server.server(), &backup()).await.unwrap();
+    server.copy_to(&home.path().join("copy"));
+    let ended = session.stop().await.unwrap();
+    server.execute("INSERT INTO ledger VALUES (1); INSERT INTO ledger VALUES (2)").await;
+    let insert = "INSERT INTO ledger VALUES (3) RETURNING pg_current_xact_id()::text";
+    let xid = server.value(insert).await.parse().unwrap();
+    let lsn: Lsn = server.value("SELECT pg_current_wal_insert_lsn()::text").await.parse().unwrap();
+    let at: i64 = server
+        .value("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text")
+        .await
+        .parse()
+        .unwrap();
+    server.execute("SELECT pg_create_restore_point('it''s here')").await;
+    server.execute("INSERT INTO ledger VALUES (4)").await;
+    server.execute("INSERT INTO ledger VALUES (5)").await;
+    server.stop();
+    let exclusive = |target| RestoreTarget { target, timeline: None, exclusive: true };
+    let targets = vec![
+        (RestoreTarget::of(RecoveryTarget::Latest), "5"),
+        (RestoreTarget::of(RecoveryTarget::Time(Timestamp::from_microsecond(at).unwrap())), "3"),
+        (RestoreTarget::of(RecoveryTarget::Name("it's here".into())), "3"),
+        (RestoreTarget::of(RecoveryTarget::Xid(xid)), "3"),
+        (exclusive(RecoveryTarget::Xid(xid)), "2"),
+        (exclusive(RecoveryTarget::Lsn(lsn)), "3"),
+        (RestoreTarget::of(RecoveryTarget::Backup(backup())), "0"),
+    ];
+    Past { home, major, ended, targets }
+}
+
+impl Past {
+    /// The disk that a cloud would make of the snapshot.
+    fn disk(&self, name: &str) -> Postgres {
+        let server = Postgres::at(self.major, self.home.path(), name);
+        support::run(
+            std::process::Command::new("cp").arg("-a").arg(self.home.path().join("copy")).arg(&server.data),
+        );
+        server
+    }
+}
+
+async fn every_target_is_reached(major: u32) {
+    let past = past(major).await;
+    for (n, (target, rows)) in past.targets.iter().enumerate() {
+        // One archive for all: each promotion would want the same new timeline.
+        let history = past.home.path().join("archive/00000002.history");
+        std::fs::remove_file(history).ok();
+        let mut server = past.disk(&format!("t{n}"));
+        let plan = plan(&past.ended, target.clone(), TimelineHistory::first());
+        prepare(&server, past.home.path(), &plan, RecoveryGoal::Promote);
+        server.spawn_with(&["-c", "archive_mode=off"]);
+        server.wait_until_promoted().await;
+        let count = server.value("SELECT count(*)::text FROM ledger").await;
+        assert_eq!(&count, rows, "{target} on {major}");
+        let status = server.server().status(&identity()).await.unwrap();
+        assert_eq!(status.timeline.get(), 2, "{target}");
+        assert!(status.replayed_to.unwrap() >= plan.path.consistent_lsn, "{target}");
+        assert_eq!(server.value("SHOW synchronous_standby_names").await, "", "a commit would wait for ever");
+        assert_eq!(server.value("SELECT count(*)::text FROM pg_replication_slots").await, "0");
+        assert_eq!(server.value("SHOW work_mem").await, "5MB", "the operator's own setting is kept");
+        assert!(server.server().data_directory().remove_restore_settings().unwrap());
+        assert!(!server.server().data_directory().remove_restore_settings().unwrap());
+        server.server().reload().await.unwrap();
+        let auto = std::fs::read_to_string(server.data.join("postgresql.auto.conf")).unwrap();
+        assert!(!auto.contains("recovery_target") && !auto.contains("remount"), "{auto}");
+        assert!(auto.contains("synchronous_standby_names = '*'") && auto.contains("work_mem"), "{auto}");
+    }
+}
+
+async fn a_directory_prepared_by_half_does_not_start(major: u32) {
+    let past = past(major).await;
+    let mut server = past.disk("half");
+    let plan = plan(&past.ended, RestoreTarget::of(RecoveryTarget::Latest), TimelineHistory::first());
+    prepare(&server, past.home.path(), &plan, RecoveryGoal::Promote);
+    std::fs::remove_file(server.data.join("recovery.signal")).unwrap();
+    server.spawn();
+    server.wait_until_ended();
+    assert!(server.log_text().contains("FATAL"), "{}", server.log_text());
+    // The same again, whole: what the failed start left does no harm.
+    prepare(&server, past.home.path(), &plan, RecoveryGoal::Promote);
+    server.spawn_with(&["-c", "archive_mode=off"]);
+    server.wait_until_promoted().await;
+    assert_eq!(server.value("SELECT count(*)::text FROM ledger").await, "5");
+}
+
+async fn a_standby_is_pinned_to_its_number(major: u32) {
+    let past = past(major).await;
+    let mut server = past.disk("s");
+    let target = RestoreTarget::of(RecoveryTarget::Backup(backup()));
+    let plan = plan(&past.ended, target, TimelineHistory::first());
+    let timeline = TimelineId::new(7).unwrap();
+    let fork = ForkRecord {
+        format: 1,
+        restore: plan.id.clone(),
+        timeline,
+        fork_lsn: past.ended.stop_lsn,
+        fork_segment: past.ended.stop_segment.on(timeline),
+    };
+    prepare(&server, past.home.path(), &plan, RecoveryGoal::Follow(&fork));
+    let directory = server.server().data_directory();
+    assert!(directory.is_standby() && !directory.awaits_recovery());
+    let auto = std::fs::read_to_string(server.data.join("postgresql.auto.conf")).unwrap();
+    assert!(auto.contains("recovery_target_timeline = '7'") && !auto.contains("immediate"), "{auto}");
+    server.spawn();
+    server.wait_until_ended();
+    let text = server.log_text();
+    assert!(text.contains("recovery target timeline 7 does not exist"), "{text}");
+}
+
+async fn backup_mode_begins_and_ends_with_its_session(major: u32) {
+    let home = support::folder();
+    let mut postgres = Postgres::init(major, home.path(), "a");
+    postgres.start().await;
+    let server = postgres.server();
+    let session = BackupSession::start(&server, &backup()).await.unwrap();
+    assert_eq!(session.timeline(), TimelineId::FIRST);
+    let (start_lsn, backup) = (session.start_lsn(), session.backup().clone());
+    let ended = session.stop().await.unwrap();
+    assert!(ended.backup_label.contains(backup.as_str()), "{}", ended.backup_label);
+    assert!(ended.backup_label.contains(&start_lsn.to_string()), "{}", ended.backup_label);
+    assert!(ended.stop_lsn > start_lsn && ended.stopped_at >= ended.started_at);
+    let name = format!("SELECT pg_walfile_name('{}')", ended.stop_lsn);
+    assert_eq!(postgres.value(&name).await, ended.stop_segment.to_string());
+
+    let lost = BackupSession::start(&server, &backup).await.unwrap();
+    let kill = "SELECT count(pg_terminate_backend(pid, 5000))::text FROM pg_stat_activity
+                 WHERE application_name = 'remount-agent' AND pid <> pg_backend_pid()";
+    assert_eq!(postgres.value(kill).await, "1");
+    assert!(matches!(lost.stop().await, Err(Error::NoBackup(_) | Error::Database { .. })));
+}
+
+async fn a_server_tells_what_it_is(major: u32) {
+    let home = support::folder();
+    let mut postgres = Postgres::init(major, home.path(), "a");
+    let stopped = ControlData::read(&postgres.data).unwrap();
+    assert_eq!(stopped.state, DatabaseState::ShutDown);
+    postgres.start().await;
+    let server = postgres.server();
+    let status = server.status(&identity()).await.unwrap();
+    assert_eq!(status.role, Role::Primary);
+    assert_eq!(status.postgres_version / 10000, major);
+    assert_eq!(status.system_identifier, stopped.system_identifier);
+    assert_eq!(status.segment_size, SegmentSize::DEFAULT);
+    assert_eq!(status.settings["archive_mode"], "on");
+    assert!(status.data_checksums && !status.streaming && status.data_bytes > 0);
+    assert!(status.replayed_to.is_none());
+
+    let switched = server.switch_wal().await.unwrap();
+    let archived = home.path().join("archive").join(switched.last_segment.to_string());
+    let until = std::time::Instant::now() + support::PATIENCE;
+    while !archived.exists() {
+        assert!(std::time::Instant::now() < until, "{} is not archived", archived.display());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let probe = server.write_probe().await.unwrap();
+    assert!(probe.lsn > switched.lsn);
+    let DataState::Cluster(running) = server.data_directory().state().unwrap() else { panic!("no data") };
+    assert_eq!(running.state, DatabaseState::InProduction);
+}
+
+macro_rules! on_every_version {
+    ($($name:ident),+) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn on_15() { super::$name(15).await; }
+            #[tokio::test]
+            async fn on_16() { super::$name(16).await; }
+            #[tokio::test]
+            async fn on_17() { super::$name(17).await; }
+            #[tokio::test]
+            async fn on_18() { super::$name(18).await; }
+        }
+    )+};
+}
+
+on_every_version!(
+    every_target_is_reached,
+    a_directory_prepared_by_half_does_not_start,
+    a_standby_is_pinned_to_its_number,
+    backup_mode_begins_and_ends_with_its_session,
+    a_server_tells_what_it_is
+);

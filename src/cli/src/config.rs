@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use remount_cloud::CloudConfig;
-use remount_core::{DeploymentName, RestoreTarget};
+use remount_core::{DeploymentName, GroupName, RestoreTarget};
 use remount_director::DirectorConfig;
 use remount_postgres::AgentsConfig;
 use remount_store::{OnFailure, StoreConfig};
@@ -40,7 +40,7 @@ pub struct Config {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackupConfig {
-    /// The deployments.
+    /// The deployments; empty: every cluster of which the store holds anything.
     #[serde(default)]
     pub deployments: Vec<DeploymentName>,
     /// Backup mode ends by itself when the driver has given no sign of life for this long.
@@ -55,6 +55,9 @@ pub struct RestoreConfig {
     /// The deployment; empty: only requests are carried out.
     #[serde(default)]
     pub deployment: String,
+    /// Its PostgreSQL group, where it has more than one.
+    #[serde(default)]
+    pub group: Option<GroupName>,
     /// The target.
     #[serde(default)]
     pub target: Option<RestoreTarget>,

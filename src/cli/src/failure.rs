@@ -58,18 +58,23 @@ impl From<FlowError> for Failure {
     }
 }
 
-/// Errors of configuration and of reads; neither changes anything.
-macro_rules! reads_fail_unchanged {
-    ($($error:ty),+) => {$(
-        impl From<$error> for Failure {
-            fn from(error: $error) -> Self {
-                Self { code: code_of(matches!(error, <$error>::Config(_))), text: report(&error as &dyn Advice) }
-            }
-        }
-    )+};
+impl From<remount_store::Error> for Failure {
+    fn from(error: remount_store::Error) -> Self {
+        Self { code: code_of(matches!(error, remount_store::Error::Config(_))), text: report(&error) }
+    }
 }
 
-reads_fail_unchanged!(remount_store::Error, remount_director::Error, remount_postgres::Error);
+impl From<remount_director::Error> for Failure {
+    fn from(error: remount_director::Error) -> Self {
+        Self { code: code_of(matches!(error, remount_director::Error::Config(_))), text: report(&error) }
+    }
+}
+
+impl From<remount_postgres::Error> for Failure {
+    fn from(error: remount_postgres::Error) -> Self {
+        Self { code: code_of(matches!(error, remount_postgres::Error::Config(_))), text: report(&error) }
+    }
+}
 
 impl From<remount_cloud::Error> for Failure {
     fn from(error: remount_cloud::Error) -> Self {

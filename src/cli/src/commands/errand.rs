@@ -88,7 +88,7 @@ fn by_properties(config: &Config) -> Result<Option<RestoreRequest>, Failure> {
         format: FORMAT,
         id: RestoreId::at(now, rand::random()),
         deployment,
-        group: None,
+        group: wish.group.clone(),
         target,
         requested_by: "the properties of the errand".into(),
         requested_at: now,
@@ -99,11 +99,12 @@ fn by_properties(config: &Config) -> Result<Option<RestoreRequest>, Failure> {
 /// Backs up every deployment of the properties; one that fails does not keep the next from its backup.
 async fn backup(config: &Config) -> Result<(), Failure> {
     let context = opened(config)?;
-    if config.backup.deployments.is_empty() {
-        return Err(Failure::usage("`backup.deployments` is empty", "name the deployments to back up and deploy again"));
-    }
+    let deployments = match &config.backup.deployments[..] {
+        [] => known_deployments(&context.store).await?,
+        named => named.to_vec(),
+    };
     let mut worst: Option<ExitCode> = None;
-    for deployment in &config.backup.deployments {
+    for deployment in &deployments {
         eprintln!("backup of {deployment}");
         match run_backup(&context, &BackupRequest::of(deployment.clone()), &Lines::new()).await {
             Ok(manifest) => {
@@ -117,4 +118,15 @@ async fn backup(config: &Config) -> Result<(), Failure> {
         }
     }
     worst.map_or(Ok(()), |code| Err(Failure::worst(code, "not every backup was taken (see above)")))
+}
+
+/// Every cluster of which the store holds anything: one group to a deployment, as the store names them.
+async fn known_deployments(store: &Store) -> Result<Vec<DeploymentName>, Failure> {
+    let clusters = store.clusters().await?;
+    if clusters.is_empty() {
+        let next = "name the deployments in `backup.deployments`, or wait until a cluster has archived its first WAL";
+        return Err(Failure::usage("the store knows no cluster, and `backup.deployments` is empty", next));
+    }
+    let names = clusters.iter().map(|cluster| DeploymentName::new(cluster.as_str()));
+    names.collect::<Result<_, _>>().map_err(|error| Failure::usage(error.to_string(), "name the deployments"))
 }

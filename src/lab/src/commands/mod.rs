@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use crate::folder::Folder;
+use crate::vm;
 
 /// Where a landscape lies unless told otherwise.
 const DEFAULT_DIR: &str = "/var/lib/remount-lab";
@@ -89,6 +90,6 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::Demo(demo) => demo.run(&folder).map(|()| 0),
         Command::Bench(bench) => bench.run(&folder),
         Command::Daemon(daemon) => daemon.run(&folder).map(|()| 0),
-        Command::VmInit => crate::vm::init::run().map(|()| 0).context("bring up a VM"),
+        Command::VmInit => vm::init::run().context("run a VM's first process").map(|()| 0),
     }
 }

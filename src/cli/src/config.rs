@@ -80,7 +80,8 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let next = "look at the properties of the errand's job and deploy again, or give another --config";
         let shown = path.display();
-        let text = fs::read_to_string(path).map_err(|error| Failure::usage(format!("{shown}: {error}"), next))?;
+        let text =
+            fs::read_to_string(path).map_err(|error| Failure::usage(format!("{shown}: {error}"), next))?;
         let value: Value =
             serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{shown}: {error}"), next))?;
         serde_json::from_value(value.clone()).map_err(|error| {
@@ -110,6 +111,8 @@ fn problems(value: &Value) -> Vec<String> {
     .flatten()
     .collect();
     let names = value.as_object().into_iter().flat_map(|blocks| blocks.keys());
-    found.extend(names.filter(|name| !BLOCKS.contains(&name.as_str())).map(|name| format!("`{name}` is unknown")));
+    found.extend(
+        names.filter(|name| !BLOCKS.contains(&name.as_str())).map(|name| format!("`{name}` is unknown")),
+    );
     found
 }

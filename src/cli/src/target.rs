@@ -85,7 +85,12 @@ mod tests {
         assert_eq!(target.target, RecoveryTarget::Lsn("0/4012F88".parse().unwrap()));
         assert!(target.exclusive);
         assert_eq!(read(&["--to-latest"]).unwrap(), RestoreTarget::of(RecoveryTarget::Latest));
-        for words in [&[][..], &["--to-latest", "--to-xid", "7"], &["--to-latest", "--exclusive"], &["--to-time", "soon"]] {
+        for words in [
+            &[][..],
+            &["--to-latest", "--to-xid", "7"],
+            &["--to-latest", "--exclusive"],
+            &["--to-time", "soon"],
+        ] {
             assert!(read(words).is_err(), "{words:?} was accepted");
         }
     }

@@ -59,7 +59,7 @@ impl Fixture for Images {
 
     async fn exhaust_quota(&self, exhausted: disk_cloud::Quota) -> bool {
         let limit = (exhausted == disk_cloud::Quota::Exhausted).then_some(0);
-        self.0.set_quota(Quota { disks: limit, snapshots: limit }).unwrap();
+        self.0.set_quota(Quota { disks: limit, snapshots: limit, ..Quota::default() }).unwrap();
         true
     }
 
@@ -143,13 +143,13 @@ fn the_cpi_refuses_another_zone_and_a_disk_that_is_attached() {
 }
 
 #[test]
-fn a_slow_snapshot_is_captured_at_once_and_complete_later() {
-    namespace::run_test("a_slow_snapshot_is_captured_at_once_and_complete_later", |folder| {
+fn a_slow_snapshot_is_pending_at_first_and_no_disk_is_made_from_it() {
+    namespace::run_test("a_slow_snapshot_is_pending_at_first_and_no_disk_is_made_from_it", |folder| {
         let (_root, Images(disks)) = fresh(folder);
         let disk = disks.create_empty(64, "", None).unwrap().cid;
-        disks.set_snapshot_seconds(1).unwrap();
+        disks.set_quota(Quota { snapshot_seconds: Some(1), ..Quota::default() }).unwrap();
         let snapshot = disks.create_snapshot(&disk, &Tags::new(), &key("k")).unwrap();
-        assert_eq!(snapshot.state, SnapshotState::Captured);
+        assert_eq!(snapshot.state, SnapshotState::Pending);
         let spec = DiskSpec { size_mib: 64, disk_type: String::new(), az: None, tags: Tags::new() };
         let early = disks.create_disk(&snapshot.cid, &spec, &key("d"));
         assert!(matches!(early, Err(Error::SnapshotNotComplete(_))), "{early:?}");

@@ -9,14 +9,17 @@
 //! | go on with a restore whose driver died or that was held | [`resume_restore`] |
 //! | take a begun restore back | [`rollback_restore`] |
 //!
-//! Every restore is a saga (`saga`): intent is journalled before a step acts, its outcome after; a
+//! Every restore is a saga (module `saga`): intent is journalled before a step acts, its outcome after; a
 //! step of unknown outcome is settled by looking at the world, never by guessing.
 
 mod backup;
 mod context;
 mod error;
+mod instances;
 mod progress;
 mod restore;
+mod saga;
+mod wait;
 
 pub use backup::{BackupRequest, BackupSource, run_backup};
 pub use context::{Cancellation, FlowContext, Timeouts};

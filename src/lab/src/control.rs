@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::director::Fault;
+
 /// No request takes longer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
@@ -20,8 +22,11 @@ pub enum Request {
         /// The VM.
         vm: String,
     },
-    /// The password of the customer of every cluster.
-    AppPassword,
+    /// The password of a cluster's customer.
+    AppPassword {
+        /// The cluster's deployment.
+        deployment: String,
+    },
     /// A disk made from the newest snapshot of the cluster, in a zone, as nobody should by hand.
     CloneSnapshot {
         /// The availability zone of the disk.
@@ -37,8 +42,8 @@ pub enum Request {
         /// Seconds; 0 ends it.
         seconds: u64,
     },
-    /// The next attach fails after the old disk is off, and leaves the Director's half state.
-    FailNextAttach,
+    /// Something goes wrong with the Director.
+    DirectorFault(Fault),
     /// Ends the landscape.
     Down,
 }

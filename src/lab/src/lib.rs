@@ -12,3 +12,4 @@ pub mod namespace;
 pub mod story;
 pub mod vm;
 pub mod xfs;
+pub mod memory;

@@ -1,6 +1,8 @@
 //! Manifests, plans, forks, journals, requests: written once, signed where they decide, refused
 //! where they are not what they say.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::Arc;

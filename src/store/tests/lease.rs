@@ -1,5 +1,7 @@
 //! The lease: one holder at a time, take-over after silence, late writes refused.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::process::Command;

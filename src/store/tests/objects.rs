@@ -1,5 +1,7 @@
 //! The contract on memory, a folder and S3; and what is special to each.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
@@ -52,7 +54,7 @@ async fn a_404_that_is_not_the_stores_own_is_not_an_absent_object() {
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
             let mut request = [0; 4096];
-            connection.read(&mut request).await.unwrap();
+            assert!(connection.read(&mut request).await.unwrap() > 0);
             let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\nconnection: close\r\n\r\nnope";
             connection.write_all(answer).await.unwrap();
         }
@@ -128,11 +130,16 @@ async fn an_object_in_a_folder_is_there_whole_or_not_at_all() {
     let store = folder(root.path());
     // What a killed writer leaves: no name below the folder that anybody lists.
     std::fs::create_dir(root.path().join(".remount-tmp")).unwrap();
-    std::fs::write(root.path().join(".remount-tmp/half"), b"half").unwrap();
+    let (half, older) = (root.path().join(".remount-tmp/half"), root.path().join(".remount-tmp/older"));
+    std::fs::write(&half, b"half").unwrap();
+    let day = std::time::Duration::from_secs(25 * 60 * 60);
+    let yesterday = std::fs::metadata(&half).unwrap().modified().unwrap() - day;
+    std::fs::File::create(&older).unwrap().set_modified(yesterday).unwrap();
     let created =
         store.objects().create("clusters/a/b", Bytes::from_static(b"whole"), &Metadata::new()).await;
     assert_eq!(created.unwrap(), Created::New);
     assert_eq!(store.objects().list("clusters/").await.unwrap().len(), 1);
+    assert!(half.exists() && !older.exists(), "what nobody writes any more is deleted");
     let mode = std::fs::metadata(root.path().join("clusters/a/b")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "objects are their owner's alone");
 }
@@ -147,7 +154,8 @@ fn all_that_is_wrong_with_a_configuration_is_said_at_once_and_no_secret_with_it(
     for part in ["bucket", "access_key_id", "timeout_seconds", "attempts"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
-    let shown = format!("{wrong:?} {error}");
+    let opened = config(s3_at("http://127.0.0.1:1")).open().unwrap();
+    let shown = format!("{wrong:?} {error} {opened:?} {:?}", support::cluster(&opened));
     assert!(!shown.contains("very-secret") && !shown.contains(support::KEY), "{shown}");
 }
 

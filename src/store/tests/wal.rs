@@ -1,5 +1,7 @@
 //! WAL in the store: the bad-input table of `reference/wal-benchmarks.md`, row by row.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

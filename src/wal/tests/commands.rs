@@ -1,5 +1,7 @@
 //! The two commands as PostgreSQL calls them: what they do, say and end with.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs;
@@ -232,6 +234,34 @@ fn only_the_newest_note_binds() {
     vm.fetch("000000010000000000000006").ends(0, &[]);
     vm.write(&format!("data-disk/remount/applied/{RESTORE}.json"), "{");
     vm.fetch("000000010000000000000006").ends(201, &["cannot be used", RESTORE]);
+}
+
+#[test]
+fn a_push_that_is_killed_leaves_the_whole_segment_or_none_and_the_next_one_succeeds() {
+    let vm = vm();
+    archive(&vm, "000000010000000000000001");
+    let mut outcomes = Vec::new();
+    for n in 0..40_u32 {
+        let name = format!("0000000100000000000001{n:02X}");
+        write_segment(&vm, &name);
+        let mut push = vm.command(&[
+            "push",
+            "--config",
+            vm.path("agent.json").to_str().unwrap(),
+            &format!("pg_wal/{name}"),
+        ]);
+        let mut child = push.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(u64::from(n) * 250));
+        child.kill().unwrap();
+        let done = child.wait().unwrap().success();
+        let fetched = vm.fetch(&name);
+        assert!(matches!(fetched.code, Some(0 | 1)), "{fetched:?}");
+        assert!(!done || fetched.code == Some(0), "success was said of what is not there");
+        outcomes.push(fetched.code);
+        vm.push(&format!("pg_wal/{name}")).ends(0, &[]);
+        vm.fetch(&name).ends(0, &[]);
+    }
+    assert!(outcomes.contains(&Some(1)), "some were killed before the segment was there: {outcomes:?}");
 }
 
 #[tokio::test]

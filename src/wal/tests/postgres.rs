@@ -1,5 +1,7 @@
 //! A real PostgreSQL 15 archives with the program and recovers with it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs;

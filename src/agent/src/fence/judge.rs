@@ -12,12 +12,16 @@
 //!
 //! | published plan | instance's part | decision |
 //! |---|---|---|
-//! | none | | the VM crashed during a backup: forget the mark, start |
+//! | none, the backup was never completed | | the VM crashed during it: forget the mark, start |
+//! | none, the backup is complete | | refuse: a copy without a restore |
 //! | of another backup | | refuse: the wrong disk |
 //! | of this backup, another cluster's data | | refuse: the wrong disk |
 //! | of this backup | none | refuse |
 //! | of this backup | primary | apply |
 //! | of this backup | standby | wait for the fork, apply |
+//!
+//! A complete backup with its mark still on the disk is a copy for certain: the manifest is written
+//! after the mark was removed from the running disk.
 
 use std::path::Path;
 
@@ -89,13 +93,26 @@ pub enum WithPlan<'a> {
     Apply(&'a RestorePlan, Part),
 }
 
+/// What was found on the disk, and what the store says of it.
+pub struct Found<'a> {
+    /// The backup of the mark.
+    pub backup: &'a BackupId,
+    /// Whether there is a manifest of it.
+    pub is_complete: bool,
+    /// This instance.
+    pub instance: &'a InstanceSlug,
+}
+
 pub fn with_plan<'a>(
-    backup: &BackupId,
+    found: &Found<'_>,
     plan: Option<&'a RestorePlan>,
-    instance: &InstanceSlug,
     data_directory: &Path,
 ) -> Result<WithPlan<'a>> {
-    let Some(plan) = plan else { return Ok(WithPlan::ForgetTheMark) };
+    let Found { backup, is_complete, instance } = *found;
+    let Some(plan) = plan else {
+        let copy = || WithPlan::Refuse(Refusal::NoPlan { backup: backup.clone() });
+        return Ok(if is_complete { copy() } else { WithPlan::ForgetTheMark });
+    };
     let refusal = if plan.path.backup != *backup {
         Refusal::WrongDisk {
             restore: plan.id.clone(),

@@ -23,7 +23,7 @@ use crate::deadline::Deadline;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::store_client;
-use judge::{Facts, Locally, Part, WithPlan};
+use judge::{Facts, Found, Locally, Part, WithPlan};
 pub use refusal::Refusal;
 
 /// Between two looks at a store that answers: the primary's restore takes seconds to minutes.
@@ -77,8 +77,9 @@ async fn ask_for_plan(
     backup: &BackupId,
     deadline: Deadline,
 ) -> Result<()> {
-    let plan = published(config, backup, deadline).await?;
-    match judge::with_plan(backup, plan.as_ref(), &config.instance, &config.postgres.data_directory)? {
+    let (plan, is_complete) = published(config, backup, deadline).await?;
+    let found = Found { backup, is_complete, instance: &config.instance };
+    match judge::with_plan(&found, plan.as_ref(), &config.postgres.data_directory)? {
         WithPlan::ForgetTheMark => {
             log::info!(backup:% = backup; "the VM went down during a backup: that backup is void, this is a normal start");
             disk.remove_mark()
@@ -92,15 +93,20 @@ async fn ask_for_plan(
     }
 }
 
+/// The published plan, and whether the backup of the mark was completed.
 async fn published(
     config: &AgentConfig,
     backup: &BackupId,
     deadline: Deadline,
-) -> Result<Option<RestorePlan>> {
-    let asked =
-        store_client::ask(config, deadline, |store: ClusterStore| async move { store.published().await });
+) -> Result<(Option<RestorePlan>, bool)> {
+    let look = |store: ClusterStore| async move {
+        let plan = store.published().await?;
+        let is_complete = plan.is_none() && store.backup(backup).await?.is_some();
+        Ok((plan, is_complete))
+    };
     let refusal = |seconds, detail| Refusal::copy_and_unanswered(backup.clone(), seconds, detail);
-    asked.await.map_err(|source| unanswered(config, refusal, deadline, &source))
+    let asked = store_client::ask(config, deadline, look).await;
+    asked.map_err(|source| unanswered(config, refusal, deadline, &source))
 }
 
 fn unanswered(

@@ -47,6 +47,15 @@ pub enum Refusal {
         /// The last error.
         detail: String,
     },
+    /// A copy, and no restore that wants it.
+    #[error(
+        "the disk is a copy from backup {backup}, and no restore is published that wants it: started as it is, \
+         PostgreSQL would go live at the instant of the snapshot"
+    )]
+    NoPlan {
+        /// The backup.
+        backup: BackupId,
+    },
     /// A copy from another backup than the plan's.
     #[error(
         "the wrong disk is attached: restore {restore} wants a disk of backup {wanted}, this one is of backup {found}"
@@ -145,7 +154,7 @@ impl Refusal {
                  `bosh start` this instance again"
                     .into()
             }
-            Self::Withdrawn { .. } => {
+            Self::Withdrawn { .. } | Self::NoPlan { .. } => {
                 "attach the disk this instance had before (its CID is in `remount journal`), then `bosh start` it".into()
             }
         }

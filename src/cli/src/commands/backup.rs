@@ -15,7 +15,10 @@ pub async fn run(context: &FlowContext, cluster: &ClusterArguments, output: Outp
     match output {
         Output::Json => print_json(&manifest),
         Output::Text => {
-            println!("backup {} of {} is good, consistent at {}", manifest.id, manifest.cluster, manifest.stopped_at);
+            println!(
+                "backup {} of {} is good, consistent at {}",
+                manifest.id, manifest.cluster, manifest.stopped_at
+            );
             Ok(())
         }
     }

@@ -10,7 +10,9 @@ use crate::failure::Failure;
 
 /// Lists backups. What cannot be read is said, and makes the command fail after the list.
 pub async fn list(
-    store: &Store, of: Option<(&DeploymentName, Option<&GroupName>)>, output: Output,
+    store: &Store,
+    of: Option<(&DeploymentName, Option<&GroupName>)>,
+    output: Output,
 ) -> Result<(), Failure> {
     let clusters = match of {
         Some((deployment, group)) => vec![cluster_of(deployment, group)?],
@@ -82,7 +84,10 @@ fn description(backup: &BackupManifest) -> String {
         ("data", bytes(backup.data_bytes)),
         ("snapshot", format!("{} in {} since {}", snapshot.cid, snapshot.iaas, snapshot.created_at)),
         ("upload", if snapshot.complete { "complete".into() } else { "was going on".to_owned() }),
-        ("retained", backup.retain_until.map_or_else(|| "until deleted".into(), |time| format!("until {time}"))),
+        (
+            "retained",
+            backup.retain_until.map_or_else(|| "until deleted".into(), |time| format!("until {time}")),
+        ),
         ("held", if backup.hold { "yes".into() } else { "no".to_owned() }),
         ("taken by", format!("remount {}", backup.tool_version)),
     ];

@@ -25,8 +25,14 @@ pub async fn run(config: &Config, errand: Errand, output: Output) -> Result<(), 
 /// keep the next from its chance: they are of different clusters.
 async fn restore(config: &Config, output: Output) -> Result<(), Failure> {
     let context = opened(config)?;
-    let mut wanted: Vec<(RestoreRequest, Origin)> =
-        context.store.requests().pending().await?.into_iter().map(|request| (request, Origin::Stored)).collect();
+    let mut wanted: Vec<(RestoreRequest, Origin)> = context
+        .store
+        .requests()
+        .pending()
+        .await?
+        .into_iter()
+        .map(|request| (request, Origin::Stored))
+        .collect();
     wanted.extend(by_properties(config)?.map(|request| (request, Origin::Properties)));
     if wanted.is_empty() {
         println!("nothing to do: no request is pending and the properties `restore.*` ask for nothing");
@@ -56,7 +62,10 @@ enum Origin {
 }
 
 async fn restore_one(
-    config: &Config, context: &FlowContext, request: RestoreRequest, output: Output,
+    config: &Config,
+    context: &FlowContext,
+    request: RestoreRequest,
+    output: Output,
 ) -> Result<(), Failure> {
     refuse_own(config, &request.deployment)?;
     let report = carry_out(context, request).await?;
@@ -82,7 +91,8 @@ fn by_properties(config: &Config) -> Result<Option<RestoreRequest>, Failure> {
     let next = "set `restore.deployment` and one of `restore.target.*`";
     let deployment =
         DeploymentName::new(&wish.deployment).map_err(|error| Failure::usage(error.to_string(), next))?;
-    let target = wish.target.clone().ok_or_else(|| Failure::usage("`restore.deployment` has no target", next))?;
+    let target =
+        wish.target.clone().ok_or_else(|| Failure::usage("`restore.deployment` has no target", next))?;
     let now = Timestamp::now();
     Ok(Some(RestoreRequest {
         format: FORMAT,
@@ -108,7 +118,10 @@ async fn backup(config: &Config) -> Result<(), Failure> {
         eprintln!("backup of {deployment}");
         match run_backup(&context, &BackupRequest::of(deployment.clone()), &Lines::new()).await {
             Ok(manifest) => {
-                println!("backup {} of {} is good, consistent at {}", manifest.id, deployment, manifest.stopped_at);
+                println!(
+                    "backup {} of {} is good, consistent at {}",
+                    manifest.id, deployment, manifest.stopped_at
+                );
             }
             Err(error) => {
                 let failure = Failure::from(error);

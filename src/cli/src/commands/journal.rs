@@ -25,7 +25,8 @@ pub async fn show(cluster: &ClusterStore, restore: Option<RestoreId>, output: Ou
     }
     if output == Output::Json {
         // The last event of a restore that ended well carries its report.
-        let report = events.iter().rev().find_map(|event| event.get("report").filter(|report| !report.is_null()));
+        let report =
+            events.iter().rev().find_map(|event| event.get("report").filter(|report| !report.is_null()));
         return print_json(&json!({"restore": id, "plan": plan, "events": events, "report": report}));
     }
     if let Some(plan) = plan {

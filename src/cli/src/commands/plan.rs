@@ -13,7 +13,10 @@ use crate::target::TargetArguments;
 
 /// Plans and checks; nothing is touched.
 pub async fn run(
-    context: &FlowContext, cluster: &ClusterArguments, target: &TargetArguments, output: Output,
+    context: &FlowContext,
+    cluster: &ClusterArguments,
+    target: &TargetArguments,
+    output: Output,
 ) -> Result<(), Failure> {
     dry_run(context, &request_for(cluster, target, OnFailure::Rollback), output).await
 }
@@ -31,7 +34,11 @@ pub async fn dry_run(context: &FlowContext, request: &RestoreRequest, output: Ou
 }
 
 /// The request that these arguments make, asked for now by whoever runs this.
-pub fn request_for(cluster: &ClusterArguments, target: &TargetArguments, on_failure: OnFailure) -> RestoreRequest {
+pub fn request_for(
+    cluster: &ClusterArguments,
+    target: &TargetArguments,
+    on_failure: OnFailure,
+) -> RestoreRequest {
     let now = Timestamp::now();
     RestoreRequest {
         format: FORMAT,
@@ -39,7 +46,9 @@ pub fn request_for(cluster: &ClusterArguments, target: &TargetArguments, on_fail
         deployment: cluster.deployment.clone(),
         group: cluster.group.clone(),
         target: target.target(),
-        requested_by: std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "root".into()),
+        requested_by: std::env::var("SUDO_USER")
+            .or_else(|_| std::env::var("USER"))
+            .unwrap_or_else(|_| "root".into()),
         requested_at: now,
         on_failure,
     }
@@ -57,7 +66,11 @@ fn description(plan: &RestorePlan, preflight: &PreflightReport) -> String {
     for planned in &plan.instances {
         let old = planned.old_disk.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         let zone = planned.az.as_deref().unwrap_or("no zone");
-        lines.push(format!("  {:<13} {} in {zone}, its disk now: {old}", planned.role.to_string(), planned.instance));
+        lines.push(format!(
+            "  {:<13} {} in {zone}, its disk now: {old}",
+            planned.role.to_string(),
+            planned.instance
+        ));
     }
     let basis = &preflight.estimate_basis;
     lines.push(format!("  downtime      about {:.0} s ({basis})", preflight.estimate_seconds));

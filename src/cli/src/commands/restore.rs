@@ -46,7 +46,10 @@ async fn request(config: &Config, wish: &RestoreWish, output: Output) -> Result<
         return print_json(&request);
     }
     println!("request {}: restore {} to {}", request.id, request.deployment, request.target);
-    println!("carry it out: bosh -d {} run-errand restore", config.deployment.as_ref().map_or("remount", |d| d.as_str()));
+    println!(
+        "carry it out: bosh -d {} run-errand restore",
+        config.deployment.as_ref().map_or("remount", |d| d.as_str())
+    );
     Ok(())
 }
 
@@ -54,7 +57,9 @@ async fn request(config: &Config, wish: &RestoreWish, output: Output) -> Result<
 pub fn refuse_own(config: &Config, deployment: &DeploymentName) -> Result<(), Failure> {
     if config.deployment.as_ref() == Some(deployment) {
         return Err(Failure::usage(
-            format!("{deployment} is the errand's own deployment: the Director holds its lock while the errand runs, so that its instances can be neither stopped nor started"),
+            format!(
+                "{deployment} is the errand's own deployment: the Director holds its lock while the errand runs, so that its instances can be neither stopped nor started"
+            ),
             "run the restore from a deployment of its own (manifests/remount.yml)",
         ));
     }
@@ -96,7 +101,9 @@ pub fn description(report: &RestoreReport) -> String {
         split.postgres_seconds,
         split.remount_seconds
     ));
-    lines.extend(report.old_disks.iter().map(|(instance, disk)| format!("old disk of {instance}, kept: {disk}")));
+    lines.extend(
+        report.old_disks.iter().map(|(instance, disk)| format!("old disk of {instance}, kept: {disk}")),
+    );
     lines.extend(report.backup.iter().map(|backup| format!("backup of the restored cluster: {backup}")));
     lines.extend(report.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.join("\n")

@@ -16,18 +16,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fs2::FileExt as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
 
-use super::record::{self, Conditions, DiskRecord, FORMAT, Quota, Record, SnapshotRecord};
+use super::record::{self, DiskRecord, FORMAT, Quota, Record, SnapshotRecord};
 use crate::{Disk, DiskSpec, Error, Result, Snapshot, SnapshotState, Tags, tag};
 
 /// How long a change waits for the lock before it answers "busy".
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 /// How often it looks meanwhile.
 const LOCK_POLL: Duration = Duration::from_millis(5);
-/// What the "account" is like.
-const CONDITIONS: &str = "conditions.json";
 /// The type of a disk for which none was asked.
 const DEFAULT_TYPE: &str = "local";
 
@@ -127,9 +125,7 @@ impl LocalDisks {
             self.record::<DiskRecord>(disk.as_str())?.ok_or_else(|| Error::DiskNotFound(disk.clone()))?;
         self.check_quota::<SnapshotRecord>(&action)?;
         self.reap::<SnapshotRecord>(&action)?;
-        let delay = SignedDuration::from_secs(
-            i64::try_from(self.conditions(&action)?.snapshot_seconds).unwrap_or(i64::MAX),
-        );
+        let delay = self.quota(&action)?.snapshot_seconds.map(Duration::from_secs);
         let created_at = Timestamp::now();
         let record = SnapshotRecord {
             format: FORMAT,
@@ -137,7 +133,7 @@ impl LocalDisks {
             disk: disk.clone(),
             size_mib: source.size_mib,
             created_at,
-            complete_at: created_at.checked_add(delay).unwrap_or(Timestamp::MAX),
+            complete_at: delay.and_then(|delay| created_at.checked_add(delay).ok()),
             tags: with_key(tags, key),
         };
         let image = self.path::<SnapshotRecord>(record.cid.as_str(), "img");
@@ -286,27 +282,7 @@ impl LocalDisks {
     /// # Errors
     /// The file cannot be written.
     pub fn set_quota(&self, quota: Quota) -> Result<()> {
-        self.change_conditions("set the quota", |conditions| conditions.quota = quota)
-    }
-
-    /// Snapshots made from now on can be restored from this many seconds later, for tests and exercises.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn set_snapshot_seconds(&self, seconds: u64) -> Result<()> {
-        self.change_conditions("slow snapshots", |conditions| conditions.snapshot_seconds = seconds)
-    }
-
-    fn conditions(&self, action: &str) -> Result<Conditions> {
-        let found = record::read(&self.root.join(CONDITIONS));
-        found.map(Option::unwrap_or_default).map_err(|error| broken(action, error))
-    }
-
-    fn change_conditions(&self, action: &str, change: impl FnOnce(&mut Conditions)) -> Result<()> {
-        let _lock = self.lock(action)?;
-        let mut conditions = self.conditions(action)?;
-        change(&mut conditions);
-        record::write(&self.root.join(CONDITIONS), &conditions).map_err(|error| broken(action, error))
+        record::write(&self.root.join("quota.json"), &quota).map_err(|error| broken("set the quota", error))
     }
 
     /// Takes the lock of every change; freed on drop, and by the kernel when its holder dies.
@@ -394,8 +370,14 @@ impl LocalDisks {
         Ok(self.tagged::<R>(&tags)?.into_iter().next())
     }
 
+    fn quota(&self, action: &str) -> Result<Quota> {
+        let quota: Option<Quota> =
+            record::read(&self.root.join("quota.json")).map_err(|error| broken(action, error))?;
+        Ok(quota.unwrap_or_default())
+    }
+
     fn check_quota<R: Record>(&self, action: &str) -> Result<()> {
-        let quota = self.conditions(action)?.quota;
+        let quota = self.quota(action)?;
         let limit = if R::FOLDER == DiskRecord::FOLDER { quota.disks } else { quota.snapshots };
         let Some(limit) = limit else { return Ok(()) };
         let count = self.cids::<R>("json").map_err(|error| broken(action, error))?.len();

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `disks/<cid>.json`, `snapshots/<cid>.json` | the record; written last, removed first: it alone says that the object exists |
 //! | `disks/<cid>.img`, `snapshots/<cid>.img` | the bytes of the whole disk, partition table included |
-//! | `conditions.json` | optional limits of this "account", and how slow it is: for tests |
+//! | `quota.json` | optional limits of this "account", and how slow it is: for tests |
 //! | `lock` | held for every change |
 
 use std::fs::{self, File};
@@ -43,21 +43,13 @@ pub(super) struct SnapshotRecord {
     pub(super) disk: DiskCid,
     pub(super) size_mib: u64,
     pub(super) created_at: Timestamp,
-    /// Captured before this time, complete from it on.
-    pub(super) complete_at: Timestamp,
+    /// Pending until then; none where the cloud is quick.
+    #[serde(default)]
+    pub(super) complete_at: Option<Timestamp>,
     pub(super) tags: Tags,
 }
 
-/// What the "account" is like; unlimited and fast where the file or a field is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Conditions {
-    pub(super) quota: Quota,
-    /// From a snapshot's creation until disks can be made from it.
-    pub(super) snapshot_seconds: u64,
-}
-
-/// The limits of the "account"; none where a field is missing.
+/// The limits of the "account"; none where the file or a field is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
@@ -65,6 +57,9 @@ pub struct Quota {
     pub disks: Option<usize>,
     /// How many snapshots may exist.
     pub snapshots: Option<usize>,
+    /// How many seconds a snapshot is pending: a cloud that has much to do. Its content is fixed at
+    /// once all the same, but nobody is told so.
+    pub snapshot_seconds: Option<u64>,
 }
 
 /// What the two kinds of documents have in common.
@@ -121,16 +116,13 @@ impl From<DiskRecord> for Disk {
 
 impl From<SnapshotRecord> for Snapshot {
     fn from(record: SnapshotRecord) -> Self {
+        let pending = record.complete_at.is_some_and(|at| Timestamp::now() < at);
         Self {
             cid: record.cid,
             disk: record.disk,
             size_mib: record.size_mib,
-            // A reflink copy is whole the moment it is made; being slow is for tests.
-            state: if Timestamp::now() < record.complete_at {
-                SnapshotState::Captured
-            } else {
-                SnapshotState::Complete
-            },
+            // A reflink copy is whole the moment it is made.
+            state: if pending { SnapshotState::Pending } else { SnapshotState::Complete },
             created_at: record.created_at,
             region: String::new(),
             key: None,

@@ -25,7 +25,7 @@ pub struct RestoreReport {
     pub plan: RestorePlan,
     /// Every step, in order.
     pub steps: Vec<StepReport>,
-    /// From the stop of the primary until it was verified. 0 where nothing served before.
+    /// From the stop of the primary (where it did not serve: from that step on) until it was verified.
     pub downtime_seconds: f64,
     /// Where the downtime went.
     pub downtime: DowntimeSplit,
@@ -54,6 +54,13 @@ pub struct StepReport {
     pub director_seconds: f64,
     /// Waiting for PostgreSQL itself.
     pub postgres_seconds: f64,
+}
+
+impl StepReport {
+    /// A step that waited for nobody.
+    pub(crate) fn named(name: &str, seconds: f64) -> Self {
+        Self { name: name.into(), seconds, director_seconds: 0.0, postgres_seconds: 0.0 }
+    }
 }
 
 /// Where the downtime went.

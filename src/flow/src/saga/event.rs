@@ -145,12 +145,15 @@ impl Position {
             EventKind::Held | EventKind::Stuck => {}
             kind => {
                 let Some(index) = steps.iter().position(|name| *name == event.step) else {
-                    return Err(format!("event {} is about step `{}`, which does not exist", event.n, event.step));
+                    return Err(format!(
+                        "event {} is about step `{}`, which does not exist",
+                        event.n, event.step
+                    ));
                 };
                 let state = self.states[index];
-                self.states[index] = state
-                    .next(kind)
-                    .ok_or_else(|| format!("event {} ({kind:?} of `{}`) cannot follow {state:?}", event.n, event.step))?;
+                self.states[index] = state.next(kind).ok_or_else(|| {
+                    format!("event {} ({kind:?} of `{}`) cannot follow {state:?}", event.n, event.step)
+                })?;
                 self.unwinding |= kind == EventKind::UndoIntended;
                 if kind == EventKind::Failed {
                     self.failure = Some((event.step.clone(), text_of(&event.detail, "error")));

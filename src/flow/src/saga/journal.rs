@@ -62,7 +62,10 @@ impl Journal {
         })?;
         retrying(self.retry, || self.cluster.append_journal(&self.restore, &self.lease, n, &json))
             .await
-            .map_err(FlowError::store(format!("write event {n} of the journal of restore {}", self.restore)))?;
+            .map_err(FlowError::store(format!(
+                "write event {n} of the journal of restore {}",
+                self.restore
+            )))?;
         self.last.store(n, Ordering::Release);
         Ok(())
     }
@@ -73,9 +76,7 @@ pub async fn read(cluster: &ClusterStore, restore: &RestoreId, retry: Duration) 
     let values = retrying(retry, || cluster.journal(restore))
         .await
         .map_err(FlowError::store(format!("read the journal of restore {restore}")))?;
-    let wrong = |error: serde_json::Error| FlowError::Journal {
-        restore: restore.clone(),
-        detail: error.to_string(),
-    };
+    let wrong =
+        |error: serde_json::Error| FlowError::Journal { restore: restore.clone(), detail: error.to_string() };
     values.into_iter().map(|value| serde_json::from_value(value).map_err(wrong)).collect()
 }

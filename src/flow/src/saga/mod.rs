@@ -168,7 +168,7 @@ impl<C: Sync> Run<'_, C> {
         }
         self.watch.begin(step.name(), self.before + index + 1, StepEventKind::Begun);
         let spent = self.watch.spent();
-        if open && matches!(step.probe(self.cx).await, Ok(Probe::Done)) {
+        if open && self.probe(step).await == Probe::Done {
             self.watch.note("was done already by the process before");
             return self.done(step, json!({"found_done": true}), spent).await;
         }
@@ -176,6 +176,13 @@ impl<C: Sync> Run<'_, C> {
         position.states[index] = StepState::Intended;
         let outcome = step.act(self.cx).await.map_err(Stop::Failed)?;
         self.done(step, outcome, spent).await
+    }
+
+    async fn probe(&self, step: &dyn Step<C>) -> Probe {
+        step.probe(self.cx).await.unwrap_or_else(|error| {
+            self.watch.note(format!("the world does not say how it ended: {}", Problem::of(&error).what));
+            Probe::Unknown
+        })
     }
 
     async fn done(&self, step: &dyn Step<C>, outcome: Value, before: Spent) -> Result<(), Stop> {

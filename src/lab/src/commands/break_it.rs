@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::instance::find;
 use crate::bosh::Bosh;
 use crate::control::{self, Request};
+use crate::director::{Fault, FaultKind, Operation};
 use crate::folder::Folder;
 
 /// Breaks something.
@@ -32,6 +33,12 @@ enum What {
     },
     /// Let the next attach of a disk fail after the old disk is off.
     Attach,
+    /// Let something go wrong with the Director, as {"on":"stop","kind":"lose_answer","times":1}.
+    Director {
+        /// The fault, as JSON: `on` (attach, stop, start, instances, read_task, …), `kind` (fail_before,
+        /// fail_midway, fail_after, lose_request, lose_answer, hold_queued, slow_task, …), `times`.
+        fault: String,
+    },
     /// Make snapshots slow.
     Cloud {
         /// Seconds that each snapshot takes; 0 ends it.
@@ -49,7 +56,15 @@ impl Break {
                 ask(&Request::DeleteVm { vm: vm.with_context(|| format!("{instance} has no VM"))? })
             }
             What::Store { mend } => store(folder, *mend),
-            What::Attach => ask(&Request::FailNextAttach),
+            What::Attach => ask(&Request::DirectorFault(Fault {
+                on: Operation::Attach,
+                kind: FaultKind::FailMidway,
+                times: 1,
+            })),
+            What::Director { fault } => {
+                let fault = serde_json::from_str(fault).context("read the fault")?;
+                ask(&Request::DirectorFault(fault))
+            }
             What::Cloud { slow_snapshots } => ask(&Request::SlowSnapshots { seconds: *slow_snapshots }),
         }
     }

@@ -54,8 +54,8 @@ enum Command {
     CloneSnapshot(instance::CloneSnapshot),
     /// Break something, for tests and exercises.
     Break(break_it::Break),
-    /// Print the password of the clusters' customer (user and database `app`).
-    Secret,
+    /// Print the password of a cluster's customer (user and database `app`).
+    Secret(status::SecretOf),
     /// Tell the whole story: load, backup, disaster, restore, comparison with the old way.
     Demo(story::DemoArguments),
     /// Measure.
@@ -86,7 +86,7 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::AttachDisk(attach) => attach.run(&folder).map(|()| 0),
         Command::CloneSnapshot(clone) => clone.run(&folder).map(|()| 0),
         Command::Break(break_it) => break_it.run(&folder).map(|()| 0),
-        Command::Secret => status::secret(&folder).map(|()| 0),
+        Command::Secret(secret) => secret.run(&folder).map(|()| 0),
         Command::Demo(demo) => demo.run(&folder).map(|()| 0),
         Command::Bench(bench) => bench.run(&folder),
         Command::Daemon(daemon) => daemon.run(&folder).map(|()| 0),

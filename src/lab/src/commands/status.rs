@@ -54,7 +54,16 @@ impl Status {
 }
 
 /// Prints the customer's password.
-pub(super) fn secret(folder: &Folder) -> Result<()> {
-    println!("{}", control::ask(&folder.socket(), &Request::AppPassword)?);
-    Ok(())
+#[derive(Debug, Args)]
+pub(super) struct SecretOf {
+    /// The cluster's deployment.
+    deployment: String,
+}
+
+impl SecretOf {
+    pub(super) fn run(&self, folder: &Folder) -> Result<()> {
+        let deployment = self.deployment.clone();
+        println!("{}", control::ask(&folder.socket(), &Request::AppPassword { deployment })?);
+        Ok(())
+    }
 }

@@ -1,10 +1,12 @@
 //! Brings up what a landscape is made of: the machine, the Director, the control plane, the clusters.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use rand::RngExt as _;
 use serde_json::{Value, json};
 
 use super::Shape;
@@ -22,7 +24,6 @@ const POSTGRES: (&str, &str) = ("postgres-15", "/usr/lib/postgresql/15");
 pub(super) struct Landscape {
     pub(super) machine: Arc<Machine>,
     pub(super) director: DirectorHandle,
-    pub(super) app_password: String,
     _block: Block,
 }
 
@@ -44,14 +45,13 @@ pub(super) fn bring_up(folder: &Folder, shape: &Shape) -> Result<Landscape> {
         Access { url: director.url(), ca: director.ca_pem().to_owned(), username: "admin".into(), password };
     folder.keep_access(&access)?;
     println!("director: {}", access.url);
-    let app_password = random_hex(12);
-    let values = values(folder, shape, &access, &app_password);
+    let values = values(folder, shape, &access);
     let bosh = Bosh::new(&access)?;
     deploy(&bosh, shape, "remount.yml", "remount", &values)?;
     for number in 1..=shape.deployments {
         deploy(&bosh, shape, "postgres.yml", &format!("pg-{number:04}"), &values)?;
     }
-    Ok(Landscape { machine, director, app_password, _block: block })
+    Ok(Landscape { machine, director, _block: block })
 }
 
 /// The CPI and the agents.
@@ -62,11 +62,15 @@ fn machine(folder: &Folder) -> Result<Machine> {
         let path = binaries.join(name);
         anyhow::ensure!(path.exists(), "{} is missing: `cargo build --workspace --bins`", path.display());
     }
-    let binds = BTreeMap::from([
-        ("packages/remount/bin".into(), binaries),
-        (Path::new("packages").join(POSTGRES.0), POSTGRES.1.into()),
-    ]);
-    let config = MachineConfig { vms: folder.0.join("vms"), cloud: folder.cloud(), program, binds };
+    let config = MachineConfig {
+        vms: folder.0.join("vms"),
+        cloud: folder.cloud(),
+        program,
+        binds: BTreeMap::from([
+            (PathBuf::from("packages/remount/bin"), binaries),
+            (PathBuf::from(format!("packages/{}", POSTGRES.0)), PathBuf::from(POSTGRES.1)),
+        ]),
+    };
     Machine::new(config).context("prepare the machine for VMs")
 }
 
@@ -88,7 +92,7 @@ fn deploy(
 }
 
 /// The operator's variables.
-fn values(folder: &Folder, shape: &Shape, access: &Access, app_password: &str) -> BTreeMap<String, Value> {
+fn values(folder: &Folder, shape: &Shape, access: &Access) -> BTreeMap<String, Value> {
     let clusters: Vec<String> = (1..=shape.deployments).map(|number| format!("pg-{number:04}")).collect();
     BTreeMap::from([
         ("store".into(), json!({"type": "fs", "root": folder.store(), "signing_key": random_hex(32)})),
@@ -99,7 +103,6 @@ fn values(folder: &Folder, shape: &Shape, access: &Access, app_password: &str) -
         ),
         ("backup_deployments".into(), json!(clusters)),
         ("persistent_disk_mib".into(), json!(shape.disk_mib)),
-        ("postgres_app_password".into(), json!(app_password)),
     ])
 }
 
@@ -112,5 +115,10 @@ fn vcap_owns(store: &Path) -> Result<()> {
 }
 
 fn random_hex(bytes: usize) -> String {
-    (0..bytes).map(|_| format!("{:02x}", rand::random::<u8>())).collect()
+    let mut text = String::new();
+    let mut random = rand::rng();
+    for _ in 0..bytes {
+        write!(text, "{:02x}", random.random::<u8>()).expect("a String takes everything");
+    }
+    text
 }

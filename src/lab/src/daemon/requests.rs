@@ -1,12 +1,11 @@
 //! What the commands ask of the daemon.
 
 use anyhow::{Context, Result};
-use remount_cloud::{DiskSpec, Tags};
+use remount_cloud::{DiskSpec, Quota, Tags};
 use remount_core::{RequestKey, VmCid};
 
 use super::deployments::Landscape;
 use crate::control::Request;
-use crate::director::{Fault, FaultKind, Operation};
 use crate::iaas::Iaas as _;
 
 /// Does it and answers.
@@ -16,18 +15,14 @@ pub(super) fn answer(landscape: &Landscape, request: Request) -> Result<String> 
             let pid = landscape.machine.host_pid(&VmCid::new(vm.clone())?);
             Ok(pid.with_context(|| format!("there is no VM {vm}"))?.to_string())
         }
-        Request::AppPassword => Ok(landscape.app_password.clone()),
+        Request::AppPassword { deployment } => app_password(landscape, &deployment),
         Request::CloneSnapshot { az } => clone_snapshot(landscape, &az),
         Request::DeleteVm { vm } => {
             landscape.machine.delete_vm(&VmCid::new(vm)?)?;
             Ok(String::new())
         }
-        Request::SlowSnapshots { seconds } => {
-            landscape.machine.disks().set_snapshot_seconds(seconds)?;
-            Ok(String::new())
-        }
-        Request::FailNextAttach => {
-            let fault = Fault { on: Operation::Attach, kind: FaultKind::FailMidway, times: 1 };
+        Request::SlowSnapshots { seconds } => slow_snapshots(landscape, seconds),
+        Request::DirectorFault(fault) => {
             landscape.director.faults().add(fault);
             Ok(String::new())
         }
@@ -36,17 +31,31 @@ pub(super) fn answer(landscape: &Landscape, request: Request) -> Result<String> 
     }
 }
 
-/// A disk made from the newest snapshot, of which Remount and the Director know nothing.
+/// The config server's password of the clusters' customer.
+fn app_password(landscape: &Landscape, deployment: &str) -> Result<String> {
+    let value = landscape.director.variable(deployment, "postgres_app_password");
+    let text = value.as_ref().and_then(|value| value.as_str()).map(str::to_owned);
+    text.with_context(|| format!("deployment {deployment} has no customer"))
+}
+
+/// A disk from the newest snapshot, made as nobody should by hand.
 fn clone_snapshot(landscape: &Landscape, az: &str) -> Result<String> {
     let disks = landscape.machine.disks();
-    let newest = disks.snapshots_tagged(&Tags::new())?.into_iter().max_by_key(|found| found.created_at);
-    let newest = newest.context("there is no snapshot yet: `remount-lab run-errand backup`")?;
+    let newest = disks.snapshots_tagged(&Tags::new())?.into_iter().max_by_key(|snapshot| snapshot.created_at);
+    let snapshot = newest.context("there is no snapshot")?;
     let spec = DiskSpec {
-        size_mib: newest.size_mib,
+        size_mib: snapshot.size_mib,
         disk_type: String::new(),
         az: Some(az.to_owned()),
         tags: Tags::new(),
     };
-    let key = RequestKey::new(format!("clone-{:016x}", rand::random::<u64>()))?;
-    Ok(disks.create_disk(&newest.cid, &spec, &key)?.cid.to_string())
+    let key = RequestKey::new(format!("by-hand-{}", rand::random::<u32>()))?;
+    Ok(disks.create_disk(&snapshot.cid, &spec, &key)?.cid.to_string())
+}
+
+/// Makes snapshots slow, or quick again.
+fn slow_snapshots(landscape: &Landscape, seconds: u64) -> Result<String> {
+    let quota = Quota { snapshot_seconds: (seconds > 0).then_some(seconds), ..Quota::default() };
+    landscape.machine.disks().set_quota(quota)?;
+    Ok(String::new())
 }

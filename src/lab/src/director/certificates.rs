@@ -1,6 +1,7 @@
 //! X.509 for the config server's `certificate` variables and for the Director's own door.
 
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose,
@@ -15,6 +16,7 @@ pub(crate) struct CertificateRequest {
     pub(crate) alternative_names: Vec<String>,
     pub(crate) is_ca: bool,
     pub(crate) usages: Vec<ExtendedKeyUsagePurpose>,
+    pub(crate) valid_days: u16,
 }
 
 /// A certificate with its key, as PEM, and what it takes to sign others with it.
@@ -56,8 +58,13 @@ fn params(request: &CertificateRequest) -> Result<CertificateParams, rcgen::Erro
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     }
-    let year = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year();
-    params.not_before = rcgen::date_time_ymd(i32::from(year) - 1, 1, 1);
-    params.not_after = rcgen::date_time_ymd(i32::from(year) + 2, 1, 1);
+    let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    // A day early for clocks that lag behind, a day late as only whole days are written.
+    let day = |date: Date| {
+        let part = |number: i8| number.unsigned_abs();
+        rcgen::date_time_ymd(i32::from(date.year()), part(date.month()), part(date.day()))
+    };
+    params.not_before = day(today.saturating_sub(1.day()));
+    params.not_after = day(today.saturating_add((i32::from(request.valid_days) + 1).days()));
     Ok(params)
 }

@@ -1,6 +1,6 @@
 //! What the lab tells its Director at start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -87,6 +87,8 @@ pub struct LabDirectorConfig {
     pub dedicated_status_worker: bool,
     /// The folder with `jobs/<job>/spec`.
     pub release_dir: PathBuf,
+    /// Jobs of other releases that the lab's VMs have built in: they are accepted and not rendered.
+    pub built_in_jobs: BTreeSet<String>,
     /// Renders the jobs' templates.
     pub render: RenderCommand,
     /// The VMs' addresses.
@@ -134,6 +136,7 @@ impl LabDirectorConfig {
             workers: 3,
             dedicated_status_worker: false,
             release_dir,
+            built_in_jobs: BTreeSet::from(["bpm".to_owned()]),
             render: RenderCommand {
                 program: "ruby".into(),
                 arguments: vec![renderer.to_string_lossy().into_owned()],

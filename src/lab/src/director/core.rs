@@ -1,6 +1,7 @@
 //! The Director itself: its configuration, its state, and the threads that work on its tasks.
 
 use std::any::Any;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,13 +20,19 @@ use super::tasks::{Job, NewTask, Queue};
 const IDLE: Duration = Duration::from_secs(1);
 
 /// One Director.
-#[derive(Debug)]
 pub(crate) struct LabDirector {
     pub(crate) config: LabDirectorConfig,
     pub(crate) uuid: String,
     pub(crate) stopping: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
+}
+
+/// Without the state: rendered files and tokens are secrets.
+impl fmt::Debug for LabDirector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LabDirector").field("uuid", &self.uuid).finish_non_exhaustive()
+    }
 }
 
 impl LabDirector {

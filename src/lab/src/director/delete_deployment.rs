@@ -36,7 +36,10 @@ pub(crate) fn perform(cx: &TaskContext, deployment: &str, force: Force) -> Resul
                 }
             })?;
         }
-        cx.director.write(|s| s.deployments.remove(deployment));
+        cx.director.write(|s| {
+            s.reserved_ips.remove(deployment);
+            s.deployments.remove(deployment);
+        });
         Ok(Some(format!("/deployments/{deployment}")))
     })
 }

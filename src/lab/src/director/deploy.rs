@@ -1,7 +1,7 @@
 //! `POST /deployments` and the converging `PUT …/jobs/…?state=`: the whole deployment is brought to
 //! what its manifest says, and whatever else is pending comes along.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use remount_core::InstanceSlug;
 
@@ -82,7 +82,16 @@ struct Step {
     rendered: Vec<RenderedJob>,
     target: Desired,
     asked: Option<NewState>,
-    silent: bool,
+    /// What its agent said before anything was changed; none where there was no VM to ask.
+    seen: Option<Seen>,
+}
+
+/// What an agent said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Running,
+    NotRunning,
+    Silent,
 }
 
 impl Deploy {
@@ -90,16 +99,14 @@ impl Deploy {
     pub(crate) fn perform(&self, cx: &TaskContext) -> Result<Option<String>> {
         with_deployment_lock(cx, &self.deployment, || {
             let mut stage = cx.stage("Preparing deployment", 1);
-            let (prepared, silent) = stage.track("Preparing deployment", || {
-                let prepared = prepare::prepare(cx, &self.manifest)?;
-                let silent = self.silent_instances(cx)?;
-                Ok((prepared, silent))
+            let (prepared, seen) = stage.track("Preparing deployment", || {
+                Ok((prepare::prepare(cx, &self.manifest)?, self.ask_agents(cx)?))
             })?;
             let obsolete = self.bind(cx, &prepared)?;
             for instance in obsolete {
                 delete_deployment::delete_instance(cx, &instance, Intent::DeleteInstance)?;
             }
-            let steps = self.steps(cx, prepared, &silent)?;
+            let steps = self.steps(cx, prepared, &seen)?;
             let fresh = create_missing_vms(cx, &self.deployment, &steps)?;
             let changed = self.update(cx, &steps, &fresh)?;
             if changed {
@@ -112,26 +119,26 @@ impl Deploy {
     }
 
     /// Asks every agent, before anything is changed: one that is silent fails the deploy without `fix`.
-    fn silent_instances(&self, cx: &TaskContext) -> Result<BTreeSet<InstanceSlug>> {
+    fn ask_agents(&self, cx: &TaskContext) -> Result<BTreeMap<InstanceSlug, Seen>> {
         let instances = cx
             .director
             .read(|s| s.deployments.get(&self.deployment).map(|d| d.instances.clone()).unwrap_or_default());
-        let mut silent = BTreeSet::new();
+        let mut seen = BTreeMap::new();
         for instance in instances.iter().filter(|i| !i.ignore) {
             let Some(vm) = instance.vm_cid() else { continue };
-            match (cx.director.config.iaas.job_state(vm), self.silent_agents) {
-                (Ok(_), _) => {}
-                (Err(_), SilentAgents::Recreate) => {
-                    silent.insert(instance.slug.clone());
-                }
+            let said = match (cx.director.config.iaas.job_state(vm), self.silent_agents) {
+                (Ok(state), _) if state == "running" => Seen::Running,
+                (Ok(_), _) => Seen::NotRunning,
+                (Err(_), SilentAgents::Recreate) => Seen::Silent,
                 (Err(error), SilentAgents::Fail) => {
                     let error = DirectorError::from(error);
                     let message = format!("{}: {}", instance.name(), error.message);
                     return Err(DirectorError { message, ..error });
                 }
-            }
+            };
+            seen.insert(instance.slug.clone(), said);
         }
-        Ok(silent)
+        Ok(seen)
     }
 
     /// Records groups, links and new instances; answers the instances that the manifest has no more.
@@ -163,7 +170,7 @@ impl Deploy {
         &self,
         cx: &TaskContext,
         prepared: Prepared,
-        silent: &BTreeSet<InstanceSlug>,
+        seen: &BTreeMap<InstanceSlug, Seen>,
     ) -> Result<Vec<Step>> {
         let mut steps = Vec::new();
         for (group, rendered) in prepared.groups.into_iter().zip(prepared.rendered) {
@@ -184,15 +191,8 @@ impl Deploy {
                     Some(_) => Desired::Started,
                     None => now.desired,
                 };
-                let silent = silent.contains(&now.slug);
-                steps.push(Step {
-                    group: group.plan.clone(),
-                    slug: now.slug,
-                    rendered,
-                    target,
-                    asked,
-                    silent,
-                });
+                let seen = seen.get(&now.slug).copied();
+                steps.push(Step { group: group.plan.clone(), slug: now.slug, rendered, target, asked, seen });
             }
         }
         Ok(steps)
@@ -239,10 +239,16 @@ impl Deploy {
         let is_canary = updated < step.group.update.canaries;
         let update = step.group.update;
         let skips = |name: &String| name == "*" || *name == step.group.name;
-        let recreate = self.vms == Recreation::All || step.asked == Some(NewState::Recreate) || step.silent;
+        let silent = step.seen == Some(Seen::Silent);
+        let runs_wrongly = match step.target {
+            Desired::Started => step.seen == Some(Seen::NotRunning),
+            Desired::Stopped => step.seen == Some(Seen::Running),
+            Desired::Detached => false,
+        };
+        let recreate = self.vms == Recreation::All || step.asked == Some(NewState::Recreate) || silent;
         let vm = match (fresh.contains(&instance.slug), recreate && step.target == Desired::Started) {
             (true, _) => VmAge::Fresh,
-            (false, true) if step.silent => VmAge::ToBeReplacedSilently,
+            (false, true) if silent => VmAge::ToBeReplacedSilently,
             (false, true) => VmAge::ToBeReplaced,
             (false, false) => VmAge::Kept,
         };
@@ -253,7 +259,7 @@ impl Deploy {
             watch: if is_canary { update.canary_watch } else { update.update_watch },
             drain: if self.skip_drain.as_ref().is_some_and(skips) { Drain::Skip } else { Drain::Update },
             vm,
-            restart: step.asked == Some(NewState::Restart),
+            restart: step.asked == Some(NewState::Restart) || runs_wrongly,
         }
     }
 }

@@ -26,9 +26,16 @@ const LAST_EXIT_CODE: i32 = 128;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(crate) struct ErrandOptions {
-    keep_alive: bool,
-    when_changed: bool,
-    instances: Vec<InstanceFilter>,
+    // The CLI writes `null` for what was not said.
+    keep_alive: Option<bool>,
+    when_changed: Option<bool>,
+    instances: Option<Vec<InstanceFilter>>,
+}
+
+impl ErrandOptions {
+    fn filters(&self) -> &[InstanceFilter] {
+        self.instances.as_deref().unwrap_or_default()
+    }
 }
 
 /// A group, and one of its instances by uuid or index.
@@ -80,7 +87,7 @@ impl RunErrand {
                 );
             }
             let fingerprint = self.fingerprint(cx, &runs)?;
-            if self.options.when_changed && self.ran_with(cx, fingerprint)? {
+            if self.options.when_changed == Some(true) && self.ran_with(cx, fingerprint)? {
                 return Ok(Some("skipped - no changes detected".into()));
             }
             let outcomes = self.run_all(cx, &runs)?;
@@ -105,7 +112,7 @@ impl RunErrand {
         let deployment = cx.director.read(|s| s.deployment(&self.deployment).cloned())?;
         let selected: Vec<&Instance> = deployment.instances.iter().filter(|i| self.wants(i)).collect();
         check_none_stopped(&selected)?;
-        if let Some(filter) = self.options.instances.iter().find(|f| !selected.iter().any(|i| f.matches(i))) {
+        if let Some(filter) = self.options.filters().iter().find(|f| !selected.iter().any(|i| f.matches(i))) {
             let id = filter.id.as_deref().map(|id| format!("/{id}")).unwrap_or_default();
             let text = format!("No instances match selection criteria: [{}{id}]", filter.group);
             return Err(DirectorError::generic(text));
@@ -143,7 +150,7 @@ impl RunErrand {
             );
             return Err(DirectorError::new(RUN_ERRAND, text));
         }
-        if !self.options.instances.is_empty() {
+        if !self.options.filters().is_empty() {
             let text = "Filtering by instances is not supported when running errand by instance group name";
             return Err(DirectorError::new(RUN_ERRAND, text));
         }
@@ -156,7 +163,7 @@ impl RunErrand {
     }
 
     fn wants(&self, instance: &Instance) -> bool {
-        self.options.instances.is_empty() || self.options.instances.iter().any(|f| f.matches(instance))
+        self.options.filters().is_empty() || self.options.filters().iter().any(|f| f.matches(instance))
     }
 
     /// All at the same time, as the Director does.
@@ -178,7 +185,7 @@ impl RunErrand {
             self.bring_up(cx, run)?;
         }
         let outcome = self.run_script(cx, run);
-        if is_group && !self.options.keep_alive {
+        if is_group && self.options.keep_alive != Some(true) {
             // Its VM goes whether or not the task was cancelled.
             let instance = self.instance(cx, run)?;
             if let Some(vm) = instance.vm_cid() {
@@ -249,7 +256,8 @@ impl RunErrand {
 impl InstanceFilter {
     fn matches(&self, instance: &Instance) -> bool {
         let id = |id: &String| instance.slug.id.as_str() == id || instance.index.to_string() == *id;
-        instance.slug.group.as_str() == self.group && self.id.as_ref().is_none_or(id)
+        instance.slug.group.as_str() == self.group
+            && self.id.as_ref().filter(|id| !id.is_empty()).is_none_or(id)
     }
 }
 

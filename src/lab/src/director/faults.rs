@@ -44,7 +44,8 @@ pub enum FaultKind {
     FailBefore,
     /// Attach alone: the task fails when the old disk is detached and the new one not yet attached.
     FailMidway,
-    /// The task fails after its last effect on the machine; its database changes are rolled back.
+    /// The task fails after its last effect on the machine. An attach's database changes are rolled back;
+    /// what other tasks recorded on their way stays recorded.
     FailAfter,
     /// The task begins its work this much later; it is `processing` meanwhile.
     SlowTask {

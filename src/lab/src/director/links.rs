@@ -45,12 +45,13 @@ fn provider(group: &PlannedGroup, job: &PlannedJob, link: &LinkSpec) -> Option<P
                 "address": i.ip, "bootstrap": i.bootstrap})
         })
         .collect();
+    let properties = job.job.link_properties(link, &job.properties);
     Some(Provider {
         name: link.name.clone(),
         alias: alias.to_owned(),
         kind: link.kind.clone(),
         shared: said.and_then(|s| s.get("shared")).and_then(Value::as_bool).unwrap_or(false),
-        content: json!({"instances": instances, "properties": job.job.link_properties(link, &job.properties)}),
+        content: json!({"instances": instances, "properties": properties}),
     })
 }
 

@@ -52,3 +52,4 @@ mod vms;
 pub use config::{Account, AddressBlock, LabDirectorConfig, RenderCommand, Secret, Variables};
 pub use faults::{Fault, FaultKind, Operation};
 pub use server::{DirectorHandle, DirectorServer, Faults, StartError};
+pub use variables::{NotYaml, fill_in};

@@ -62,16 +62,21 @@ pub(crate) struct PlannedJob {
     pub(crate) reference: JobRef,
 }
 
-/// All groups of `manifest`, with known instances kept and new ones named.
+/// All groups of `manifest`, with known instances kept and new ones named. Their addresses are reserved
+/// at once, as another deployment may be planned before this one's instances are recorded.
 pub(crate) fn plan(
     config: &LabDirectorConfig,
-    state: &State,
+    state: &mut State,
     manifest: &Manifest,
 ) -> Result<Vec<PlannedGroup>> {
+    state.reserved_ips.remove(&manifest.name);
     let mut addresses = Addresses::of(config.addresses, state);
     let known = state.deployments.get(&manifest.name);
     let group = |spec| plan_group(config, manifest, spec, known, &mut addresses);
-    manifest.instance_groups.iter().map(group).collect()
+    let groups: Vec<PlannedGroup> = manifest.instance_groups.iter().map(group).collect::<Result<_>>()?;
+    let ips = groups.iter().flat_map(|g| &g.instances).map(|i| i.ip.clone()).collect();
+    state.reserved_ips.insert(manifest.name.clone(), ips);
+    Ok(groups)
 }
 
 fn plan_group(
@@ -81,8 +86,8 @@ fn plan_group(
     known: Option<&Deployment>,
     addresses: &mut Addresses,
 ) -> Result<PlannedGroup> {
-    let jobs =
-        spec.jobs.iter().map(|reference| plan_job(config, spec, reference)).collect::<Result<Vec<_>>>()?;
+    let own = spec.jobs.iter().filter(|job| !config.built_in_jobs.contains(&job.name));
+    let jobs = own.map(|reference| plan_job(config, spec, reference)).collect::<Result<Vec<_>>>()?;
     let name = GroupName::new(&spec.name).map_err(|error| DirectorError::manifest(error.to_string()))?;
     let mut instances = Vec::new();
     for index in 0..spec.instances {
@@ -167,7 +172,8 @@ struct Addresses {
 impl Addresses {
     fn of(block: AddressBlock, state: &State) -> Self {
         let instances = state.deployments.values().flat_map(|d| &d.instances);
-        Self { block, taken: instances.map(|i| i.ip.clone()).collect() }
+        let reserved = state.reserved_ips.values().flatten().cloned();
+        Self { block, taken: instances.map(|i| i.ip.clone()).chain(reserved).collect() }
     }
 
     /// The wanted address, or the lowest free one.

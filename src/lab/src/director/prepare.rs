@@ -28,7 +28,7 @@ pub(crate) struct Prepared {
 /// Does it all; nothing is changed yet but the config server's new variables.
 pub(crate) fn prepare(cx: &TaskContext, text: &str) -> Result<Prepared> {
     let manifest = interpolated(cx, text)?;
-    let groups = cx.director.read(|state| plan::plan(&cx.director.config, state, &manifest))?;
+    let groups = cx.director.write(|state| plan::plan(&cx.director.config, state, &manifest))?;
     let providers = links::providers(&groups);
     let elsewhere = cx.director.read(|s| {
         s.deployments.values().map(|d| (d.name.clone(), d.providers.clone())).collect::<BTreeMap<_, _>>()

@@ -70,10 +70,11 @@ fn run(command: &RenderCommand, input: String) -> std::io::Result<Output> {
         .stderr(Stdio::piped())
         .spawn()?;
     let stdin = child.stdin.take();
-    let writer = std::thread::spawn(move || match stdin {
-        // A renderer that ends early says why on its standard error: a broken pipe adds nothing.
-        Some(mut stdin) => stdin.write_all(input.as_bytes()).unwrap_or_default(),
-        None => (),
+    let writer = std::thread::spawn(move || {
+        if let Some(mut stdin) = stdin {
+            // A renderer that ends early says why on its standard error: a broken pipe adds nothing.
+            stdin.write_all(input.as_bytes()).unwrap_or_default();
+        }
     });
     let stdout = read_all(child.stdout.take());
     let stderr = read_all(child.stderr.take());
@@ -108,5 +109,37 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<ExitStatus> {
             return Err(std::io::Error::other(format!("it did not end within {} s", limit.as_secs())));
         }
         std::thread::sleep(POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, limit: Duration) -> RenderCommand {
+        RenderCommand { program: "sh".into(), arguments: vec!["-c".into(), script.into()], limit }
+    }
+
+    #[test]
+    fn the_problems_of_the_renderer_are_the_errors_text() {
+        let command = shell("echo 'job a: one' >&2; echo 'job b: two' >&2; exit 1", Duration::from_secs(10));
+        let error = render(&command, &Value::Null).unwrap_err();
+        assert!(error.message.ends_with("Errors are:\n  - job a: one\n  - job b: two"), "{error}");
+    }
+
+    #[test]
+    fn a_renderer_that_never_ends_is_killed() {
+        let command = shell("exec sleep 600", Duration::from_millis(30));
+        let before = Instant::now();
+        assert!(render(&command, &Value::Null).unwrap_err().message.contains("did not end within"));
+        assert!(before.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_json_and_a_missing_program_are_errors() {
+        let limit = Duration::from_secs(10);
+        assert!(render(&shell("echo nonsense", limit), &Value::Null).is_err());
+        let missing = RenderCommand { program: "/nowhere/ruby".into(), arguments: Vec::new(), limit };
+        assert!(render(&missing, &Value::Null).unwrap_err().message.contains("/nowhere/ruby"));
     }
 }

@@ -28,6 +28,9 @@ use super::routes::{self, LostAnswer};
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
+/// The door's certificate is made anew at each start.
+const VALID_DAYS: u16 = 365;
+
 /// The lab's Director could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -144,6 +147,7 @@ impl DirectorHandle {
     }
 
     /// Ends the Director: connections are cut, tasks end at their next checkpoint, threads are waited for.
+    /// A call to the machine that is under way, as a long pre-start, is waited for too.
     pub fn shutdown(mut self) {
         self.end();
         for thread in self.threads.drain(..) {
@@ -198,6 +202,7 @@ fn acceptor(listen: IpAddr) -> Result<(TlsAcceptor, String), StartError> {
         &CertificateRequest {
             common_name: "remount-lab director ca".into(),
             is_ca: true,
+            valid_days: VALID_DAYS,
             ..Default::default()
         },
         None,
@@ -208,6 +213,7 @@ fn acceptor(listen: IpAddr) -> Result<(TlsAcceptor, String), StartError> {
             alternative_names: vec![listen.to_string(), "localhost".into()],
             is_ca: false,
             usages: vec![ExtendedKeyUsagePurpose::ServerAuth],
+            valid_days: VALID_DAYS,
         },
         Some(&ca),
     )?;

@@ -16,8 +16,8 @@ use super::tasks::TaskTable;
 use super::variables::VariableTable;
 use crate::iaas::RenderedJob;
 
-/// Everything, behind one mutex.
-#[derive(Debug, Default)]
+/// Everything, behind one mutex. It has no `Debug`: rendered files, manifests and tokens are secrets.
+#[derive(Default)]
 pub(crate) struct State {
     pub(crate) deployments: BTreeMap<String, Deployment>,
     pub(crate) orphans: Vec<OrphanDisk>,
@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) tokens: BTreeMap<String, Token>,
     pub(crate) faults: FaultList,
     pub(crate) resurrection_paused: bool,
+    /// Addresses that running deploys have planned with, by deployment.
+    pub(crate) reserved_ips: BTreeMap<String, Vec<String>>,
 }
 
 /// A deployment.

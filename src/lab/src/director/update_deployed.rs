@@ -21,7 +21,7 @@ pub(crate) struct InstanceUpdate<'a> {
     pub(crate) watch: WatchTime,
     pub(crate) drain: Drain,
     pub(crate) vm: VmAge,
-    /// A restart was asked for although nothing changed.
+    /// A restart was asked for, or the agent runs what it should not, or does not run what it should.
     pub(crate) restart: bool,
 }
 

@@ -16,6 +16,8 @@ use super::ids::random_text;
 
 /// As long as the config server's.
 const PASSWORD_LENGTH: usize = 30;
+/// How long a certificate is good where `options.duration` does not say.
+const VALID_DAYS: u16 = 365;
 
 /// One entry of `variables:`.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,6 +41,9 @@ struct CertificateOptions {
     alternative_names: Vec<String>,
     #[serde(default)]
     extended_key_usage: Vec<String>,
+    /// In days.
+    #[serde(default)]
+    duration: Option<u16>,
 }
 
 /// What the config server keeps: full name → value.
@@ -92,6 +97,7 @@ impl VariableTable {
             alternative_names: options.alternative_names.clone(),
             is_ca: options.is_ca,
             usages: usages.collect::<Result<_>>()?,
+            valid_days: options.duration.unwrap_or(VALID_DAYS),
         };
         certificates::make(&request, issuer).map_err(|e| variable_error(&spec.name, &e.to_string()))
     }
@@ -125,6 +131,22 @@ fn parse_usage(variable: &str, usage: &str) -> Result<ExtendedKeyUsagePurpose> {
 fn variable_error(name: &str, problem: &str) -> DirectorError {
     DirectorError::new(540_006, format!("Failed to generate variable '{name}': {problem}"))
 }
+
+/// A manifest with the operator's variables filled in, as `bosh deploy -v` does it before it sends the
+/// manifest. What `variables` does not hold stays for the config server. The answer is JSON, and so YAML.
+///
+/// # Errors
+/// The manifest is no YAML.
+pub fn fill_in(manifest: &str, variables: &BTreeMap<String, Value>) -> std::result::Result<String, NotYaml> {
+    let mut value: Value = serde_saphyr::from_str(manifest).map_err(|error| NotYaml(error.to_string()))?;
+    interpolate(&mut value, &|name| variables.get(name).cloned());
+    Ok(value.to_string())
+}
+
+/// A manifest that is no YAML.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the manifest is no YAML: {0}")]
+pub struct NotYaml(String);
 
 /// Fills in every `((name))` and `((name.key))` in `value`. `look_up` answers a name's whole value;
 /// the names it does not know come back.

@@ -171,7 +171,7 @@ impl Landscape {
     /// There is no such instance, or no password for its customer.
     pub async fn endpoint(&self, deployment: &str, index: u32) -> Result<Endpoint> {
         let address = self.instance(deployment, index).await?.ip;
-        let secret = self.lab(&["secret"]).await?.success()?;
+        let secret = self.lab(&["secret", deployment]).await?.success()?;
         let password = Password(secret.stdout.trim().to_owned());
         Ok(Endpoint { address, port: 5432, user: "app".into(), password, database: "app".into() })
     }

@@ -65,6 +65,7 @@ fn a_bigger_disk_is_a_new_disk_with_the_old_ones_data() {
     let orphans = lab.client.get("/disks").json();
     assert_eq!(orphans.as_array().unwrap().len(), 2);
     let vm = lab.db(0)["vm_cid"].as_str().unwrap().to_owned();
+    assert!(lab.iaas.world().disks.iter().any(|(cid, d)| cid.as_str() == new && d.size_mib == 2048));
     assert_eq!(lab.iaas.attached_disks(&vm), [new]);
 }
 
@@ -156,4 +157,43 @@ fn two_deployments_share_absolute_variables_and_not_the_others() {
         .map(|d| d["name"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(names, ["pg", "pg2"]);
+}
+
+#[test]
+fn a_deploy_starts_again_what_should_run_and_does_not() {
+    let lab = Landscape::deployed();
+    let vm = lab.db(1)["vm_cid"].as_str().unwrap().to_owned();
+    lab.iaas.change(|w| w.vms.iter_mut().find(|(c, _)| c.as_str() == vm).unwrap().1.state = "failing".into());
+    lab.client.done(&lab.deploy(MANIFEST));
+    assert_eq!(lab.db(1)["job_state"], "running");
+    assert_eq!(lab.iaas.take_journal().iter().filter(|e| *e == "start").count(), 1, "db/0 was left alone");
+}
+
+#[test]
+fn a_link_of_another_deployment_has_to_be_shared() {
+    let lab = Landscape::deployed();
+    let consumer = "{name: app, update: {canary_watch_time: 5}, instance_groups: [{name: app, instances: 1, \
+        jobs: [{name: smoke, consumes: {target: {from: main, deployment: pg}}}]}]}";
+    let (_, text) = lab.client.failed(&lab.deploy(consumer));
+    assert!(text.contains("Failed to resolve link 'target' with type 'database'"), "{text}");
+    let provides = "  - name: postgres\n    provides: {db: {as: main, shared: true}}\n";
+    lab.client.done(&lab.deploy(&MANIFEST.replace("  - name: postgres\n", provides)));
+    lab.client.done(&lab.deploy(consumer));
+    let world = lab.iaas.world();
+    let vm = world.vms.values().find(|vm| vm.spec.deployment == "app").unwrap();
+    assert!(vm.jobs[0].files["config.json"].content.contains("127.10.0.3"));
+}
+
+#[test]
+fn deployments_that_are_made_at_the_same_time_get_different_addresses() {
+    let lab = Landscape::deployed();
+    let names = ["pg2", "pg3", "pg4"];
+    let answers: Vec<_> = names
+        .iter()
+        .map(|name| lab.deploy(&MANIFEST.replace("name: pg", &format!("name: {name}"))))
+        .collect();
+    answers.iter().for_each(|answer| assert!(lab.client.done(answer).starts_with("/deployments/pg")));
+    let world = lab.iaas.world();
+    let ips: std::collections::BTreeSet<&str> = world.vms.values().map(|vm| vm.spec.ip.as_str()).collect();
+    assert_eq!(ips.len(), 8);
 }

@@ -75,7 +75,7 @@ fn unknown_errands_and_unwelcome_filters_are_refused_and_unchanged_ones_are_skip
     assert_eq!(lab.client.failed(&run(&lab, "db", "{}")).0, 510_000);
     let filtered = run(&lab, "tests", r#"{"instances":[{"group":"tests"}]}"#);
     assert_eq!(lab.client.failed(&filtered).0, 510_000);
-    lab.client.done(&run(&lab, "tests", r#"{"keep-alive":true}"#));
+    lab.client.done(&run(&lab, "tests", r#"{"keep-alive":true,"when-changed":null,"instances":null}"#));
     lab.iaas.take_journal();
     let again = run(&lab, "tests", r#"{"when-changed":true}"#);
     assert_eq!(lab.client.done(&again), "skipped - no changes detected");

@@ -1,5 +1,7 @@
 //! The lab's Director over real HTTPS: every rule of `reference/bosh-director.md`, section 14, has a test.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod api;
 mod attach;
 mod client;
@@ -9,4 +11,5 @@ mod faults;
 mod instances;
 mod landscape;
 mod memory_iaas;
+mod release;
 mod tasks;

@@ -40,7 +40,6 @@ pub struct Vm {
 #[derive(Debug)]
 pub struct Disk {
     pub size_mib: u64,
-    pub disk_type: String,
     pub az: String,
     pub attached_to: Option<VmCid>,
     pub content: String,
@@ -75,7 +74,6 @@ impl MemoryIaas {
         let cid = DiskCid::new(cid).unwrap();
         let disk = Disk {
             size_mib: 1024,
-            disk_type: String::new(),
             az: az.into(),
             attached_to: None,
             content: content.into(),
@@ -177,12 +175,11 @@ impl Iaas for MemoryIaas {
         Ok(self.world().vms.contains_key(vm))
     }
 
-    fn create_disk(&self, size_mib: u64, disk_type: &str, az: &str) -> Result<DiskCid> {
+    fn create_disk(&self, size_mib: u64, _disk_type: &str, az: &str) -> Result<DiskCid> {
         self.call("create_disk".into(), "create_disk", |w| {
             let cid = DiskCid::new(format!("disk-{}", w.number())).unwrap();
             let disk = Disk {
                 size_mib,
-                disk_type: disk_type.into(),
                 az: az.into(),
                 attached_to: None,
                 content: String::new(),

@@ -81,7 +81,7 @@ fn urgent_tasks_go_before_those_that_waited_longer() {
 
 #[test]
 fn a_dead_workers_task_becomes_timeout_when_somebody_reads_it() {
-    let lab = Landscape::deployed_with(|c| c.checkpoint_interval = Duration::from_millis(20));
+    let lab = Landscape::deployed_with(|c| c.checkpoint_interval = Duration::from_millis(100));
     lab.director.faults().add(Fault { on: Operation::Stop, kind: FaultKind::WorkerDies, times: 1 });
     let task = lab.action(0, "stop").task();
     assert_eq!(lab.client.wait_for(task, |state| state == "timeout")["state"], "timeout");
@@ -174,4 +174,20 @@ fn a_second_task_waits_for_the_deployments_lock_and_fails_with_code_100() {
     lab.iaas.change(|w| w.errands.insert("check".into(), 0));
     lab.client.finish(errand.task());
     assert_eq!(lab.client.get("/locks").json(), serde_json::json!([]));
+}
+
+#[test]
+fn a_dedicated_worker_answers_readers_while_all_others_are_busy() {
+    let lab = Landscape::deployed_with(|c| {
+        (c.workers, c.dedicated_status_worker) = (2, true);
+    });
+    let body = r#"{"instances":[{"group":"db","id":"0"}]}"#;
+    let errand = lab.client.send("POST", "/deployments/pg/errands/check/runs", &[], body).unwrap();
+    lab.iaas.wait_until("the errand", |w| w.journal.iter().any(|e| e == "run_errand check"));
+    let stop = lab.action(1, "stop").task();
+    assert_eq!(lab.db(1)["state"], "started");
+    assert_eq!(lab.client.task(stop)["state"], "queued");
+    lab.iaas.change(|w| w.errands.insert("check".into(), 0));
+    assert_eq!(lab.client.finish(errand.task())["state"], "done");
+    assert_eq!(lab.client.finish(stop)["state"], "done");
 }

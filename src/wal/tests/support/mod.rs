@@ -102,8 +102,13 @@ impl Vm {
 
     /// Runs the program in the data directory, as PostgreSQL does.
     pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&self.command(arguments).output().unwrap())
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path("remount-wal"));
-        Ran::of(&command.args(arguments).current_dir(self.path("data")).output().unwrap())
+        command.args(arguments).current_dir(self.path("data"));
+        command
     }
 
     pub fn push(&self, path: &str) -> Ran {

@@ -1,0 +1,230 @@
+//! The backup API end to end: the real daemon, real PostgreSQL, real certificates, the real client.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests are outside of what clippy takes for tests.
+
+mod support;
+
+use remount_core::BackupId;
+use remount_postgres::{Error, Server};
+use support::postgres::Postgres;
+use support::{Ca, Landscape, Vm, backup, instance, restore, until};
+
+fn other() -> BackupId {
+    BackupId::new("20261123T020000Z-bbbb").unwrap()
+}
+
+async fn running<'a>(landscape: &'a Landscape) -> (Vm<'a>, Postgres) {
+    let vm = Vm::new(landscape, "i-1");
+    let mut server = vm.with_data();
+    vm.as_after_pre_start();
+    server.start().await;
+    (vm, server)
+}
+
+/// Sessions that hold backup mode: those of the agent that are idle and not our own.
+async fn sessions(server: &Postgres) -> String {
+    let query = "SELECT count(*)::text FROM pg_stat_activity
+                  WHERE application_name = 'remount-agent' AND pid <> pg_backend_pid()";
+    server.value(query).await
+}
+
+#[tokio::test]
+async fn a_backup_from_begin_to_end() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    assert_eq!(client.status().await.unwrap().backup, None);
+
+    let begun = client.begin_backup(&backup(), 60).await.unwrap();
+    assert!(vm.mark_file().exists(), "the copy would not know that it is one");
+    assert_eq!(client.status().await.unwrap().backup, Some(backup()));
+    assert_eq!(client.begin_backup(&backup(), 60).await.unwrap(), begun, "asking twice begins once");
+    assert!(
+        matches!(client.begin_backup(&other(), 60).await, Err(Error::BackupInProgress(id)) if id == backup())
+    );
+    assert!(matches!(client.end_backup(&other()).await, Err(Error::NoBackup(id)) if id == other()));
+    client.abort_backup(&other()).await.unwrap();
+    client.renew_backup(&backup()).await.unwrap();
+
+    let ended = client.end_backup(&backup()).await.unwrap();
+    assert!(!vm.mark_file().exists());
+    assert!(ended.backup_label.contains(backup().as_str()) && ended.stop_lsn > begun.start_lsn);
+    assert_eq!(client.end_backup(&backup()).await.unwrap(), ended, "a lost answer can be had again");
+    assert!(
+        matches!(client.begin_backup(&backup(), 60).await, Err(Error::NoBackup(_))),
+        "an id is used once"
+    );
+
+    client.begin_backup(&other(), 60).await.unwrap();
+    client.abort_backup(&other()).await.unwrap();
+    assert!(!vm.mark_file().exists());
+    client.abort_backup(&other()).await.unwrap();
+}
+
+#[tokio::test]
+async fn wal_is_switched_written_and_the_restores_settings_removed() {
+    let landscape = Landscape::new();
+    let (vm, server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    let switched = client.switch_wal().await.unwrap();
+    assert!(client.write_probe().await.unwrap().lsn >= switched.lsn);
+
+    let path = vm.data("postgresql.auto.conf");
+    let text = "work_mem = '5MB'\n# remount 20261123T010000Z-aaaa begin\nsynchronous_standby_names = ''\n# remount end\n";
+    std::fs::write(&path, text).unwrap();
+    client.finish_restore(&restore()).await.unwrap();
+    client.finish_restore(&restore()).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "work_mem = '5MB'\n");
+    until("the reload", async || server.value("SHOW work_mem").await == "5MB").await;
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_a_certificate_of_the_ca() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    // A driver of another landscape: neither side trusts the other.
+    let stranger = agent.client(&Ca::new(), &vm.instance);
+    assert!(matches!(stranger.begin_backup(&backup(), 60).await, Err(Error::Unreachable { .. })));
+    // One that trusts the agent, with a certificate of its own making, and one without any.
+    for certificate in [Some(Ca::new()), None] {
+        let answer = support::tls_request(&agent, &landscape.ca, certificate.as_ref()).await;
+        assert!(answer.is_err() || !answer.as_ref().unwrap().contains("200 OK"), "{answer:?}");
+    }
+    let good = support::tls_request(&agent, &landscape.ca, Some(&landscape.ca)).await.unwrap();
+    assert!(good.contains("200 OK"), "the request itself is right: {good}");
+    assert!(!vm.mark_file().exists());
+}
+
+#[tokio::test]
+async fn another_instance_at_the_same_address_is_noticed() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &instance("i-9"));
+    assert!(matches!(client.status().await, Err(Error::Unreachable { .. })));
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_understood_change_nothing() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    let long = format!("{{\"backup\":\"{}\"}}", "x".repeat(100_000));
+    for (body, status) in [("{}", "422"), ("not JSON", "400"), (long.as_str(), "413")] {
+        let request = format!(
+            "POST /v1/backup/begin HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer =
+            support::tls_exchange(&agent, &landscape.ca, Some(&landscape.ca), &request).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    let client = agent.client(&landscape.ca, &vm.instance);
+    assert!(client.begin_backup(&backup(), 0).await.is_err());
+    assert!(!vm.mark_file().exists());
+}
+
+#[tokio::test]
+async fn a_driver_that_vanishes_leaves_no_backup_mode() {
+    let landscape = Landscape::new();
+    let (vm, server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    client.begin_backup(&backup(), 1).await.unwrap();
+    assert_eq!(sessions(&server).await, "1");
+    until("the lease's end", async || client.status().await.unwrap().backup.is_none()).await;
+    assert!(!vm.mark_file().exists());
+    until("the session's end", async || sessions(&server).await == "0").await;
+    assert!(matches!(client.renew_backup(&backup()).await, Err(Error::NoBackup(_))));
+    assert!(matches!(client.end_backup(&backup()).await, Err(Error::NoBackup(_))));
+}
+
+#[tokio::test]
+async fn a_killed_agent_leaves_no_backup_mode_and_its_successor_no_mark() {
+    let landscape = Landscape::new();
+    let (vm, server) = running(&landscape).await;
+    let mut agent = vm.serve();
+    agent.client(&landscape.ca, &vm.instance).begin_backup(&backup(), 60).await.unwrap();
+    agent.signal("KILL");
+    assert!(vm.mark_file().exists(), "nobody was left to remove it");
+    until("the session's end", async || sessions(&server).await == "0").await;
+
+    let agent = vm.serve();
+    until("the mark's end", async || !vm.mark_file().exists()).await;
+    let client = agent.client(&landscape.ca, &vm.instance);
+    assert!(matches!(client.end_backup(&backup()).await, Err(Error::NoBackup(_))));
+    client.begin_backup(&other(), 60).await.unwrap();
+    client.end_backup(&other()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stale_mark_waits_for_postgresql() {
+    let landscape = Landscape::new();
+    let (vm, mut server) = running(&landscape).await;
+    server.stop();
+    vm.mark(&backup());
+    let agent = vm.serve();
+    assert!(matches!(agent.client(&landscape.ca, &vm.instance).status().await, Err(Error::Database { .. })));
+    assert!(vm.mark_file().exists(), "nobody has judged this disk while its server is down");
+    server.start().await;
+    until("the mark's end", async || !vm.mark_file().exists()).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_stopped_ends_backup_mode() {
+    let landscape = Landscape::new();
+    let (vm, server) = running(&landscape).await;
+    let mut agent = vm.serve();
+    agent.client(&landscape.ca, &vm.instance).begin_backup(&backup(), 60).await.unwrap();
+    let status = agent.signal("TERM");
+    assert!(status.success(), "{status}: {}", agent.log_text());
+    assert!(!vm.mark_file().exists());
+    until("the session's end", async || sessions(&server).await == "0").await;
+}
+
+#[tokio::test]
+async fn a_backup_ends_with_the_server_it_is_taken_of() {
+    let landscape = Landscape::new();
+    let (vm, mut server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    client.begin_backup(&backup(), 60).await.unwrap();
+    server.stop();
+    until("the mark's end", async || !vm.mark_file().exists()).await;
+    assert!(matches!(client.end_backup(&backup()).await, Err(Error::NoBackup(_))));
+    server.start().await;
+    client.begin_backup(&other(), 60).await.unwrap();
+    client.end_backup(&other()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_agent_does_not_start() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let _agent = vm.serve();
+    let mut command = support::postgres::as_vcap(&landscape.program());
+    let output = command.arg("serve").arg("--config").arg(vm.config_file()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(support::errors(&output).contains("locked by another process"), "{}", support::errors(&output));
+}
+
+/// In the debug build, after use; what it may have is the issue's 20 MB.
+#[tokio::test]
+async fn the_agent_stays_small() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    for _ in 0..20 {
+        client.status().await.unwrap();
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.process.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    println!("{line}");
+    assert!(kib < 20 << 10, "{line}");
+}

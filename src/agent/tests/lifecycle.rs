@@ -1,0 +1,320 @@
+//! Two VMs from empty disks through a restore, by the hooks alone, in the order BOSH runs them.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests are outside of what clippy takes for tests.
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use remount_core::{
+    ForkRecord, RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, WalSegment,
+};
+use remount_postgres::{BackupEnded, LocalServer, Reachable, Server};
+use remount_store::Purpose;
+use serde_json::json;
+use support::postgres::{as_vcap, bin_directory, give_to_vcap, run};
+use support::{Landscape, Vm, backup, errors, restore, until};
+
+/// A VM with both jobs; the server is started as bpm starts it.
+struct Instance<'a> {
+    vm: Vm<'a>,
+    server: LocalServer,
+    process: Option<Child>,
+}
+
+impl<'a> Instance<'a> {
+    fn new(landscape: &'a Landscape, id: &str, address: &str, primary: Option<&str>, port: u16) -> Self {
+        let mut vm = Vm::new(landscape, id);
+        vm.config["postgres"]["port"] = port.into();
+        vm.write_config();
+        let archive = landscape.path("archive").display().to_string();
+        let write = |name: &str, text: String| {
+            let path = vm.home.join("config").join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let conf = write(
+            "postgresql.conf",
+            format!(
+                "listen_addresses = '{address}'\nport = {port}\nunix_socket_directories = '{}'\n\
+                 archive_mode = on\nshared_buffers = 16MB\nhot_standby = on\nlog_statement = all\n\
+                 wal_retrieve_retry_interval = 200ms\n\
+                 archive_command = 'test ! -f {archive}/%f && cp %p {archive}/%f.tmp && mv {archive}/%f.tmp {archive}/%f'\n\
+                 restore_command = 'cp {archive}/%f %p'\n",
+                vm.home.join("run").display()
+            ),
+        );
+        let hba = "local all all peer map=test\nhost all all 127.0.0.0/8 scram-sha-256\n\
+                   host replication replicator 127.0.0.0/8 scram-sha-256\n";
+        let hba = write("pg_hba.conf", hba.into());
+        let ident = write("pg_ident.conf", "test root vcap\ntest vcap vcap\n".into());
+        let config = json!({
+            "instance": {"group": "postgres", "id": id}, "bootstrap": primary.is_none(),
+            "primary_address": primary, "port": port,
+            "data_directory": vm.home.join("store/postgres"), "bin_directory": bin_directory(15),
+            "socket_directory": vm.home.join("run"), "config_file": conf, "hba_file": hba, "ident_file": ident,
+            "password_file": vm.home.join("data/replication.pgpass"), "log_directory": vm.home.join("log"),
+            "superuser": "vcap", "replication": {"name": "replicator", "password": "re'pl:ica\\tion"},
+            "roles": [{"name": "app", "password": "app-pass'word", "attributes": ["CREATEDB"]}],
+            "databases": [{"name": "shop", "owner": "app"}],
+            "agent_config_file": vm.config_file(),
+            "initialise_deadline_seconds": 60, "post_start_deadline_seconds": 60,
+        });
+        write("postgres.json", config.to_string());
+        give_to_vcap(&vm.home);
+        let local = serde_json::from_value(vm.config["postgres"].clone()).unwrap();
+        Self { vm, server: LocalServer::new(local), process: None }
+    }
+
+    fn postgres_hook(&self, name: &str) -> Output {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "-f", "--kill-child", "sh", "-c", "mount --bind \"$0\" \"$0\" && exec \"$@\""]);
+        command.arg(self.vm.home.join("store")).arg(self.vm.landscape.program()).args(["postgres", name]);
+        command.arg("--config").arg(self.postgres_config()).output().unwrap()
+    }
+
+    fn postgres_config(&self) -> std::path::PathBuf {
+        self.vm.home.join("config/postgres.json")
+    }
+
+    fn pre_start(&self) {
+        for output in [self.postgres_hook("pre-start"), self.vm.hook(&["pre-start"])] {
+            assert!(output.status.success(), "{}", errors(&output));
+        }
+    }
+
+    fn run(&mut self) {
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.vm.home.join("log/out.log")).unwrap();
+        let mut command = as_vcap(&self.vm.landscape.program());
+        command.args(["postgres", "run", "--config"]).arg(self.postgres_config());
+        self.process = Some(command.stdin(Stdio::null()).stderr(log).spawn().unwrap());
+    }
+
+    fn post_start(&self) {
+        for output in [self.postgres_hook("post-start"), self.vm.hook(&["post-start"])] {
+            assert!(output.status.success(), "{} {}", errors(&output), self.log());
+        }
+    }
+
+    fn start(&mut self) {
+        self.pre_start();
+        self.run();
+        self.post_start();
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            run(Command::new("kill").arg("-INT").arg(process.id().to_string()));
+            process.wait().unwrap();
+        }
+    }
+
+    /// What attaching another disk does.
+    fn swap_disk(&self, copy: &Path) {
+        let store = self.vm.home.join("store");
+        fs::rename(&store, self.vm.home.join("store.old")).unwrap();
+        run(Command::new("cp").arg("-a").arg(copy).arg(&store));
+    }
+
+    async fn value(&self, query: &str) -> String {
+        self.server.connect().await.unwrap().query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    async fn execute(&self, statements: &str) {
+        self.server.connect().await.unwrap().batch_execute(statements).await.unwrap();
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.vm.home.join("log/out.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Instance<'_> {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            Command::new("kill").arg("-QUIT").arg(process.id().to_string()).status().ok();
+            process.wait().ok();
+        }
+    }
+}
+
+/// A port that is free on both addresses now.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+async fn logs_in(address: &str, port: u16, user: &str, password: &str) -> bool {
+    let mut config = tokio_postgres::Config::new();
+    config.host(address).port(port).user(user).password(password).dbname("shop");
+    config.connect(tokio_postgres::NoTls).await.is_ok()
+}
+
+/// A backup through the API; the "snapshot" is a copy of the whole disk, taken in backup mode.
+async fn back_up(landscape: &Landscape, instance: &Instance<'_>) -> BackupEnded {
+    let agent = instance.vm.serve();
+    let client = agent.client(&landscape.ca, &instance.vm.instance);
+    client.begin_backup(&backup(), 60).await.unwrap();
+    let store = instance.vm.home.join("store");
+    Command::new("cp")
+        .arg("-a")
+        .arg(&store)
+        .arg(landscape.path("snapshot"))
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    client.end_backup(&backup()).await.unwrap()
+}
+
+async fn publish(landscape: &Landscape, vm: &Vm<'_>, ended: &BackupEnded, target: RecoveryTarget) {
+    let mut plan = vm.plan(&[("i-1", Role::Primary), ("i-2", Role::Standby)]);
+    plan.backup_label.clone_from(&ended.backup_label);
+    plan.target = RestoreTarget::of(target);
+    plan.path.start_lsn = ended.start_lsn;
+    plan.path.consistent_lsn = ended.stop_lsn;
+    landscape.publish(&plan).await;
+    landscape.give_store_away();
+}
+
+async fn publish_fork(landscape: &Landscape, primary: &Instance<'_>) {
+    let switched = primary.server.switch_wal().await.unwrap();
+    let name = TimelineHistory::file_name(switched.last_segment.timeline);
+    let text = fs::read_to_string(primary.vm.data("pg_wal").join(name)).unwrap();
+    let history = TimelineHistory::parse(switched.last_segment.timeline, &text).unwrap();
+    let fork_lsn = history.forks.last().unwrap().lsn;
+    let fork_segment = WalSegment::containing(history.timeline, fork_lsn, SegmentSize::DEFAULT);
+    let archived = landscape.path("archive").join(fork_segment.to_string());
+    until("the fork segment in the archive", async || archived.exists()).await;
+    landscape.push_archive(primary.vm.system_identifier()).await;
+    let store = landscape.store();
+    let lease = store.take_lease("test", Purpose::Restore, std::time::Duration::from_secs(60)).await.unwrap();
+    let fork =
+        ForkRecord { format: 1, restore: restore(), timeline: history.timeline, fork_lsn, fork_segment };
+    store.write_fork(&fork, &lease).await.unwrap();
+    landscape.give_store_away();
+}
+
+#[tokio::test]
+async fn from_empty_disks_through_a_restore() {
+    let landscape = Landscape::new();
+    let port = free_port();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, port);
+    let mut standby = Instance::new(&landscape, "i-2", "127.0.0.2", Some("127.0.0.1"), port);
+    primary.start();
+    standby.start();
+    until("the standby to stream", async || standby.server.streams_on().await.unwrap().is_some()).await;
+    assert!(standby.vm.home.join("data/initialised.json").exists());
+    assert!(landscape.store().is_registered(&standby.vm.instance.id).await.unwrap());
+    assert!(logs_in("127.0.0.1", port, "app", "app-pass'word").await);
+    assert!(!primary.log().contains("app-pass"), "a password reached the log");
+
+    primary.execute("CREATE TABLE public.ledger (id int)").await;
+    primary.execute("ALTER ROLE app PASSWORD 'of the past'").await;
+    let ended = back_up(&landscape, &primary).await;
+    primary.execute("INSERT INTO public.ledger VALUES (1), (2)").await;
+    primary.execute("SELECT pg_create_restore_point('good')").await;
+    primary.execute("DROP TABLE public.ledger").await;
+    let system = primary.vm.system_identifier();
+    primary.stop();
+    standby.stop();
+    landscape.push_archive(system).await;
+    publish(&landscape, &primary.vm, &ended, RecoveryTarget::Name("good".into())).await;
+
+    for instance in [&primary, &standby] {
+        instance.swap_disk(&landscape.path("snapshot"));
+    }
+    let early = standby.vm.hook(&["pre-start"]);
+    assert!(!early.status.success() && errors(&early).contains("fork.json"), "{}", errors(&early));
+    primary.start();
+    assert_eq!(primary.value("SELECT count(*)::text FROM public.ledger").await, "2");
+    assert!(logs_in("127.0.0.1", port, "app", "app-pass'word").await, "the snapshot's password is back");
+    assert_eq!(primary.vm.applied()["outcome"], "recovered");
+    assert!(!primary.vm.mark_file().exists(), "the disk is no copy any more");
+
+    publish_fork(&landscape, &primary).await;
+    standby.start();
+    assert_eq!(standby.vm.applied()["outcome"], "streaming");
+    assert_eq!(standby.server.streams_on().await.unwrap().map(|timeline| timeline.get()), Some(2));
+    assert_eq!(standby.value("SELECT count(*)::text FROM public.ledger").await, "2");
+
+    let agent = primary.vm.serve();
+    let client = agent.client(&landscape.ca, &primary.vm.instance);
+    let status = client.status().await.unwrap();
+    assert_eq!(status.applied_restore, Some(restore()));
+    assert!(status.replayed_to.unwrap() >= ended.stop_lsn && status.streaming);
+    client.finish_restore(&restore()).await.unwrap();
+    // An ordinary restart of both, with the store away: nobody is asked.
+    drop(agent);
+    primary.stop();
+    standby.stop();
+    fs::rename(landscape.path("store"), landscape.path("store.away")).unwrap();
+    primary.start();
+    standby.start();
+    assert_eq!(primary.value("SELECT count(*)::text FROM public.ledger").await, "2");
+}
+
+#[tokio::test]
+async fn post_start_fails_with_postgresqls_own_reason() {
+    let landscape = Landscape::new();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    primary.start();
+    let ended = back_up(&landscape, &primary).await;
+    let system = primary.vm.system_identifier();
+    primary.stop();
+    landscape.push_archive(system).await;
+    publish(&landscape, &primary.vm, &ended, RecoveryTarget::Name("never made".into())).await;
+    primary.swap_disk(&landscape.path("snapshot"));
+    primary.pre_start();
+    primary.run();
+    let output = primary.vm.hook(&["post-start"]);
+    let text = errors(&output);
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("recovery ended before configured recovery target was reached"), "{text}");
+    assert!(text.contains(" next: ") && primary.vm.applied()["outcome"].is_null(), "{text}");
+}
+
+#[tokio::test]
+async fn drain_archives_the_last_wal_and_prints_one_integer() {
+    let landscape = Landscape::new();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    primary.start();
+    primary.execute("CREATE TABLE public.ledger (id int)").await;
+    let last = primary.value("SELECT pg_walfile_name(pg_current_wal_lsn())").await;
+    let output = primary.vm.hook(&["drain"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n");
+    assert!(landscape.path("archive").join(last).exists(), "{}", errors(&output));
+    primary.stop();
+    assert_eq!(String::from_utf8_lossy(&primary.vm.hook(&["drain"]).stdout), "0\n");
+}
+
+#[tokio::test]
+async fn a_standby_without_a_primary_gives_up_and_leaves_nothing() {
+    let landscape = Landscape::new();
+    let standby = Instance::new(&landscape, "i-2", "127.0.0.2", Some("127.0.0.1"), free_port());
+    let path = standby.postgres_config();
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"initialise_deadline_seconds\":60", "\"initialise_deadline_seconds\":1"))
+        .unwrap();
+    let output = standby.postgres_hook("pre-start");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("pg_basebackup failed"), "{}", errors(&output));
+    assert!(!standby.vm.data("").exists());
+    assert_eq!(standby.server.reachable().await.unwrap(), Reachable::Down);
+}
+
+#[tokio::test]
+async fn a_primarys_disk_does_not_start_beside_the_primary() {
+    let landscape = Landscape::new();
+    let port = free_port();
+    let primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, port);
+    primary.pre_start();
+    let second = Instance::new(&landscape, "i-2", "127.0.0.2", Some("127.0.0.1"), port);
+    fs::remove_dir(second.vm.home.join("store")).unwrap();
+    run(Command::new("cp").arg("-a").arg(primary.vm.home.join("store")).arg(second.vm.home.join("store")));
+    let output = second.postgres_hook("pre-start");
+    assert!(!output.status.success());
+    assert!(errors(&output).contains("its disk holds a primary"), "{}", errors(&output));
+}

@@ -1,0 +1,124 @@
+//! Makes the plan of what a survey found. The rules are the core's; here their input is gathered.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use remount_core::{
+    ArchiveListing, BackupManifest, FORMAT, MoreWal, PlannedInstance, RecoveryPath, RestorePlan,
+    RestoreTarget, Role, RunningPrimary, SystemIdentifier, WalSegment, plan_recovery,
+};
+use remount_director::Instance;
+use remount_postgres::ServerStatus;
+use remount_store::{ClusterStore, RestoreRequest, WalArchive};
+
+use super::cx::Restore;
+use super::survey::Survey;
+use crate::wait::retrying;
+use crate::{FlowContext, FlowError, Problem, Result};
+
+/// Reads the archive, and what a running primary is going to add to it.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn archive(
+    ctx: &FlowContext,
+    store: &ClusterStore,
+    system: SystemIdentifier,
+    running: Option<&ServerStatus>,
+) -> Result<ArchiveListing> {
+    let wal = store.wal(system);
+    let found =
+        retrying(ctx.timeouts.retry, || wal.listing()).await.map_err(FlowError::store("list the archive"))?;
+    let running =
+        running.map(|status| RunningPrimary { now: status.now, timeline: status.timeline, lsn: status.lsn });
+    let mut listing = ArchiveListing {
+        system_identifier: system,
+        segments: found.segments,
+        histories: found.histories,
+        commit_times: BTreeMap::new(),
+        more_to_come: running.map_or(MoreWal::Nothing, MoreWal::ClusterRuns),
+    };
+    let dates = listing.worth_dating().into_iter().map(|segment| date(ctx, &wal, segment));
+    listing.commit_times = try_join_all(dates).await?.into_iter().flatten().collect();
+    Ok(listing)
+}
+
+async fn date(
+    ctx: &FlowContext,
+    wal: &WalArchive,
+    segment: WalSegment,
+) -> Result<Option<(WalSegment, Timestamp)>> {
+    let commit = retrying(ctx.timeouts.retry, || wal.last_commit(&segment))
+        .await
+        .map_err(FlowError::store(format!("read the last commit of segment {segment}")))?;
+    Ok(commit.map(|commit| (segment, commit)))
+}
+
+/// Looks whether the archive, as it is now and with nothing to come, carries the plan.
+///
+/// # Errors
+/// It does not; or the store does not answer.
+pub async fn confirm(cx: &Restore<'_>) -> Result<()> {
+    let path = &cx.plan.path;
+    let backups = retrying(cx.ctx.timeouts.retry, || cx.cluster.survey_backups())
+        .await
+        .map_err(FlowError::store("read the backups"))?
+        .good;
+    let archive = archive(cx.ctx, &cx.cluster, path.system_identifier, None).await?;
+    let target = RestoreTarget { timeline: Some(path.history.timeline), ..cx.plan.target.clone() };
+    match plan_recovery(&backups, &archive, &target) {
+        Ok(found) if found.backup == path.backup && found.history == path.history => Ok(()),
+        Ok(found) => {
+            let what = format!(
+                "the archive now leads to backup {} on timeline {} instead of backup {} on timeline {}",
+                found.backup, found.history.timeline, path.backup, path.history.timeline
+            );
+            Err(FlowError::check(what, "run the command again: it plans anew"))
+        }
+        Err(error) => {
+            let Problem { what, next } = Problem::of(&error);
+            Err(FlowError::Check { what, next })
+        }
+    }
+}
+
+/// The plan.
+pub fn plan(
+    survey: &Survey,
+    request: &RestoreRequest,
+    backup: &BackupManifest,
+    path: RecoveryPath,
+) -> RestorePlan {
+    let planned = |instance: &Instance| planned_instance(survey, backup, instance);
+    RestorePlan {
+        format: FORMAT,
+        id: request.id.clone(),
+        cluster: survey.cluster.clone(),
+        deployment: request.deployment.clone(),
+        created_at: Timestamp::now(),
+        requested_by: request.requested_by.clone(),
+        target: request.target.clone(),
+        path,
+        backup_label: backup.backup_label.clone(),
+        tablespace_map: backup.tablespace_map.clone(),
+        instances: survey.instances.iter().map(planned).collect(),
+        estimate_seconds: 0.0,
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+fn planned_instance(survey: &Survey, backup: &BackupManifest, instance: &Instance) -> PlannedInstance {
+    let old_disk = instance.disks.first().cloned();
+    let old = old_disk.as_ref().and_then(|cid| survey.disks.get(cid));
+    let role = if instance.slug == survey.primary { Role::Primary } else { Role::Standby };
+    PlannedInstance {
+        instance: instance.slug.clone(),
+        role,
+        az: old.map_or_else(|| instance.az.clone(), |disk| disk.az.clone()),
+        disk_size_mib: old.map_or(0, |disk| disk.size_mib).max(backup.disk_size_mib),
+        disk_type: old.map_or_else(|| backup.disk_type.clone(), |disk| disk.disk_type.clone()),
+        old_disk,
+        was_running: instance.desired == "started" && instance.is_running(),
+    }
+}

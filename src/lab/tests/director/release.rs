@@ -1,0 +1,52 @@
+//! The release's own jobs and manifests, rendered by its own renderer.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use remount_lab::director::fill_in;
+use serde_json::json;
+
+use crate::landscape::Landscape;
+
+/// The top of the repository; another checkout can be named while jobs and lab grow apart.
+fn release_dir() -> PathBuf {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::env::var_os("REMOUNT_RELEASE_DIR").map_or(top, PathBuf::from)
+}
+
+#[test]
+fn the_releases_own_manifests_deploy() {
+    let release = release_dir();
+    if !release.join("jobs/postgres/spec").exists() {
+        return; // This checkout has no jobs.
+    }
+    let lab = Landscape::with(|c| {
+        c.render.arguments = vec![release.join("spec/renderer/render.rb").to_string_lossy().into_owned()];
+        c.release_dir = release.clone();
+    });
+    let store = json!({"type": "fs", "root": "/var/vcap/store/objects", "signing_key": "00".repeat(32)});
+    let variables = BTreeMap::from([
+        ("deployment_name".to_owned(), json!("pg-0001")),
+        ("persistent_disk_mib".to_owned(), json!(2048)),
+        ("store".to_owned(), store),
+        ("cloud".to_owned(), json!({"type": "local", "root": "/cloud"})),
+        (
+            "director".to_owned(),
+            json!({"url": lab.director.url(), "ca": lab.director.ca_pem(), "username": "admin", "password": "x"}),
+        ),
+    ]);
+    for name in ["postgres", "remount"] {
+        let text = std::fs::read_to_string(release.join(format!("manifests/{name}.yml"))).unwrap();
+        // The Director's own schedule is kept; a second each is enough here.
+        let text = fill_in(&text.replace("1000-60000", "5"), &variables).unwrap();
+        lab.client.done(&lab.deploy(&text));
+    }
+    let errands = lab.client.get("/deployments/remount/errands").json();
+    assert_eq!(errands, json!([{"name": "restore"}, {"name": "backup"}]));
+    let world = lab.iaas.world();
+    let primary = world.vms.values().find(|vm| vm.spec.deployment == "pg-0001").unwrap();
+    let names: Vec<&str> = primary.jobs.iter().map(|job| job.name.as_str()).collect();
+    assert_eq!(names, ["postgres", "remount-agent"]);
+    assert!(primary.jobs[1].files["config/agent.json"].content.contains("pg-0001"));
+    assert!(primary.jobs[0].files["bin/pre-start"].executable);
+}

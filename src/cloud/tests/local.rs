@@ -6,7 +6,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use remount_cloud::{Detached, DiskCloud, Error, LocalCloud, LocalDisks, Quota, Tags};
+use remount_cloud::{
+    Detached, DiskCloud, DiskSpec, Error, LocalCloud, LocalDisks, Quota, SnapshotState, Tags,
+};
 use remount_core::{DiskCid, RequestKey, VmCid};
 use remount_lab::contract::disk_cloud::{self, Fixture};
 use remount_lab::{namespace, xfs};
@@ -57,7 +59,7 @@ impl Fixture for Images {
 
     async fn exhaust_quota(&self, exhausted: disk_cloud::Quota) -> bool {
         let limit = (exhausted == disk_cloud::Quota::Exhausted).then_some(0);
-        self.0.set_quota(Quota { disks: limit, snapshots: limit }).unwrap();
+        self.0.set_quota(Quota { disks: limit, snapshots: limit, ..Quota::default() }).unwrap();
         true
     }
 
@@ -137,6 +139,24 @@ fn the_cpi_refuses_another_zone_and_a_disk_that_is_attached() {
         assert!(matches!(disks.attach(&disk, &other, "z1"), Err(Error::DiskInUse { .. })));
         assert_eq!(disks.detach(&disk, &other).unwrap(), Detached::WasNot);
         assert_eq!(disks.detach(&disk, &vm).unwrap(), Detached::Now);
+    });
+}
+
+#[test]
+fn a_slow_snapshot_is_pending_at_first_and_no_disk_is_made_from_it() {
+    namespace::run_test("a_slow_snapshot_is_pending_at_first_and_no_disk_is_made_from_it", |folder| {
+        let (_root, Images(disks)) = fresh(folder);
+        let disk = disks.create_empty(64, "", None).unwrap().cid;
+        disks.set_quota(Quota { snapshot_seconds: Some(1), ..Quota::default() }).unwrap();
+        let snapshot = disks.create_snapshot(&disk, &Tags::new(), &key("k")).unwrap();
+        assert_eq!(snapshot.state, SnapshotState::Pending);
+        let spec = DiskSpec { size_mib: 64, disk_type: String::new(), az: None, tags: Tags::new() };
+        let early = disks.create_disk(&snapshot.cid, &spec, &key("d"));
+        assert!(matches!(early, Err(Error::SnapshotNotComplete(_))), "{early:?}");
+        while disks.snapshot(&snapshot.cid).unwrap().unwrap().state != SnapshotState::Complete {
+            std::thread::yield_now();
+        }
+        disks.create_disk(&snapshot.cid, &spec, &key("d")).unwrap();
     });
 }
 

@@ -102,7 +102,7 @@ fn a_disk_made_from_a_snapshot_takes_the_old_ones_place() {
             DiskSpec { size_mib: 1024, disk_type: String::new(), az: Some("z1".into()), tags: Tags::new() };
         let new = machine.disks().create_disk(&snapshot.cid, &spec, &key("d")).unwrap().cid;
 
-        assert_eq!(machine.list_disk(&vm).unwrap(), [old.clone()]);
+        assert_eq!(machine.list_disk(&vm).unwrap(), std::slice::from_ref(&old));
         machine.unmount_disk(&vm, &old).unwrap();
         machine.detach_disk(&vm, &old).unwrap();
         machine.attach_disk(&vm, &new).unwrap();
@@ -146,7 +146,7 @@ fn an_unmount_waits_for_those_who_still_use_the_disk() {
         machine.apply(&vm, &[job("user", &[("bin/run", script)])]).unwrap();
         std::thread::scope(|scope| {
             let errand = scope.spawn(|| machine.run_errand(&vm, "user", &|| false, PATIENCE).unwrap());
-            until("the errand uses the disk", || log(&machine, &vm, "user/errand.stdout.log") == "in\n");
+            until("the errand uses the disk", || log(&machine, &vm, "user/run.stdout.log") == "in\n");
             machine.unmount_disk(&vm, &disk).unwrap();
             assert_eq!(errand.join().unwrap().exit_code, 0);
         });
@@ -268,7 +268,7 @@ fn a_cancelled_errand_gets_a_signal_and_keeps_its_output() {
             let errand = scope.spawn(|| {
                 machine.run_errand(&vm, "e", &|| cancelled.load(Ordering::Relaxed), PATIENCE).unwrap()
             });
-            until("it has begun", || log(&machine, &vm, "e/errand.stdout.log") == "begun\n");
+            until("it has begun", || log(&machine, &vm, "e/run.stdout.log") == "begun\n");
             cancelled.store(true, Ordering::Relaxed);
             let outcome = errand.join().unwrap();
             assert_eq!((outcome.exit_code, outcome.stdout.as_str()), (3, "begun\nundone\n"));

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
 
 use super::record::{self, DiskRecord, FORMAT, Quota, Record, SnapshotRecord};
-use crate::{Disk, DiskSpec, Error, Result, Snapshot, Tags, tag};
+use crate::{Disk, DiskSpec, Error, Result, Snapshot, SnapshotState, Tags, tag};
 
 /// How long a change waits for the lock before it answers "busy".
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -125,13 +125,15 @@ impl LocalDisks {
             self.record::<DiskRecord>(disk.as_str())?.ok_or_else(|| Error::DiskNotFound(disk.clone()))?;
         self.check_quota::<SnapshotRecord>(&action)?;
         self.reap::<SnapshotRecord>(&action)?;
-        std::thread::sleep(Duration::from_secs(self.quota(&action)?.snapshot_seconds.unwrap_or_default()));
+        let delay = self.quota(&action)?.snapshot_seconds.map(Duration::from_secs);
+        let created_at = Timestamp::now();
         let record = SnapshotRecord {
             format: FORMAT,
             cid: new_cid("snap", SnapshotCid::new),
             disk: disk.clone(),
             size_mib: source.size_mib,
-            created_at: Timestamp::now(),
+            created_at,
+            complete_at: delay.and_then(|delay| created_at.checked_add(delay).ok()),
             tags: with_key(tags, key),
         };
         let image = self.path::<SnapshotRecord>(record.cid.as_str(), "img");
@@ -159,6 +161,9 @@ impl LocalDisks {
         let source = self
             .record::<SnapshotRecord>(snapshot.as_str())?
             .ok_or_else(|| Error::SnapshotNotFound(snapshot.clone()))?;
+        if Snapshot::from(source.clone()).state != SnapshotState::Complete {
+            return Err(Error::SnapshotNotComplete(snapshot.clone()));
+        }
         if spec.size_mib < source.size_mib {
             let detail = format!("{} MiB are less than the snapshot's {}", spec.size_mib, source.size_mib);
             return Err(refused(&action, detail));

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `disks/<cid>.json`, `snapshots/<cid>.json` | the record; written last, removed first: it alone says that the object exists |
 //! | `disks/<cid>.img`, `snapshots/<cid>.img` | the bytes of the whole disk, partition table included |
-//! | `quota.json` | optional limits of this "account" |
+//! | `quota.json` | optional limits of this "account", and how slow it is: for tests |
 //! | `lock` | held for every change |
 
 use std::fs::{self, File};
@@ -43,6 +43,9 @@ pub(super) struct SnapshotRecord {
     pub(super) disk: DiskCid,
     pub(super) size_mib: u64,
     pub(super) created_at: Timestamp,
+    /// Pending until then; none where the cloud is quick.
+    #[serde(default)]
+    pub(super) complete_at: Option<Timestamp>,
     pub(super) tags: Tags,
 }
 
@@ -54,7 +57,8 @@ pub struct Quota {
     pub disks: Option<usize>,
     /// How many snapshots may exist.
     pub snapshots: Option<usize>,
-    /// How many seconds a snapshot takes: a cloud that has much to do.
+    /// How many seconds a snapshot is pending: a cloud that has much to do. Its content is fixed at
+    /// once all the same, but nobody is told so.
     pub snapshot_seconds: Option<u64>,
 }
 
@@ -112,12 +116,13 @@ impl From<DiskRecord> for Disk {
 
 impl From<SnapshotRecord> for Snapshot {
     fn from(record: SnapshotRecord) -> Self {
+        let pending = record.complete_at.is_some_and(|at| Timestamp::now() < at);
         Self {
             cid: record.cid,
             disk: record.disk,
             size_mib: record.size_mib,
             // A reflink copy is whole the moment it is made.
-            state: SnapshotState::Complete,
+            state: if pending { SnapshotState::Pending } else { SnapshotState::Complete },
             created_at: record.created_at,
             region: String::new(),
             key: None,

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use remount_cloud::{Detached, LocalDisks, Tags};
-use remount_core::{DiskCid, VmCid};
+use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
 use serde::de::DeserializeOwned;
 
 use super::link::{CallError, Link, Pending};
@@ -203,6 +203,16 @@ impl Iaas for Machine {
         self.disks.set_tags(disk, metadata).map_err(|error| disk_error("set_disk_metadata", error))
     }
 
+    fn snapshot_disk(&self, disk: &DiskCid, metadata: &BTreeMap<String, String>) -> Result<SnapshotCid> {
+        let key = RequestKey::new(format!("cpi-{:032x}", rand::random::<u128>())).expect("a path element");
+        let made = self.disks.create_snapshot(disk, metadata, &key);
+        made.map(|snapshot| snapshot.cid).map_err(|error| disk_error("snapshot_disk", error))
+    }
+
+    fn delete_snapshot(&self, snapshot: &SnapshotCid) -> Result<()> {
+        self.disks.delete_snapshot(snapshot).map_err(|error| disk_error("delete_snapshot", error))
+    }
+
     fn ping(&self, vm: &VmCid) -> Result<()> {
         self.ask(vm, "ping", Call::Ping)
     }
@@ -270,12 +280,6 @@ impl Iaas for Machine {
         let result: ErrandResult = understood(method, value.map_err(|error| agent_error(method, error))?)?;
         Ok(ErrandOutcome { exit_code: result.exit_code, stdout: result.stdout, stderr: result.stderr })
     }
-}
-
-/// The folder in which jobs log, below a VM's `/var/vcap`.
-#[must_use]
-pub fn errand_log(vcap: &Path, job: &str, stream: &str) -> PathBuf {
-    vcap.join("sys/log").join(job).join(format!("errand.{stream}.log"))
 }
 
 fn understood<T: DeserializeOwned>(method: &str, value: serde_json::Value) -> Result<T> {

@@ -1,5 +1,5 @@
 //! Errands: `bin/run` of a job, as root. What it prints is kept for the answer, as the agent does,
-//! and also goes to `errand.std{out,err}.log` while it runs, so that somebody can follow.
+//! and also goes to `run.std{out,err}.log` while it runs, so that somebody can follow.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -94,7 +94,7 @@ impl Errands {
 
 /// Reads both streams to their end.
 fn keep(job: &str, child: Child) -> io::Result<(String, String)> {
-    let logs = (scripts::log(job, "errand.stdout.log")?, scripts::log(job, "errand.stderr.log")?);
+    let logs = (scripts::log(job, "run.stdout.log")?, scripts::log(job, "run.stderr.log")?);
     let streams = (child.stdout.map(|s| (s, logs.0)), child.stderr.map(|s| (s, logs.1)));
     thread::scope(|scope| {
         let stderr = scope.spawn(|| streams.1.map_or(Ok(String::new()), |(from, log)| tee(from, log)));

@@ -129,11 +129,17 @@ impl Agent {
                 self.monit.unmonitor();
                 done(scripts::drain_all(&self.processes, &arguments, &env)?)
             }
-            Call::Start => done(self.monit.monitor()),
+            Call::Start => {
+                self.monit.monitor();
+                done(())
+            }
             Call::Stop => done(self.monit.stop()?),
             Call::JobState => done(self.monit.state()),
             Call::RunErrand { job } => done(self.errands.run(request.id, &job)?),
-            Call::Cancel { request } => done(self.errands.cancel(request)),
+            Call::Cancel { request } => {
+                self.errands.cancel(request);
+                done(())
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process;
 
-use remount_core::{Advice, ExitCode, report};
+use remount_core::{ExitCode, report};
 use remount_flow::FlowError;
 
 /// A command failed.

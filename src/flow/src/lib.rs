@@ -26,6 +26,6 @@ pub use context::{Cancellation, FlowContext, Timeouts};
 pub use error::{FlowError, Problem, Result};
 pub use progress::{Progress, Quiet, StepEvent, StepEventKind};
 pub use restore::{
-    DowntimeSplit, PreflightReport, RestoreReport, StepReport, cluster_of, plan_restore, resume_restore,
-    rollback_restore, run_restore,
+    DowntimeSplit, PreflightReport, RestoreReport, StepReport, cluster_of, plan_restore, read_report,
+    resume_restore, rollback_restore, run_restore,
 };

@@ -15,7 +15,7 @@ mod tasks;
 use remount_core::{ClusterName, DeploymentName, GroupName};
 
 pub use report::{DowntimeSplit, PreflightReport, RestoreReport, StepReport};
-pub use run::{plan_restore, resume_restore, rollback_restore, run_restore};
+pub use run::{plan_restore, read_report, resume_restore, rollback_restore, run_restore};
 pub(crate) use survey::unfinished;
 
 use crate::{FlowError, Result};

@@ -48,6 +48,8 @@ pub struct RestoreReport {
 pub struct StepReport {
     /// Its name.
     pub name: String,
+    /// Whether nothing serves meanwhile.
+    pub downtime: bool,
     /// Its whole time.
     pub seconds: f64,
     /// Waiting for Director tasks (what PostgreSQL does inside a start is part of it).
@@ -59,7 +61,7 @@ pub struct StepReport {
 impl StepReport {
     /// A step that waited for nobody.
     pub(crate) fn named(name: &str, seconds: f64) -> Self {
-        Self { name: name.into(), seconds, director_seconds: 0.0, postgres_seconds: 0.0 }
+        Self { name: name.into(), downtime: false, seconds, director_seconds: 0.0, postgres_seconds: 0.0 }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs the saga: from the beginning, from where a journal ends, or back.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use remount_core::{ClusterName, DiskCid, InstanceSlug, Lsn, RestoreId, RestorePlan, TimelineId};
 use remount_store::{ClusterStore, Lease, OnFailure, Purpose, RestoreRequest};
@@ -264,7 +265,7 @@ impl Going<'_> {
         let events = saga::read(&self.cluster, &cx.plan.id, self.ctx.timeouts.retry).await;
         release(&self.lease).await;
         outcome?;
-        Ok(report(&cx, &events?))
+        Ok(report(&cx.plan, &cx.known(), &events?))
     }
 }
 
@@ -279,6 +280,7 @@ fn known_from(events: &[Event]) -> Known {
         last_segment: lsn(&outcome("recover"), "last_segment_begins"),
         replayed_to: lsn(&outcome("verify"), "replayed_to"),
         new_timeline: timeline(&outcome("verify")),
+        backup: serde_json::from_value(outcome("finish")["backup"].clone()).unwrap_or_default(),
         ..Known::default()
     }
 }
@@ -291,23 +293,35 @@ fn timeline(outcome: &Value) -> Option<TimelineId> {
     serde_json::from_value(outcome.get("timeline")?.clone()).ok()
 }
 
-fn report(cx: &Restore<'_>, events: &[Event]) -> RestoreReport {
+/// What a restore did, by its journal: also long after it, and by another process.
+///
+/// # Errors
+/// The store does not answer, or the journal cannot be read.
+pub async fn read_report(
+    cluster: &ClusterStore,
+    plan: &RestorePlan,
+    retry: Duration,
+) -> Result<RestoreReport> {
+    let events = saga::read(cluster, &plan.id, retry).await?;
+    Ok(report(plan, &known_from(&events), &events))
+}
+
+fn report(plan: &RestorePlan, known: &Known, events: &[Event]) -> RestoreReport {
     let done = events.iter().filter(|event| event.event == EventKind::Done);
     let steps: Vec<StepReport> = done.map(step_of).collect();
     let (downtime_seconds, downtime) = downtime(&steps, events);
-    let olds = cx.plan.instances.iter();
+    let olds = plan.instances.iter();
     let old_disks: Vec<(InstanceSlug, DiskCid)> = olds
         .filter_map(|planned| planned.old_disk.clone().map(|disk| (planned.instance.clone(), disk)))
         .collect();
-    let known = cx.known();
     RestoreReport {
-        restore: cx.plan.id.clone(),
-        plan: cx.plan.clone(),
+        restore: plan.id.clone(),
+        plan: plan.clone(),
         steps,
         downtime_seconds,
         downtime,
-        estimate_seconds: cx.plan.estimate_seconds,
-        new_timeline: known.new_timeline.unwrap_or(cx.plan.path.new_timeline),
+        estimate_seconds: plan.estimate_seconds,
+        new_timeline: known.new_timeline.unwrap_or(plan.path.new_timeline),
         replayed_to: known.replayed_to,
         old_disks,
         backup: known.backup.clone(),
@@ -319,6 +333,7 @@ fn step_of(event: &Event) -> StepReport {
     let seconds = |key: &str| event.detail.get(key).and_then(Value::as_f64).unwrap_or_default();
     StepReport {
         name: event.step.clone(),
+        downtime: DOWN.contains(&event.step.as_str()),
         seconds: seconds("seconds"),
         director_seconds: seconds("director_seconds"),
         postgres_seconds: seconds("postgres_seconds"),

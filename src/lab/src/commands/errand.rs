@@ -61,7 +61,7 @@ impl RunErrand {
         let vm = find(bosh, "remount/remount/0")?.vm.context("the control VM is gone")?;
         let pid = control::ask(&folder.socket(), &Request::InitPid { vm })?;
         let log = PathBuf::from(format!("/proc/{pid}/root/var/vcap/sys/log/{}", self.name));
-        Ok([("run.stdout.log", false), ("run.stderr.log", true)]
+        Ok([("errand.stdout.log", false), ("errand.stderr.log", true)]
             .into_iter()
             .map(|(file, to_stderr)| Follow::from_end(log.join(file), to_stderr))
             .collect())

@@ -27,6 +27,16 @@ pub(super) struct Landscape {
     _block: Block,
 }
 
+impl Landscape {
+    /// Ends this process once the command has its answer.
+    pub(super) fn ends(&self) {
+        std::thread::spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            std::process::exit(0);
+        });
+    }
+}
+
 /// Brings it up; progress goes to standard output.
 pub(super) fn bring_up(folder: &Folder, shape: &Shape) -> Result<Landscape> {
     let block = Block::take()?;

@@ -68,6 +68,7 @@ impl Demo {
         writer.next_row(Duration::from_secs(10)).await?;
 
         let backup = back_up(lab, &primary, &writer).await?;
+        let data_bytes = data_bytes(&client).await?;
         let (instant, expected) = note_instant(&client).await?;
         say(&format!("the instant to come back to: {instant}, {} rows committed", expected.rows));
         client.batch_execute("DROP TABLE ledger, ballast").await.context("drop the tables")?;
@@ -78,7 +79,6 @@ impl Demo {
         let swap = restore(lab, instant).await?;
         let ledger = verify(&primary, &standby, &expected, (instant, dropped_at), swap.new_timeline).await?;
         writer.next_row(Duration::from_secs(30)).await.context("the ledger's writer writes again")?;
-        let data_bytes = swap.data_bytes;
         let copy = self.old_way(lab, &primary, &backup, instant).await?;
         writer.stop().await;
         Ok(report(ledger, swap, copy, data_bytes))
@@ -111,7 +111,6 @@ struct Swapped {
     estimate_seconds: f64,
     steps: Vec<StepTime>,
     new_timeline: i32,
-    data_bytes: u64,
 }
 
 fn say(line: &str) {
@@ -168,6 +167,13 @@ impl Pgbench {
     }
 }
 
+/// The size of all databases.
+async fn data_bytes(client: &tokio_postgres::Client) -> Result<u64> {
+    let sql = "SELECT sum(pg_database_size(oid))::bigint FROM pg_database";
+    let row = client.query_one(sql, &[]).await.context("measure the database")?;
+    u64::try_from(row.get::<_, i64>(0)).context("a size below zero")
+}
+
 /// The server's clock now, and what the ledger held then, once every commit up to then is visible.
 async fn note_instant(client: &tokio_postgres::Client) -> Result<(Timestamp, Content)> {
     sleep(Duration::from_secs(1)).await;
@@ -203,13 +209,12 @@ fn swapped(journal: &Value) -> Result<Swapped> {
     };
     Ok(Swapped {
         downtime_seconds: number("downtime_seconds")?,
-        own_seconds: number("own_seconds")?,
+        own_seconds: report["downtime"]["remount_seconds"].as_f64().context("the report has no own share")?,
         estimate_seconds: number("estimate_seconds")?,
         steps: steps.iter().map(step).collect(),
         new_timeline: i32::try_from(
             report["new_timeline"].as_i64().context("the report has no new_timeline")?,
         )?,
-        data_bytes: report["data_bytes"].as_u64().unwrap_or_default(),
     })
 }
 

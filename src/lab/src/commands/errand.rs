@@ -61,7 +61,7 @@ impl RunErrand {
         let vm = find(bosh, "remount/remount/0")?.vm.context("the control VM is gone")?;
         let pid = control::ask(&folder.socket(), &Request::InitPid { vm })?;
         let log = PathBuf::from(format!("/proc/{pid}/root/var/vcap/sys/log/{}", self.name));
-        Ok([("errand.stdout.log", false), ("errand.stderr.log", true)]
+        Ok([("run.stdout.log", false), ("run.stderr.log", true)]
             .into_iter()
             .map(|(file, to_stderr)| Follow::from_end(log.join(file), to_stderr))
             .collect())
@@ -78,6 +78,10 @@ impl Follow {
     fn copy(&mut self) {
         use std::io::{Seek as _, SeekFrom};
         let Ok(mut file) = File::open(&self.path) else { return };
+        // Each run begins its log anew.
+        if file.metadata().is_ok_and(|log| log.len() < self.read) {
+            self.read = 0;
+        }
         let mut fresh = Vec::new();
         let got = file.seek(SeekFrom::Start(self.read)).and_then(|_| file.read_to_end(&mut fresh));
         if got.is_err() || fresh.is_empty() {

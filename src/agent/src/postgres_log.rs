@@ -19,9 +19,15 @@ pub fn last_reasons(folder: &Path) -> Vec<String> {
             return Vec::new();
         }
     };
-    let mut found: Vec<_> = reasons(&tail).rev().take(LINES_MAX).map(str::to_owned).collect();
+    let mut found: Vec<_> = reasons(last_life(&tail)).rev().take(LINES_MAX).map(str::to_owned).collect();
     found.reverse();
     found
+}
+
+/// What was written since the last start that left a reason: an older one's would mislead.
+fn last_life(text: &str) -> &str {
+    let starts = text.rmatch_indices("starting PostgreSQL ").map(|(at, _)| &text[at..]);
+    starts.chain([text]).find(|life| reasons(life).next().is_some()).unwrap_or(text)
 }
 
 /// A server in recovery turns sessions away; that is no reason for anything.
@@ -61,7 +67,8 @@ mod tests {
     #[test]
     fn the_last_reasons_are_told_and_refused_sessions_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let text = "LOG:  starting\nFATAL:  the database system is starting up\n\
+        let text = "LOG:  starting PostgreSQL 15\nFATAL:  of an earlier life\n\
+                    LOG:  starting PostgreSQL 15\nFATAL:  the database system is starting up\n\
                     2026 [1] FATAL:  recovery ended before configured recovery target was reached\nLOG:  end\n";
         fs::write(folder.path().join("postgres.stderr.log"), text).unwrap();
         fs::write(folder.path().join("postgres.stdout.log"), "LOG:  nothing\n").unwrap();

@@ -142,8 +142,8 @@ impl Refusal {
                     .into()
             }
             Self::WrongDisk { .. } | Self::OtherCluster { .. } => {
-                "attach the disk of the restore (its CID is in `remount journal`) with `bosh attach-disk`, or give \
-                 the restore up with `remount restore --resume` and its rollback"
+                "attach the disk of the restore (its CID is in `remount journal`) with `bosh attach-disk`, or run the \
+                 restore errand again: it goes on, or rolls back to the disk this instance had"
                     .into()
             }
             Self::NoPart { .. } => {

@@ -202,6 +202,24 @@ fn a_disk_follows_its_instance_to_a_new_vm() {
 }
 
 #[test]
+fn a_migration_moves_the_content_to_the_other_disk() {
+    namespace::run_test("a_migration_moves_the_content_to_the_other_disk", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let old = mounted_disk(&machine, &vm);
+        inside(&machine, &vm, "cd /var/vcap/store; install -d -m 700 -o vcap d; echo kept > d/word");
+        let new = mounted_disk(&machine, &vm);
+        assert_eq!(machine.list_disk(&vm).unwrap(), [old.clone(), new.clone()]);
+        machine.migrate_disk(&vm, &old, &new).unwrap();
+        assert_eq!(machine.list_disk(&vm).unwrap(), std::slice::from_ref(&new));
+        let found = inside(&machine, &vm, "cd /var/vcap/store; stat -c '%a %U' d; cat d/word");
+        assert_eq!(found, "700 vcap\nkept");
+        machine.detach_disk(&vm, &old).unwrap();
+        assert!(machine.migrate_disk(&vm, &old, &new).is_err());
+    });
+}
+
+#[test]
 fn an_unmount_waits_for_those_who_still_use_the_disk() {
     namespace::run_test("an_unmount_waits_for_those_who_still_use_the_disk", |folder| {
         let machine = machine(folder);

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,70 @@ fn a_disk_made_from_a_snapshot_takes_the_old_ones_place() {
     });
 }
 
+/// Set in the process that is killed, to its folder.
+const VICTIM: &str = "REMOUNT_LAB_TEST_VICTIM";
+
+/// The life of the process that is killed: a VM with a disk and a process, then nothing more.
+fn be_killed(folder: &Path) {
+    let machine = machine(folder);
+    let vm = vm(&machine, 1);
+    let disk = mounted_disk(&machine, &vm);
+    let script =
+        format!("exec 9>/var/vcap/data/d/open; echo {}; while :; do sleep 0.05; done", folder.display());
+    machine.apply(&vm, &[daemon("d", &script)]).unwrap();
+    machine.start(&vm).unwrap();
+    until("the process runs", || machine.job_state(&vm).unwrap() == "running");
+    println!("\nready {} {disk}", machine.host_pid(&vm).unwrap());
+    loop {
+        std::thread::park();
+    }
+}
+
+/// What of this machine still names one of these texts: processes, mounts, loop devices.
+fn traces(texts: &[&str]) -> Vec<String> {
+    let named = |text: &str| texts.iter().any(|wanted| text.contains(wanted));
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        let mounts = fs::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
+        if named(&command) || named(&mounts) {
+            found.push(format!("process {} {command}", entry.file_name().display()));
+        }
+    }
+    for entry in fs::read_dir("/sys/block").unwrap().flatten() {
+        let backing = fs::read_to_string(entry.path().join("loop/backing_file")).unwrap_or_default();
+        if named(&backing) {
+            found.push(format!("{} {backing}", entry.file_name().display()));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_killed_daemon_leaves_no_process_no_mount_and_no_loop_device() {
+    let test = "a_killed_daemon_leaves_no_process_no_mount_and_no_loop_device";
+    if let Some(folder) = std::env::var_os(VICTIM) {
+        return be_killed(Path::new(&folder));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut victim = Command::new("unshare")
+        .args(["--mount", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(VICTIM, folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let ready = lines.into_iter().find(|line| line.starts_with("ready ")).expect("the victim came up");
+    let [_, pid, disk] = ready.split(' ').collect::<Vec<_>>()[..] else { panic!("{ready}") };
+    let names = [folder.path().to_str().unwrap(), disk];
+    assert!(traces(&names).len() >= 4, "the test sees nothing: {:?}", traces(&names));
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    until("all is gone", || traces(&names).is_empty() && !Path::new("/proc").join(pid).exists());
+}
+
 #[test]
 fn a_disk_follows_its_instance_to_a_new_vm() {
     namespace::run_test("a_disk_follows_its_instance_to_a_new_vm", |folder| {
@@ -133,6 +198,24 @@ fn a_disk_follows_its_instance_to_a_new_vm() {
         machine.attach_disk(&other, &disk).unwrap();
         machine.mount_disk(&other, &disk).unwrap();
         assert_eq!(inside(&machine, &other, "cat /var/vcap/store/word"), "kept");
+    });
+}
+
+#[test]
+fn a_migration_moves_the_content_to_the_other_disk() {
+    namespace::run_test("a_migration_moves_the_content_to_the_other_disk", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let old = mounted_disk(&machine, &vm);
+        inside(&machine, &vm, "cd /var/vcap/store; install -d -m 700 -o vcap d; echo kept > d/word");
+        let new = mounted_disk(&machine, &vm);
+        assert_eq!(machine.list_disk(&vm).unwrap(), [old.clone(), new.clone()]);
+        machine.migrate_disk(&vm, &old, &new).unwrap();
+        assert_eq!(machine.list_disk(&vm).unwrap(), std::slice::from_ref(&new));
+        let found = inside(&machine, &vm, "cd /var/vcap/store; stat -c '%a %U' d; cat d/word");
+        assert_eq!(found, "700 vcap\nkept");
+        machine.detach_disk(&vm, &old).unwrap();
+        assert!(machine.migrate_disk(&vm, &old, &new).is_err());
     });
 }
 

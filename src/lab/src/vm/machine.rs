@@ -241,6 +241,11 @@ impl Iaas for Machine {
         self.ask(vm, "unmount_disk", Call::UnmountDisk { disk: disk.as_str().to_owned() })
     }
 
+    fn migrate_disk(&self, vm: &VmCid, from: &DiskCid, to: &DiskCid) -> Result<()> {
+        let (from, to) = (from.as_str().to_owned(), to.as_str().to_owned());
+        self.ask(vm, "migrate_disk", Call::MigrateDisk { from, to })
+    }
+
     fn list_disk(&self, vm: &VmCid) -> Result<Vec<DiskCid>> {
         self.ask(vm, "list_disk", Call::ListDisk)
     }

@@ -49,6 +49,13 @@ pub enum Call {
         /// The disk's CID.
         disk: String,
     },
+    /// Copy one mounted disk to the other, which takes its place.
+    MigrateDisk {
+        /// The CID of the disk at `/var/vcap/store`.
+        from: String,
+        /// The CID of the other.
+        to: String,
+    },
     /// The disks that are mounted.
     ListDisk,
     /// All jobs' scripts of this name, in parallel.

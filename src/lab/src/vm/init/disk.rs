@@ -30,14 +30,25 @@ const UNMOUNT_LIMIT: Duration = Duration::from_secs(60);
 const UNMOUNT_POLL: Duration = Duration::from_millis(20);
 /// How long the kernel may take to let go of the image afterwards.
 const RELEASE_LIMIT: Duration = Duration::from_secs(20);
+/// Where a disk is mounted while another one is at `/var/vcap/store`.
+const MIGRATION_TARGET: &str = "/var/vcap/store_migration_target";
 /// Where the agent notes which disk is the persistent one.
 const SETTINGS: &str = "/var/vcap/bosh/managed_disk_settings.json";
 
-/// What is mounted at `/var/vcap/store`.
+/// A disk that is mounted.
+#[derive(Debug)]
+struct Mounted {
+    cid: String,
+    image: PathBuf,
+    at: &'static str,
+}
+
+/// What is mounted: one disk at `/var/vcap/store`, and while the Director migrates its content to
+/// another, that one beside it.
 #[derive(Debug)]
 pub(super) struct Disk {
     tools: Arc<Processes>,
-    mounted: Option<(String, PathBuf)>,
+    mounted: Vec<Mounted>,
 }
 
 /// Partition 1, in bytes.
@@ -49,18 +60,17 @@ struct Partition {
 
 impl Disk {
     pub(super) fn new(tools: Arc<Processes>) -> Self {
-        Self { tools, mounted: None }
+        Self { tools, mounted: Vec::new() }
     }
 
-    /// Mounts the disk at `/var/vcap/store`.
+    /// Mounts the disk at `/var/vcap/store`, or beside it where another disk is there already.
     pub(super) fn mount(&mut self, cid: &str, image: &Path) -> io::Result<()> {
-        match &self.mounted {
-            Some((mounted, _)) if mounted == cid => return Ok(()),
-            Some((mounted, _)) => {
-                return Err(io::Error::other(format!("{mounted} is mounted at {STORE} already")));
-            }
-            None => {}
-        }
+        let at = match &self.mounted[..] {
+            mounted if mounted.iter().any(|mounted| mounted.cid == cid) => return Ok(()),
+            [] => STORE,
+            [one] if one.at == STORE => MIGRATION_TARGET,
+            _ => return Err(io::Error::other(format!("{:?} are mounted already", self.list()))),
+        };
         loops::wait_released(image, RELEASE_LIMIT)?;
         let (partition, grown) = partition(&self.tools, image)?;
         let found = file_system(&self.tools, image, partition)?;
@@ -69,39 +79,65 @@ impl Disk {
             Some("ext4") if grown => grow_ext4(&self.tools, image, partition)?,
             Some(_) => {}
         }
-        mount_partition(&self.tools, image, partition)?;
-        self.mounted = Some((cid.to_owned(), image.to_owned()));
+        mount_partition(&self.tools, image, partition, at)?;
+        self.mounted.push(Mounted { cid: cid.to_owned(), image: image.to_owned(), at });
         if grown && found.as_deref() == Some("xfs") {
-            run(&self.tools, Command::new("xfs_growfs").arg(STORE))?;
+            run(&self.tools, Command::new("xfs_growfs").arg(at))?;
         }
         fs::write(SETTINGS, cid)
     }
 
     /// Unmounts the disk; one that is not mounted counts as unmounted.
     pub(super) fn unmount(&mut self, cid: &str) -> io::Result<()> {
-        let Some((_, image)) = self.mounted.take_if(|(mounted, _)| mounted == cid) else { return Ok(()) };
-        if let Err(error) = unmount_patiently() {
-            self.mounted = Some((cid.to_owned(), image));
-            return Err(error);
+        let Some(index) = self.mounted.iter().position(|mounted| mounted.cid == cid) else { return Ok(()) };
+        unmount_patiently(self.mounted[index].at)?;
+        let unmounted = self.mounted.remove(index);
+        loops::wait_released(&unmounted.image, RELEASE_LIMIT)
+    }
+
+    /// Copies `/var/vcap/store` to the disk beside it, which then takes its place.
+    pub(super) fn migrate(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let at = |cid: &str| self.mounted.iter().find(|mounted| mounted.cid == cid).map(|mounted| mounted.at);
+        if (at(from), at(to)) != (Some(STORE), Some(MIGRATION_TARGET)) {
+            let text = format!("{from} is not at {STORE}, or {to} not at {MIGRATION_TARGET}");
+            return Err(io::Error::other(text));
         }
-        loops::wait_released(&image, RELEASE_LIMIT)
+        run(&self.tools, Command::new("mount").args(["-o", "remount,ro", STORE]))?;
+        let copied =
+            run(&self.tools, Command::new("bash").args(["-c", COPY, "copy", STORE, MIGRATION_TARGET]));
+        if copied.is_err() {
+            // The old disk goes on being the disk, so it must be writable again.
+            run(&self.tools, Command::new("mount").args(["-o", "remount,rw", STORE]))?;
+            return copied;
+        }
+        self.unmount(from)?;
+        let image =
+            self.mounted.iter().find(|mounted| mounted.cid == to).map(|mounted| mounted.image.clone());
+        self.unmount(to)?;
+        image.map_or(Ok(()), |image| self.mount(to, &image))
     }
 
     /// The CIDs of the mounted disks.
     pub(super) fn list(&self) -> Vec<String> {
-        self.mounted.iter().map(|(cid, _)| cid.clone()).collect()
+        self.mounted.iter().map(|mounted| mounted.cid.clone()).collect()
     }
 }
 
-fn unmount_patiently() -> io::Result<()> {
+/// As the agent copies: sparse files stay sparse, extended attributes are kept.
+const COPY: &str = r#"
+set -o pipefail
+tar -C "$1" --xattrs --xattrs-include='*.*' --sparse -cf - . | tar -C "$2" --xattrs --xattrs-include='*.*' -xpf -
+"#;
+
+fn unmount_patiently(at: &str) -> io::Result<()> {
     let until = Instant::now() + UNMOUNT_LIMIT;
     loop {
-        match unmount(STORE, UnmountFlags::empty()) {
+        match unmount(at, UnmountFlags::empty()) {
             Ok(()) => return Ok(()),
             Err(Errno::BUSY) if Instant::now() < until => thread::sleep(UNMOUNT_POLL),
             Err(Errno::BUSY) => {
                 let seconds = UNMOUNT_LIMIT.as_secs();
-                let text = format!("umount: {STORE}: target is busy (for {seconds} s; used by {})", users());
+                let text = format!("umount: {at}: target is busy (for {seconds} s; used by {})", users(at));
                 return Err(io::Error::other(text));
             }
             Err(other) => return Err(other.into()),
@@ -109,9 +145,9 @@ fn unmount_patiently() -> io::Result<()> {
     }
 }
 
-/// The processes that have something open below the store.
-fn users() -> String {
-    let below = |path: io::Result<PathBuf>| path.is_ok_and(|path| path.starts_with(STORE));
+/// The processes that have something open below the mount point.
+fn users(at: &str) -> String {
+    let below = |path: io::Result<PathBuf>| path.is_ok_and(|path| path.starts_with(at));
     let uses = |folder: &Path| {
         let open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
         below(fs::read_link(folder.join("cwd"))) || open.into_iter().any(|fd| below(fs::read_link(fd.path())))
@@ -209,9 +245,10 @@ fn format(tools: &Processes, image: &Path, partition: Partition) -> io::Result<(
     run(tools, Command::new("mkfs.ext4").args(["-q", "-F", "-E", &at]).arg(image).arg(size))
 }
 
-fn mount_partition(tools: &Processes, image: &Path, partition: Partition) -> io::Result<()> {
+fn mount_partition(tools: &Processes, image: &Path, partition: Partition, at: &str) -> io::Result<()> {
+    fs::create_dir_all(at)?;
     let options = format!("loop,offset={},sizelimit={}", partition.offset, partition.size);
-    run(tools, Command::new("mount").args(["-o", &options]).arg(image).arg(STORE))
+    run(tools, Command::new("mount").args(["-o", &options]).arg(image).arg(at))
 }
 
 /// Checks and grows an ext4 on a loop device that frees itself when the shell ends, however it

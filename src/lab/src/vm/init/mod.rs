@@ -123,6 +123,10 @@ impl Agent {
                 let unmounted = self.disk.lock().unwrap_or_else(PoisonError::into_inner).unmount(&disk);
                 done(unmounted.map_err(|error| format!("Unmounting persistent disk: {error}"))?)
             }
+            Call::MigrateDisk { from, to } => {
+                let migrated = self.disk.lock().unwrap_or_else(PoisonError::into_inner).migrate(&from, &to);
+                done(migrated.map_err(|error| format!("Migrating persistent disk: {error}"))?)
+            }
             Call::ListDisk => done(self.disk.lock().unwrap_or_else(PoisonError::into_inner).list()),
             Call::RunScript { script, env } => done(scripts::run_all(&self.processes, &script, &env)?),
             Call::Drain { arguments, env } => {

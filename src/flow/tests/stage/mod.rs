@@ -130,6 +130,12 @@ impl Stage {
         }
     }
 
+    /// Every object of the store but leases' probes.
+    pub async fn object_names(&self) -> Vec<String> {
+        let all = self.objects.list("").await.unwrap();
+        all.into_iter().map(|object| object.path).filter(|path| !path.contains("/lease/")).collect()
+    }
+
     /// Everything serves what was wanted, on primary and standbys, nothing is left over.
     pub async fn assert_restored(&self, wanted: &BTreeSet<u64>) {
         self.world.quiet().await;

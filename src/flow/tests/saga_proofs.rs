@@ -1,0 +1,263 @@
+//! Every step fails; every undo runs twice; the driver dies after every write of the journal. The world ends
+//! restored and verified, or as it was, with nothing left over.
+
+mod stage;
+
+use remount_core::ExitCode;
+use remount_flow::{FlowError, Quiet, resume_restore, rollback_restore, run_restore};
+use remount_lab::memory::{Fault, Rule};
+use remount_store::OnFailure;
+
+use stage::Stage;
+
+/// A call that fails for good during each of the steps, after so many that succeed.
+fn failures(stage: &Stage) -> Vec<(&'static str, Rule)> {
+    let (primary, standby) = (stage.world.slug(0), stage.world.slug(1));
+    vec![
+        ("create_disks, first", Rule::once("cloud.create_disk", Fault::Refuse).about("z1")),
+        ("create_disks, second", Rule::once("cloud.create_disk", Fault::Refuse).about("z2")),
+        ("last_wal", Rule::once("server.switch_wal", Fault::Refuse).times(30)),
+        ("swap_standbys, stop", Rule::once("director.stop", Fault::FailTask).about(&standby)),
+        ("swap_standbys, stopped", Rule::once("director.stop", Fault::HalfTask).about(&standby)),
+        ("swap_standbys, attach", Rule::once("director.attach", Fault::FailTask).about(&standby).times(2)),
+        ("swap_standbys, half", Rule::once("director.attach", Fault::HalfTask).about(&standby).times(2)),
+        ("stop_primary", Rule::once("director.stop", Fault::FailTask).about(&primary)),
+        ("stop_primary, stopped", Rule::once("director.stop", Fault::HalfTask).about(&primary)),
+        ("swap_primary", Rule::once("director.attach", Fault::FailTask).about(&primary).times(2)),
+        ("swap_primary, half", Rule::once("director.attach", Fault::HalfTask).about(&primary).times(2)),
+        ("recover", Rule::once("director.start", Fault::FailTask).about(&primary)),
+        ("recover, started", Rule::once("director.start", Fault::HalfTask).about(&primary)),
+        ("rejoin", Rule::once("director.start", Fault::FailTask).about(&standby)),
+        ("rejoin, started", Rule::once("director.start", Fault::HalfTask).about(&standby)),
+    ]
+}
+
+#[tokio::test]
+async fn each_step_that_fails_is_undone_with_all_before_it() {
+    let count = failures(&Stage::new()).len();
+    for number in 0..count {
+        let mut stage = Stage::new();
+        let (_, target) = stage.disaster().await;
+        stage.ctx.timeouts.retry = std::time::Duration::from_millis(50);
+        let (name, rule) = failures(&stage).swap_remove(number);
+        let old = stage.old_state();
+        stage.world.inject(rule);
+        let error = stage.restore(target).await.unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::Undone, "{name}: {error:?}");
+        assert!(
+            matches!(&error, FlowError::Undone { step, .. } if name.starts_with(step.as_str())),
+            "{name}: {error}"
+        );
+        stage.assert_undone(&old).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_cluster_is_stopped_again_when_its_restore_is_undone() {
+    let stage = Stage::new();
+    stage.disaster().await;
+    stage.world.stop_all().await;
+    let old = stage.old_state();
+    stage.world.inject(Rule::once("director.start", Fault::HalfTask));
+    let error = stage.restore(remount_core::RecoveryTarget::Latest).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
+    stage.assert_undone(&old).await;
+}
+
+#[tokio::test]
+async fn lost_answers_and_requests_change_nothing() {
+    let calls = [
+        "cloud.create_disk",
+        "cloud.disk",
+        "cloud.disks_tagged",
+        "director.instances",
+        "director.stop",
+        "director.attach",
+        "director.start",
+        "director.wait",
+        "director.tasks",
+        "server.status",
+        "server.switch_wal",
+        "server.write_probe",
+        "server.finish_restore",
+    ];
+    for call in calls {
+        for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
+            for after in 0..3 {
+                let mut stage = Stage::new();
+                let (wanted, target) = stage.disaster().await;
+                stage.ctx.timeouts.lost_answer = std::time::Duration::from_millis(250);
+                stage.world.inject(Rule::once(call, fault).after(after));
+                let report = stage.restore(target).await;
+                report.unwrap_or_else(|error| panic!("{call} {fault:?} after {after}: {error:?}"));
+                stage.assert_restored(&wanted).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_driver_that_dies_anywhere_is_followed_by_one_that_ends_the_restore() {
+    for n in 1.. {
+        let stage = Stage::new();
+        let (wanted, target) = stage.disaster().await;
+        let request = stage.request(target);
+        stage.crashing.after_journal_writes(n);
+        let driver = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
+        if let Some(ended) = stage.crashing.drive(driver).await {
+            ended.unwrap();
+            assert!(n > 20, "a restore writes its intents and outcomes: {n}");
+            break;
+        }
+        stage.lease_ends();
+        let cluster = stage.world.cluster().clone();
+        let resumed = resume_restore(&stage.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await;
+        match resumed {
+            Ok(report) => assert_eq!(report.restore, request.id),
+            // The last write was the end itself.
+            Err(error) => assert!(error.to_string().contains("ended already"), "after {n} writes: {error:?}"),
+        }
+        stage.assert_restored(&wanted).await;
+    }
+}
+
+#[tokio::test]
+async fn a_driver_that_dies_anywhere_can_be_followed_by_a_rollback() {
+    for n in 1.. {
+        let stage = Stage::new();
+        let (_, target) = stage.disaster().await;
+        let old = stage.old_state();
+        let request = stage.request(target);
+        stage.crashing.after_journal_writes(n);
+        let driver = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
+        if stage.crashing.drive(driver).await.is_some() {
+            break;
+        }
+        stage.lease_ends();
+        let cluster = stage.world.cluster().clone();
+        match rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await {
+            Ok(()) => stage.assert_undone(&old).await,
+            Err(error) => assert!(error.to_string().contains("ended already"), "after {n} writes: {error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_driver_that_dies_on_the_way_back_is_followed_to_the_old_state() {
+    for n in 1.. {
+        let stage = Stage::new();
+        let (_, target) = stage.disaster().await;
+        let old = stage.old_state();
+        let request = stage.request(target);
+        stage.world.inject(Rule::once("director.start", Fault::HalfTask).about(stage.world.slug(1)));
+        // 20 writes lead to the intent of the step that fails.
+        stage.crashing.after_journal_writes(19 + n);
+        let driver = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
+        if stage.crashing.drive(driver).await.is_some() {
+            assert!(n > 10, "{n}");
+            break;
+        }
+        stage.lease_ends();
+        let cluster = stage.world.cluster().clone();
+        let resumed = rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await;
+        if let Err(error) = resumed {
+            assert!(error.to_string().contains("ended already"), "after {n} writes: {error:?}");
+        }
+        stage.assert_undone(&old).await;
+    }
+}
+
+#[tokio::test]
+async fn an_undo_that_fails_in_passing_is_tried_again() {
+    let stage = Stage::new();
+    let (_, target) = stage.disaster().await;
+    let old = stage.old_state();
+    let primary = stage.world.slug(0);
+    stage.world.inject(Rule::once("director.start", Fault::HalfTask).about(&primary));
+    stage.world.inject(Rule::once("director.stop", Fault::FailTask).about(&primary).after(1));
+    let error = stage.restore(target).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
+    stage.assert_undone(&old).await;
+}
+
+#[tokio::test]
+async fn an_undo_that_keeps_failing_is_stuck_with_the_commands_to_finish_by_hand() {
+    let stage = Stage::new();
+    let (_, target) = stage.disaster().await;
+    let old = stage.old_state();
+    let (primary, request) = (stage.world.slug(0), stage.request(target));
+    stage.world.inject(Rule::once("director.start", Fault::HalfTask).about(&primary));
+    stage.world.inject(Rule::once("director.stop", Fault::FailTask).about(&primary).after(1).times(9));
+    let error = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Stuck);
+    let FlowError::Stuck { commands, .. } = &error else { panic!("{error:?}") };
+    let text = commands.join("\n");
+    let old_disk = old.disks[0].0.clone().unwrap();
+    assert!(text.contains(&format!("attach-disk {primary} {old_disk}")), "{text}");
+    // Once what was in the way is gone, the way back can be tried again.
+    stage.world.heal();
+    let cluster = stage.world.cluster().clone();
+    rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await.unwrap();
+    stage.assert_undone(&old).await;
+}
+
+#[tokio::test]
+async fn a_held_restore_stays_as_it_is_until_a_person_says_where_to_go() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    let request = stage.request(target);
+    stage.world.inject(Rule::once("director.start", Fault::FailTask).about(stage.world.slug(0)));
+    let error = run_restore(&stage.ctx, request.clone(), OnFailure::Hold, &Quiet).await.unwrap_err();
+    assert!(matches!(&error, FlowError::Held { step, .. } if step == "recover"), "{error:?}");
+    assert_eq!(error.exit_code(), ExitCode::Stuck);
+    assert!(stage.world.rows(0).is_none(), "nothing was put back");
+    assert!(stage.try_backup().await.is_err(), "a backup waits until it is decided");
+    let cluster = stage.world.cluster().clone();
+    resume_restore(&stage.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await.unwrap();
+    stage.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn after_a_restore_that_was_undone_late_the_next_one_takes_another_timeline() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    stage.world.inject(Rule::once("director.start", Fault::FailTask).about(stage.world.slug(1)));
+    let error = stage.restore(target.clone()).await.unwrap_err();
+    assert!(matches!(&error, FlowError::Undone { step, .. } if step == "rejoin"), "{error:?}");
+    assert_eq!(stage.world.timeline(0).unwrap().get(), 1);
+    stage.restore(target).await.unwrap();
+    stage.assert_restored(&wanted).await;
+    assert_eq!(stage.world.timeline(0).unwrap().get(), 3);
+}
+
+#[tokio::test]
+async fn a_lock_that_another_task_holds_for_a_while_is_waited_for() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    stage.world.inject(Rule::once("director.stop", Fault::Locked).times(3));
+    stage.restore(target).await.unwrap();
+    stage.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn a_driver_that_lost_its_lease_stops_and_undoes_nothing() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    let request = stage.request(target);
+    let cluster = stage.world.cluster().clone();
+    stage.world.slow_tasks(1);
+    let late = async {
+        // While the first driver waits for a stop, its lease ends and another process takes over.
+        while !stage.world.is_stopped(1) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        stage.lease_ends();
+        stage.world.slow_tasks(0);
+        resume_restore(&stage.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await
+    };
+    let first = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
+    let (first, second) = tokio::join!(first, late);
+    assert!(matches!(first, Err(FlowError::TakenOver { .. })), "{first:?}");
+    second.unwrap();
+    stage.assert_restored(&wanted).await;
+}

@@ -6,9 +6,15 @@ mod stage;
 use remount_core::ExitCode;
 use remount_flow::{FlowError, Quiet, resume_restore, rollback_restore, run_restore};
 use remount_lab::memory::{Fault, Rule};
-use remount_store::OnFailure;
+use remount_store::{OnFailure, RestoreRequest};
 
 use stage::Stage;
+use stage::crash::Death;
+
+/// A death before and one after the n-th write of the journal.
+fn deaths(n: u64) -> [Death; 2] {
+    [Death::BeforeWrite(n), Death::AfterWrite(n)]
+}
 
 /// A call that fails for good during each of the steps, after so many that succeed.
 fn failures(stage: &Stage) -> Vec<(&'static str, Rule)> {
@@ -96,26 +102,31 @@ async fn lost_answers_and_requests_change_nothing() {
     }
 }
 
+/// Runs a driver until it dies there; `false` where it ended before.
+async fn dies(stage: &Stage, request: &RestoreRequest, death: Death) -> bool {
+    stage.crashing.die(death);
+    let driver = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
+    let died = stage.crashing.drive(driver).await.is_none();
+    stage.crashing.heal();
+    stage.lease_ends();
+    died
+}
+
 #[tokio::test]
 async fn a_driver_that_dies_anywhere_is_followed_by_one_that_ends_the_restore() {
-    for n in 1.. {
+    for death in (1..).flat_map(deaths) {
         let stage = Stage::new();
         let (wanted, target) = stage.disaster().await;
         let request = stage.request(target);
-        stage.crashing.after_journal_writes(n);
-        let driver = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
-        if let Some(ended) = stage.crashing.drive(driver).await {
-            ended.unwrap();
-            assert!(n > 20, "a restore writes its intents and outcomes: {n}");
+        if !dies(&stage, &request, death).await {
+            stage.assert_restored(&wanted).await;
+            assert_eq!(death, Death::BeforeWrite(24), "eleven intents, eleven outcomes, the end");
             break;
         }
-        stage.lease_ends();
         let cluster = stage.world.cluster().clone();
-        let resumed = resume_restore(&stage.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await;
-        match resumed {
+        match resume_restore(&stage.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await {
             Ok(report) => assert_eq!(report.restore, request.id),
-            // The last write was the end itself.
-            Err(error) => assert!(error.to_string().contains("ended already"), "after {n} writes: {error:?}"),
+            Err(error) => assert!(error.to_string().contains("ended already"), "{death:?}: {error:?}"),
         }
         stage.assert_restored(&wanted).await;
     }
@@ -123,45 +134,39 @@ async fn a_driver_that_dies_anywhere_is_followed_by_one_that_ends_the_restore() 
 
 #[tokio::test]
 async fn a_driver_that_dies_anywhere_can_be_followed_by_a_rollback() {
-    for n in 1.. {
+    for death in (1..).flat_map(deaths) {
         let stage = Stage::new();
         let (_, target) = stage.disaster().await;
         let old = stage.old_state();
         let request = stage.request(target);
-        stage.crashing.after_journal_writes(n);
-        let driver = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
-        if stage.crashing.drive(driver).await.is_some() {
+        if !dies(&stage, &request, death).await {
             break;
         }
-        stage.lease_ends();
         let cluster = stage.world.cluster().clone();
         match rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await {
             Ok(()) => stage.assert_undone(&old).await,
-            Err(error) => assert!(error.to_string().contains("ended already"), "after {n} writes: {error:?}"),
+            Err(error) => assert!(error.to_string().contains("ended already"), "{death:?}: {error:?}"),
         }
     }
 }
 
 #[tokio::test]
 async fn a_driver_that_dies_on_the_way_back_is_followed_to_the_old_state() {
-    for n in 1.. {
+    // 19 writes lead to the intent of the step that fails; its failure and ten undone steps follow.
+    for death in (20..).flat_map(deaths) {
         let stage = Stage::new();
         let (_, target) = stage.disaster().await;
         let old = stage.old_state();
         let request = stage.request(target);
         stage.world.inject(Rule::once("director.start", Fault::HalfTask).about(stage.world.slug(1)));
-        // 20 writes lead to the intent of the step that fails.
-        stage.crashing.after_journal_writes(19 + n);
-        let driver = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
-        if stage.crashing.drive(driver).await.is_some() {
-            assert!(n > 10, "{n}");
+        if !dies(&stage, &request, death).await {
+            assert_eq!(death, Death::BeforeWrite(42));
+            stage.assert_undone(&old).await;
             break;
         }
-        stage.lease_ends();
         let cluster = stage.world.cluster().clone();
-        let resumed = rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await;
-        if let Err(error) = resumed {
-            assert!(error.to_string().contains("ended already"), "after {n} writes: {error:?}");
+        if let Err(error) = rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await {
+            assert!(error.to_string().contains("ended already"), "{death:?}: {error:?}");
         }
         stage.assert_undone(&old).await;
     }

@@ -137,7 +137,7 @@ async fn a_single_server_is_restored() {
 
 /// In this world only closed segments are archived: the backup closed the last one.
 fn archived_rows(stage: &Stage) -> BTreeSet<u64> {
-    stage.world.rows(0).unwrap().into_iter().take(5).collect()
+    stage.world.rows(0).expect("the primary runs").into_iter().take(5).collect()
 }
 
 #[tokio::test]

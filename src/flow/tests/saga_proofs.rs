@@ -124,10 +124,10 @@ async fn a_driver_that_dies_anywhere_is_followed_by_one_that_ends_the_restore() 
             break;
         }
         let cluster = stage.world.cluster().clone();
-        match resume_restore(&stage.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await {
-            Ok(report) => assert_eq!(report.restore, request.id),
-            Err(error) => assert!(error.to_string().contains("ended already"), "{death:?}: {error:?}"),
-        }
+        let resumed = resume_restore(&stage.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await;
+        let report = resumed.unwrap_or_else(|error| panic!("{death:?}: {error:?}"));
+        assert_eq!(report.steps.len(), 11, "{death:?}: all steps are reported, whoever did them");
+        assert!(report.backup.is_some() && report.downtime_seconds > 0.0, "{death:?}");
         stage.assert_restored(&wanted).await;
     }
 }
@@ -145,9 +145,24 @@ async fn a_driver_that_dies_anywhere_can_be_followed_by_a_rollback() {
         let cluster = stage.world.cluster().clone();
         match rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await {
             Ok(()) => stage.assert_undone(&old).await,
-            Err(error) => assert!(error.to_string().contains("ended already"), "{death:?}: {error:?}"),
+            Err(error) => assert_eq!(death, Death::AfterWrite(23), "{error:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn asking_again_with_the_same_request_goes_on_and_then_answers_the_same() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    let request = stage.request(target);
+    assert!(dies(&stage, &request, Death::AfterWrite(13)).await);
+    let again = || run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
+    let report = again().await.unwrap();
+    stage.assert_restored(&wanted).await;
+    let disks = stage.world.disks();
+    let same = again().await.unwrap();
+    assert_eq!((same.steps, same.backup), (report.steps, report.backup));
+    assert_eq!(stage.world.disks(), disks);
 }
 
 #[tokio::test]
@@ -165,9 +180,8 @@ async fn a_driver_that_dies_on_the_way_back_is_followed_to_the_old_state() {
             break;
         }
         let cluster = stage.world.cluster().clone();
-        if let Err(error) = rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await {
-            assert!(error.to_string().contains("ended already"), "{death:?}: {error:?}");
-        }
+        let back = rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await;
+        back.unwrap_or_else(|error| panic!("{death:?}: {error:?}"));
         stage.assert_undone(&old).await;
     }
 }

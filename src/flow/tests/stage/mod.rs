@@ -1,6 +1,7 @@
 //! A landscape in memory with a store, and what the tests ask of it. The proofs reuse it.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what it did not expect")]
 
 pub mod crash;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use opendal::{OperationContext, Operator};
 use serde::Deserialize;
 
-use crate::folder_writer::FolderWriter;
+use crate::folder::Folder;
 use crate::opendal_objects::{OpendalObjects, Patience, Writes};
 use crate::{Error, Result, SigningKey, Store, transport};
 
@@ -103,8 +103,8 @@ impl StoreConfig {
         }
         let service = opendal::services::Fs::default().root(&root.to_string_lossy());
         let operator = Operator::new(service).map_err(|error| Error::Config(error.to_string()))?;
-        let writer = FolderWriter::new(root, patience.timeout);
-        Ok(OpendalObjects::new(operator, Writes::Folder(writer), patience))
+        let folder = Folder::new(root, patience.timeout);
+        Ok(OpendalObjects::new(operator, Writes::Folder(folder), patience))
     }
 
     fn open_s3(&self, patience: Patience) -> Result<OpendalObjects> {

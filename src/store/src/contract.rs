@@ -2,6 +2,8 @@
 //!
 //! A failed promise is a panic with a sentence. Each call works below a prefix of its own.
 
+#![allow(clippy::unwrap_used, reason = "it is a test: a store that fails here fails it")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ mod config;
 pub mod contract;
 mod documents;
 mod error;
-mod folder_writer;
+mod folder;
 mod key;
 mod lease;
 mod lease_keeper;

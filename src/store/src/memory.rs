@@ -1,6 +1,7 @@
 //! An object store in memory, for tests and the lab's memory world.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,19 +13,18 @@ use crate::{Created, Metadata, Object, ObjectInfo, Objects, Result};
 
 /// Objects in memory. The store has a clock of its own, which begins at 2000-01-01: whoever compares
 /// its times with the machine's is found out.
-#[derive(Debug)]
 pub struct MemoryObjects {
     begun: Instant,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     objects: BTreeMap<String, Stored>,
     advanced: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Stored {
     content: Bytes,
     metadata: Metadata,
@@ -56,6 +56,13 @@ impl MemoryObjects {
         let passed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
         let modified = BEGINNING.checked_add(passed).unwrap_or(Timestamp::MAX);
         state.objects.insert(path.to_owned(), Stored { content, metadata, modified });
+    }
+}
+
+impl fmt::Debug for MemoryObjects {
+    /// Without the objects, which may be many and large.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryObjects").field("count", &self.state().objects.len()).finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Objects through OpenDAL: S3, and a filesystem but for its writes ([`FolderWriter`]).
+//! Objects through OpenDAL: S3, and a filesystem but for its writes and listings ([`Folder`]).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use opendal::layers::{RetryLayer, TimeoutLayer};
 use opendal::{Entry, EntryMode, ErrorKind, Operator};
 
-use crate::folder_writer::FolderWriter;
+use crate::folder::Folder;
 use crate::{Created, Error, Metadata, Object, ObjectInfo, Objects, Result};
 
 /// An object store behind an OpenDAL operator.
@@ -18,13 +18,13 @@ pub(crate) struct OpendalObjects {
     writes: Writes,
 }
 
-/// How objects are written so that they appear whole or not at all.
+/// Who sees to it that objects appear whole or not at all.
 #[derive(Debug)]
 pub(crate) enum Writes {
     /// The service does it: a conditional PUT.
     Service,
     /// The service writes in place: we do it.
-    Folder(FolderWriter),
+    Folder(Folder),
 }
 
 /// How often and how long a call is tried: the one retry policy of the store.
@@ -137,14 +137,14 @@ impl Objects for OpendalObjects {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
-        let mut found = Vec::new();
-        for entry in self.entries(prefix, true).await? {
-            if entry.metadata().mode() == EntryMode::FILE {
-                found.push(self.listed(entry).await?);
-            }
+        if let Writes::Folder(folder) = &self.writes {
+            return folder.list(prefix).await;
         }
-        let mut found: Vec<_> = found.into_iter().flatten().collect();
-        found.sort_by(|a: &ObjectInfo, b| a.path.cmp(&b.path));
+        let entries = self.entries(prefix, true).await?;
+        let files = entries.iter().filter(|entry| entry.metadata().mode() == EntryMode::FILE);
+        let mut found =
+            files.map(|entry| info(entry.path(), entry.metadata())).collect::<Result<Vec<_>>>()?;
+        found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)
     }
 
@@ -161,17 +161,6 @@ impl Objects for OpendalObjects {
 
     async fn delete(&self, path: &str) -> Result<()> {
         self.operator.delete(path).await.map_err(|error| failure(format!("delete {path}"), error))
-    }
-}
-
-impl OpendalObjects {
-    /// A listed object. Where the listing has no times (a filesystem's), it takes a look at each; one
-    /// that was deleted meanwhile is no longer listed.
-    async fn listed(&self, entry: Entry) -> Result<Option<ObjectInfo>> {
-        if entry.metadata().last_modified().is_some() {
-            return Ok(Some(info(entry.path(), entry.metadata())?));
-        }
-        Ok(self.stat(entry.path()).await?.map(|(info, _)| info))
     }
 }
 

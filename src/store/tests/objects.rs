@@ -1,5 +1,7 @@
 //! The contract on memory, a folder and S3; and what is special to each.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +11,7 @@ use bytes::Bytes;
 use remount_core::{Advice, Retry};
 use remount_store::{Created, Error, Metadata, contract};
 use support::{Moto, config, folder, memory};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_keeps_every_promise() {
@@ -45,27 +48,65 @@ async fn a_missing_bucket_is_not_an_absent_object() {
 
 #[tokio::test]
 async fn a_404_that_is_not_the_stores_own_is_not_an_absent_object() {
-    let moto = Moto::start();
-    moto.store().await;
-    let mut json = moto.config("wal");
-    // moto answers 404 with a page of HTML to what is no S3 at all.
-    json["endpoint"] = format!("{}/moto-api/nothing", moto.endpoint).into();
-    let store = config(json).open().unwrap();
-    let error = store.objects().read("a").await.map(drop).unwrap_err();
-    assert!(matches!(error, Error::Unanswered { .. } | Error::Refused { .. }), "{error:?}");
+    // A proxy or a wrong address: 404 without S3's words.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            assert!(connection.read(&mut request).await.unwrap() > 0);
+            let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\nconnection: close\r\n\r\nnope";
+            connection.write_all(answer).await.unwrap();
+        }
+    });
+    let store = config(s3_at(&format!("http://127.0.0.1:{port}"))).open().unwrap();
+    for error in [
+        store.objects().read("a").await.map(drop).unwrap_err(),
+        store.objects().stat("a").await.map(drop).unwrap_err(),
+        store.objects().list("a/").await.map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+    }
+}
+
+fn s3_at(endpoint: &str) -> serde_json::Value {
+    serde_json::json!({
+        "type": "s3", "bucket": "wal", "endpoint": endpoint, "access_key_id": "id",
+        "secret_access_key": "very-secret", "signing_key": support::KEY, "timeout_seconds": 1, "attempts": 2,
+    })
+}
+
+#[tokio::test]
+async fn only_the_pinned_ca_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let generated = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&certificate, generated.cert.pem()).unwrap();
+    std::fs::write(&key, generated.signing_key.serialize_pem()).unwrap();
+    let moto = Moto::start_with(&["-c", certificate.to_str().unwrap(), "-k", key.to_str().unwrap()]);
+    assert!(moto.endpoint.starts_with("https://"), "{}", moto.endpoint);
+
+    let mut json = moto.config("nowhere");
+    json["timeout_seconds"] = 5.into();
+    let stranger = config(json.clone()).open().unwrap();
+    let error = stranger.objects().list("a/").await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+
+    json["ca_file"] = certificate.to_str().into();
+    let friend = config(json.clone()).open().unwrap();
+    let error = friend.objects().list("a/").await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "it answers that the bucket is missing: {error:?}");
+
+    json["ca_file"] = key.to_str().into();
+    let error = config(json).open().unwrap_err();
+    assert!(error.to_string().contains("ca_file"), "{error}");
 }
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_unanswered() {
     // Bound and never accepted from, then gone: refused at once.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let store = config(serde_json::json!({
-        "type": "s3", "bucket": "b", "endpoint": format!("http://127.0.0.1:{port}"),
-        "access_key_id": "id", "secret_access_key": "very-secret", "signing_key": support::KEY,
-        "timeout_seconds": 1, "attempts": 2,
-    }))
-    .open()
-    .unwrap();
+    let store = config(s3_at(&format!("http://127.0.0.1:{port}"))).open().unwrap();
     let error = store.objects().read("a").await.map(drop).unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
     assert_eq!(error.retry(), Retry::Soon);
@@ -89,11 +130,16 @@ async fn an_object_in_a_folder_is_there_whole_or_not_at_all() {
     let store = folder(root.path());
     // What a killed writer leaves: no name below the folder that anybody lists.
     std::fs::create_dir(root.path().join(".remount-tmp")).unwrap();
-    std::fs::write(root.path().join(".remount-tmp/half"), b"half").unwrap();
+    let (half, older) = (root.path().join(".remount-tmp/half"), root.path().join(".remount-tmp/older"));
+    std::fs::write(&half, b"half").unwrap();
+    let day = std::time::Duration::from_secs(25 * 60 * 60);
+    let yesterday = std::fs::metadata(&half).unwrap().modified().unwrap() - day;
+    std::fs::File::create(&older).unwrap().set_modified(yesterday).unwrap();
     let created =
         store.objects().create("clusters/a/b", Bytes::from_static(b"whole"), &Metadata::new()).await;
     assert_eq!(created.unwrap(), Created::New);
     assert_eq!(store.objects().list("clusters/").await.unwrap().len(), 1);
+    assert!(half.exists() && !older.exists(), "what nobody writes any more is deleted");
     let mode = std::fs::metadata(root.path().join("clusters/a/b")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "objects are their owner's alone");
 }
@@ -108,7 +154,8 @@ fn all_that_is_wrong_with_a_configuration_is_said_at_once_and_no_secret_with_it(
     for part in ["bucket", "access_key_id", "timeout_seconds", "attempts"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
-    let shown = format!("{wrong:?} {error}");
+    let opened = config(s3_at("http://127.0.0.1:1")).open().unwrap();
+    let shown = format!("{wrong:?} {error} {opened:?} {:?}", support::cluster(&opened));
     assert!(!shown.contains("very-secret") && !shown.contains(support::KEY), "{shown}");
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use remount_core::{
     ClusterName, Lsn, SegmentSize, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
@@ -97,10 +98,8 @@ impl WalArchive {
             }
         };
         let codec = codec_for(file, options.codec);
-        for other in self.codecs(file).into_iter().filter(|other| *other != codec) {
-            if self.is_same(&self.path(file, other), &facts).await? {
-                return Ok(Pushed::AlreadyThere);
-            }
+        if self.lies_under_another_codec(file, codec, &facts).await? {
+            return Ok(Pushed::AlreadyThere);
         }
         self.write(&self.path(file, codec), codec, &content, &facts).await
     }
@@ -193,6 +192,19 @@ impl WalArchive {
                 source: "it was there, and then it was not".into(),
             }),
         }
+    }
+
+    /// The codec is part of the name, so the conditional create does not see what was pushed before the
+    /// codec was changed.
+    async fn lies_under_another_codec(
+        &self,
+        file: &ArchiveFile,
+        codec: Codec,
+        facts: &Facts,
+    ) -> Result<bool> {
+        let others = self.codecs(file).into_iter().filter(|other| *other != codec);
+        let looks = others.map(|other| async move { self.is_same(&self.path(file, other), facts).await });
+        Ok(try_join_all(looks).await?.contains(&true))
     }
 
     /// Whether the object holds this content; `false` where there is none.

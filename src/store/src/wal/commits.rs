@@ -147,3 +147,95 @@ fn main_data(record: &[u8]) -> Option<&[u8]> {
 fn tail(record: &[u8], from: usize, length: usize) -> Option<&[u8]> {
     if from + length == record.len() { record.get(from..) } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use remount_core::{SegmentSize, SystemIdentifier, TimelineId};
+
+    use super::*;
+
+    const PAGE: usize = 8192;
+
+    fn segment(fill: &[u8]) -> Vec<u8> {
+        let mut content = vec![0; 1 << 20];
+        content[40..40 + fill.len()].copy_from_slice(fill);
+        content[..2].copy_from_slice(&0xD110_u16.to_le_bytes());
+        content[2..4].copy_from_slice(&2_u16.to_le_bytes());
+        content[4..8].copy_from_slice(&1_u32.to_le_bytes());
+        content[8..16].copy_from_slice(&(1_u64 << 20).to_le_bytes());
+        content[24..32].copy_from_slice(&7_u64.to_le_bytes());
+        content[32..36].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+        content[36..40].copy_from_slice(&(PAGE as u32).to_le_bytes());
+        content
+    }
+
+    fn header() -> SegmentHeader {
+        let header = SegmentHeader::parse(&segment(&[])).unwrap();
+        assert_eq!(header.timeline, TimelineId::FIRST);
+        assert_eq!(header.system_identifier, SystemIdentifier(7));
+        assert_eq!(header.segment_size, SegmentSize::new(1 << 20).unwrap());
+        header
+    }
+
+    /// A record of `manager` with this info and main data, padded to the next one.
+    fn record(manager: u8, info: u8, data: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; RECORD_HEADER_BYTES];
+        record[..4].copy_from_slice(&((RECORD_HEADER_BYTES + 5 + data.len()) as u32).to_le_bytes());
+        (record[16], record[17]) = (info, manager);
+        record.push(DATA_LONG);
+        record.extend((data.len() as u32).to_le_bytes());
+        record.extend(data);
+        record.resize(record.len().next_multiple_of(ALIGNMENT), 0);
+        record
+    }
+
+    fn commit(seconds: i64) -> Vec<u8> {
+        record(RM_XACT, XACT_COMMIT | 0x80, &(seconds * 1_000_000).to_le_bytes())
+    }
+
+    #[test]
+    fn the_last_commit_counts_and_what_follows_it_does_not_matter() {
+        let records =
+            [commit(1), commit(2), record(10, 0, b"a heap insert"), record(RM_XACT, 0x50, b"12345678")];
+        let content = segment(&records.concat());
+        let time = last_commit(&header(), &content).unwrap();
+        assert_eq!(time.to_string(), "2000-01-01T00:00:02Z");
+        assert_eq!(last_commit(&header(), &segment(&record(10, 0, b"x"))), None);
+    }
+
+    #[test]
+    fn a_record_over_a_page_end_is_read_whole() {
+        let mut content = segment(&[]);
+        let mut stream = record(10, 0, &vec![1; PAGE - 40 - 29 - 35]);
+        stream.extend(commit(3));
+        let first = PAGE - 40;
+        assert!(stream.len() > first, "the commit crosses the page's end");
+        content[40..PAGE].copy_from_slice(&stream[..first]);
+        content[PAGE..PAGE + 2].copy_from_slice(&0xD110_u16.to_le_bytes());
+        content[PAGE + 8..PAGE + 16].copy_from_slice(&((1_u64 << 20) + PAGE as u64).to_le_bytes());
+        let rest = &stream[first..];
+        content[PAGE + 24..PAGE + 24 + rest.len()].copy_from_slice(rest);
+        assert_eq!(last_commit(&header(), &content).unwrap().to_string(), "2000-01-01T00:00:03Z");
+        content[PAGE + 8] = 1; // A page of an older use of the file.
+        assert_eq!(last_commit(&header(), &content), None);
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(fill in prop::collection::vec(any::<u8>(), 0..PAGE), at in 0_usize..4) {
+            let mut content = segment(&fill);
+            content[2] |= u8::try_from(at & 1).unwrap();
+            content[16..20].copy_from_slice(&fill.first_chunk().copied().unwrap_or([at as u8; 4]));
+            last_commit(&header(), &content);
+        }
+
+        #[test]
+        fn changed_lengths_never_panic(length: u32, main: u32) {
+            let mut fill = commit(1);
+            fill[..4].copy_from_slice(&length.to_le_bytes());
+            fill[25..29].copy_from_slice(&main.to_le_bytes());
+            last_commit(&header(), &segment(&fill));
+        }
+    }
+}

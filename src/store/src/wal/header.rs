@@ -123,7 +123,7 @@ impl SegmentHeader {
         owner: SystemIdentifier,
         size: SegmentSize,
     ) -> Result<Self, SegmentFault> {
-        if content.iter().all(|byte| *byte == 0) {
+        if !content.is_empty() && content.iter().all(|byte| *byte == 0) {
             return Err(SegmentFault::Zeros);
         }
         let (actual_bytes, expected_bytes) = (content.len() as u64, u64::from(size.bytes()));

@@ -38,9 +38,14 @@ pub struct Moto {
 
 impl Moto {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(arguments: &[&str]) -> Self {
         let binary = moto_server();
         let mut server = Command::new(&binary)
             .args(["-H", "127.0.0.1", "-p", "0"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -1,0 +1,265 @@
+//! Manifests, plans, forks, journals, requests: written once, signed where they decide, refused
+//! where they are not what they say.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use remount_core::{BackupId, BackupManifest, ForkRecord, RestoreId, RestorePlan, SystemIdentifier};
+use remount_store::{
+    ClusterStore, Error, Lease, MemoryObjects, Metadata, Objects, OnFailure, Purpose, RequestOutcome,
+    RestoreRequest, Store,
+};
+use serde_json::{Value, json};
+use support::{cluster, memory};
+
+const FIRST: &str = "20261123T004500Z-k3f9";
+const SECOND: &str = "20261123T014500Z-aaaa";
+
+fn manifest(id: &str, system_identifier: u64) -> BackupManifest {
+    let time = "2026-11-23T00:45:00Z";
+    serde_json::from_value(json!({
+        "format": 1, "id": id, "cluster": "pg-0001", "deployment": "pg-0001",
+        "system_identifier": system_identifier.to_string(), "postgres_version": 150_018,
+        "segment_size": 16 << 20, "timeline": 1, "start_lsn": "0/3000028", "stop_lsn": "0/4000000",
+        "started_at": time, "stopped_at": time, "backup_label": "label\n", "az": null,
+        "source": {"group": "postgres", "id": "a"}, "source_role": "primary",
+        "disk": "disk-1", "disk_size_mib": 1024, "tool_version": "0.1.0",
+        "snapshot": {"iaas": "local", "cid": "snap-1", "created_at": time, "complete": true},
+    }))
+    .unwrap()
+}
+
+fn plan(id: &str) -> RestorePlan {
+    serde_json::from_value(json!({
+        "format": 1, "id": id, "cluster": "pg-0001", "deployment": "pg-0001",
+        "created_at": "2026-11-23T01:00:00Z", "target": {"target": "latest"},
+        "path": {
+            "backup": FIRST, "snapshot": "snap-1", "system_identifier": "7", "segment_size": 16 << 20,
+            "history": {"timeline": 1, "forks": []}, "new_timeline": 2, "start_lsn": "0/3000028",
+            "consistent_lsn": "0/4000000", "minimum_lsn": "0/4000000",
+            "segments": ["000000010000000000000003", "000000010000000000000004"],
+        },
+        "backup_label": "label\n", "instances": [], "tool_version": "0.1.0",
+    }))
+    .unwrap()
+}
+
+fn fork(restore: &str, lsn: &str) -> ForkRecord {
+    serde_json::from_value(json!({
+        "format": 1, "restore": restore, "timeline": 2, "fork_lsn": lsn,
+        "fork_segment": "000000020000000000000005",
+    }))
+    .unwrap()
+}
+
+fn id(text: &str) -> RestoreId {
+    text.parse().unwrap()
+}
+
+fn backup_id(text: &str) -> BackupId {
+    text.parse().unwrap()
+}
+
+async fn leased() -> (Arc<MemoryObjects>, Store, ClusterStore, Lease) {
+    let (objects, store) = memory();
+    let cluster = cluster(&store);
+    let lease = cluster.take_lease("me", Purpose::Restore, Duration::from_secs(60)).await.unwrap();
+    (objects, store, cluster, lease)
+}
+
+/// Changes one place in the text of an object.
+async fn tamper(objects: &MemoryObjects, path: &str, from: &str, to: &str) {
+    let object = objects.read(path).await.unwrap().expect("it is there");
+    let text = String::from_utf8(object.content.to_vec()).unwrap();
+    assert!(text.contains(from), "{from} is not in {text}");
+    objects.replace(path, Bytes::from(text.replacen(from, to, 1))).await.unwrap();
+}
+
+async fn copy(objects: &MemoryObjects, from: &str, to: &str) {
+    let object = objects.read(from).await.unwrap().expect("it is there");
+    objects.create(to, object.content, &Metadata::new()).await.unwrap();
+}
+
+fn is_document<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
+    match outcome {
+        Err(error @ Error::Document { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn backups_are_found_over_all_system_identifiers_sorted_by_id() {
+    let (_, store, cluster, lease) = leased().await;
+    assert!(cluster.backups().await.unwrap().is_empty());
+    cluster.write_backup(&manifest(SECOND, 7), &lease).await.unwrap();
+    cluster.write_backup(&manifest(FIRST, 9), &lease).await.unwrap();
+    cluster.write_backup(&manifest(FIRST, 9), &lease).await.expect("the same manifest again is success");
+    let mut other = manifest(FIRST, 9);
+    other.hold = true;
+    let conflict = cluster.write_backup(&other, &lease).await;
+    assert!(matches!(conflict, Err(Error::Conflict { .. })), "{conflict:?}");
+
+    let backups = cluster.backups().await.unwrap();
+    assert_eq!(backups, [manifest(FIRST, 9), manifest(SECOND, 7)]);
+    assert_eq!(cluster.system_identifiers().await.unwrap(), [SystemIdentifier(7), SystemIdentifier(9)]);
+    assert_eq!(cluster.backup(&backup_id(SECOND)).await.unwrap(), Some(manifest(SECOND, 7)));
+    assert_eq!(store.clusters().await.unwrap(), [cluster.name().clone()]);
+
+    for _ in 0..2 {
+        cluster.delete_backup(&backup_id(SECOND), &lease).await.unwrap();
+    }
+    assert_eq!(cluster.backup(&backup_id(SECOND)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn one_unreadable_manifest_fails_the_list_and_is_named_in_the_survey() {
+    let (objects, _, cluster, lease) = leased().await;
+    cluster.write_backup(&manifest(FIRST, 7), &lease).await.unwrap();
+    cluster.write_backup(&manifest(SECOND, 7), &lease).await.unwrap();
+    let path = format!("clusters/pg-0001/7/backups/{SECOND}.json");
+    tamper(&objects, &path, "snap-1", "snap-2").await;
+    assert!(is_document(cluster.backups().await).contains("HMAC"));
+    assert!(is_document(cluster.backup(&backup_id(SECOND)).await).contains(SECOND));
+    let survey = cluster.survey_backups().await.unwrap();
+    assert_eq!(survey.good, [manifest(FIRST, 7)]);
+    assert_eq!(survey.unreadable.len(), 1);
+}
+
+#[tokio::test]
+async fn a_manifest_that_was_copied_elsewhere_is_refused() {
+    let (objects, _, cluster, lease) = leased().await;
+    cluster.write_backup(&manifest(FIRST, 7), &lease).await.unwrap();
+    let from = format!("clusters/pg-0001/7/backups/{FIRST}.json");
+    copy(&objects, &from, &format!("clusters/pg-0001/7/backups/{SECOND}.json")).await;
+    assert!(is_document(cluster.backups().await).contains(FIRST));
+}
+
+#[tokio::test]
+async fn a_plan_is_written_once_published_and_withdrawn() {
+    let (_, _, cluster, lease) = leased().await;
+    assert!(cluster.published().await.unwrap().is_none());
+    for restore in [FIRST, SECOND] {
+        cluster.write_plan(&plan(restore), &lease).await.unwrap();
+        cluster.write_plan(&plan(restore), &lease).await.expect("the same plan again is success");
+    }
+    let mut other = plan(FIRST);
+    other.requested_by = "somebody else".into();
+    let conflict = cluster.write_plan(&other, &lease).await;
+    assert!(matches!(conflict, Err(Error::Conflict { .. })), "{conflict:?}");
+    assert_eq!(cluster.restores().await.unwrap(), [id(FIRST), id(SECOND)]);
+    assert_eq!(cluster.plan(&id(FIRST)).await.unwrap(), Some(plan(FIRST)));
+
+    for restore in [FIRST, FIRST, SECOND] {
+        cluster.publish(&id(restore), &lease).await.unwrap();
+        assert_eq!(cluster.published().await.unwrap(), Some(plan(restore)));
+    }
+    for _ in 0..2 {
+        cluster.withdraw(&lease).await.unwrap();
+        assert_eq!(cluster.published().await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_published_plan_that_was_changed_or_swapped_is_refused() {
+    let (objects, _, cluster, lease) = leased().await;
+    cluster.write_plan(&plan(FIRST), &lease).await.unwrap();
+    cluster.publish(&id(SECOND), &lease).await.unwrap();
+    assert!(is_document(cluster.published().await).contains("is not there"));
+    let folder = "clusters/pg-0001/restores";
+    copy(&objects, &format!("{folder}/{FIRST}/plan.json"), &format!("{folder}/{SECOND}/plan.json")).await;
+    assert!(is_document(cluster.published().await).contains(FIRST));
+
+    cluster.publish(&id(FIRST), &lease).await.unwrap();
+    tamper(&objects, &format!("{folder}/current.json"), FIRST, SECOND).await;
+    assert!(is_document(cluster.published().await).contains("HMAC"));
+    tamper(&objects, &format!("{folder}/{FIRST}/plan.json"), "0/4000000", "0/5000000").await;
+    assert!(is_document(cluster.plan(&id(FIRST)).await).contains("HMAC"));
+}
+
+#[tokio::test]
+async fn a_fork_is_recorded_once_and_verified() {
+    let (objects, _, cluster, lease) = leased().await;
+    assert_eq!(cluster.fork(&id(FIRST)).await.unwrap(), None);
+    for _ in 0..2 {
+        cluster.write_fork(&fork(FIRST, "0/5000000"), &lease).await.unwrap();
+    }
+    assert_eq!(cluster.fork(&id(FIRST)).await.unwrap(), Some(fork(FIRST, "0/5000000")));
+    let conflict = cluster.write_fork(&fork(FIRST, "0/6000000"), &lease).await;
+    assert!(matches!(conflict, Err(Error::Conflict { .. })), "{conflict:?}");
+    let path = |restore: &str| format!("clusters/pg-0001/restores/{restore}/fork.json");
+    copy(&objects, &path(FIRST), &path(SECOND)).await;
+    assert!(is_document(cluster.fork(&id(SECOND)).await).contains(FIRST));
+}
+
+#[tokio::test]
+async fn a_journal_keeps_its_order_and_tells_of_holes_and_strangers() {
+    let (objects, _, cluster, lease) = leased().await;
+    let event = |n: u64| json!({"step": "swap", "n": n, "list": [1, null, "x"]});
+    for n in 0..12 {
+        cluster.append_journal(&id(FIRST), &lease, n, &event(n)).await.unwrap();
+        cluster.append_journal(&id(FIRST), &lease, n, &event(n)).await.expect("the same again is success");
+    }
+    let conflict = cluster.append_journal(&id(FIRST), &lease, 3, &event(4)).await;
+    assert!(matches!(conflict, Err(Error::Conflict { .. })), "{conflict:?}");
+    let journal = cluster.journal(&id(FIRST)).await.unwrap();
+    assert_eq!(journal, (0..12).map(event).collect::<Vec<Value>>());
+    assert!(cluster.journal(&id(SECOND)).await.unwrap().is_empty());
+    objects.delete(&format!("clusters/pg-0001/restores/{FIRST}/journal/000005.json")).await.unwrap();
+    assert!(is_document(cluster.journal(&id(FIRST)).await).contains("missing"));
+}
+
+#[tokio::test]
+async fn a_request_is_pending_until_its_outcome_is_recorded() {
+    let (_, store) = memory();
+    let requests = store.requests();
+    let request = |restore: &str| RestoreRequest {
+        format: 1,
+        id: id(restore),
+        deployment: "pg-0001".parse().unwrap(),
+        group: None,
+        target: plan(FIRST).target,
+        requested_by: "me".into(),
+        requested_at: "2026-11-23T01:00:00Z".parse().unwrap(),
+        on_failure: OnFailure::Rollback,
+    };
+    for restore in [SECOND, FIRST, FIRST] {
+        requests.put(&request(restore)).await.unwrap();
+    }
+    let mut other = request(FIRST);
+    other.on_failure = OnFailure::Hold;
+    assert!(matches!(requests.put(&other).await, Err(Error::Conflict { .. })));
+    assert_eq!(requests.pending().await.unwrap(), [request(FIRST), request(SECOND)]);
+    assert_eq!(requests.get(&id(SECOND)).await.unwrap(), Some(request(SECOND)));
+
+    let outcome = |exit_code| RequestOutcome {
+        format: 1,
+        at: "2026-11-23T01:10:00Z".parse().unwrap(),
+        exit_code,
+        message: "restored".into(),
+    };
+    for _ in 0..2 {
+        requests.finish(&id(FIRST), &outcome(0)).await.unwrap();
+    }
+    assert!(matches!(requests.finish(&id(FIRST), &outcome(3)).await, Err(Error::Conflict { .. })));
+    assert_eq!(requests.pending().await.unwrap(), [request(SECOND)]);
+    assert_eq!(requests.outcome(&id(FIRST)).await.unwrap(), Some(outcome(0)));
+    assert_eq!(requests.outcome(&id(SECOND)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_instance_is_registered_once_and_for_ever() {
+    let (_, store) = memory();
+    let (cluster, instance) = (cluster(&store), "0f1e".parse().unwrap());
+    assert!(!cluster.is_known().await.unwrap());
+    assert!(!cluster.is_registered(&instance).await.unwrap());
+    for _ in 0..2 {
+        cluster.register_instance(&instance).await.unwrap();
+        assert!(cluster.is_registered(&instance).await.unwrap());
+    }
+    assert!(cluster.is_known().await.unwrap());
+}

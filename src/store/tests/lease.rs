@@ -1,0 +1,210 @@
+//! The lease: one holder at a time, take-over after silence, late writes refused.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::process::Command;
+use std::time::Duration;
+
+use remount_core::{Advice, RestoreId, Retry};
+use remount_store::{ClusterStore, Error, Lease, Purpose};
+use serde_json::json;
+use support::{Moto, cluster, folder, memory};
+
+const TERM: Duration = Duration::from_secs(60);
+
+async fn take(cluster: &ClusterStore, owner: &str) -> Result<Lease, Error> {
+    cluster.take_lease(owner, Purpose::Restore, TERM).await
+}
+
+fn restore() -> RestoreId {
+    "20261123T004500Z-k3f9".parse().unwrap()
+}
+
+async fn one_holds_it_and_the_next_gets_it_after_the_release(cluster: &ClusterStore) {
+    assert_eq!(cluster.lease_holder().await.unwrap(), None);
+    let first = take(cluster, "first").await.unwrap();
+    assert_eq!(first.epoch(), 1);
+    let error = take(cluster, "second").await.unwrap_err();
+    let Error::Leased { owner, purpose, epoch, since, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((owner.as_str(), purpose.as_str(), *epoch), ("first", "restore", 1));
+    assert_eq!(error.retry(), Retry::Later);
+    let holder = cluster.lease_holder().await.unwrap().unwrap();
+    assert_eq!((holder.owner.as_str(), holder.since, holder.expired), ("first", *since, false));
+
+    first.beat().await.unwrap();
+    first.release().await.unwrap();
+    first.release().await.expect("releasing twice is success");
+    assert_eq!(cluster.lease_holder().await.unwrap(), None);
+    assert_eq!(take(cluster, "second").await.unwrap().epoch(), 2);
+    let error = first.check().await.unwrap_err();
+    assert!(matches!(error, Error::Fenced { epoch: 1, taken_by: 2, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn in_memory_one_holds_it_and_the_next_gets_it_after_the_release() {
+    one_holds_it_and_the_next_gets_it_after_the_release(&cluster(&memory().1)).await;
+}
+
+#[tokio::test]
+async fn in_a_folder_one_holds_it_and_the_next_gets_it_after_the_release() {
+    let root = tempfile::tempdir().unwrap();
+    one_holds_it_and_the_next_gets_it_after_the_release(&cluster(&folder(root.path()))).await;
+}
+
+#[tokio::test]
+async fn on_s3_one_holds_it_and_the_next_gets_it_after_the_release() {
+    let moto = Moto::start();
+    one_holds_it_and_the_next_gets_it_after_the_release(&cluster(&moto.store().await)).await;
+}
+
+#[tokio::test]
+async fn a_silent_owner_is_taken_over_by_the_stores_clock_alone() {
+    // The store's clock stands 26 years behind the machine's: by the machine's every lease is long dead.
+    let (objects, store) = memory();
+    let cluster = cluster(&store);
+    let first = take(&cluster, "first").await.unwrap();
+    objects.advance(TERM);
+    assert!(matches!(take(&cluster, "second").await, Err(Error::Leased { .. })), "the term has not passed");
+    first.beat().await.unwrap();
+    objects.advance(TERM);
+    assert!(matches!(take(&cluster, "second").await, Err(Error::Leased { .. })), "it beat in between");
+
+    objects.advance(Duration::from_secs(2));
+    assert!(cluster.lease_holder().await.unwrap().unwrap().expired);
+    let second = take(&cluster, "second").await.unwrap();
+    assert_eq!(second.epoch(), 2);
+    for late in [first.check().await, first.beat().await] {
+        assert!(matches!(late, Err(Error::Fenced { taken_by: 2, .. })), "{late:?}");
+    }
+    second.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn late_writes_of_a_fenced_owner_are_refused() {
+    let (objects, store) = memory();
+    let cluster = cluster(&store);
+    let first = take(&cluster, "first").await.unwrap();
+    cluster.append_journal(&restore(), &first, 0, &json!({"step": "plan"})).await.unwrap();
+    objects.advance(TERM * 2);
+    let second = take(&cluster, "second").await.unwrap();
+
+    let late = [
+        cluster.append_journal(&restore(), &first, 1, &json!({"step": "late"})).await,
+        cluster.publish(&restore(), &first).await,
+        cluster.withdraw(&first).await,
+        cluster.delete_backup(&"20261123T004500Z-k3f9".parse().unwrap(), &first).await,
+    ];
+    for late in late {
+        assert!(matches!(late, Err(Error::Fenced { epoch: 1, taken_by: 2, .. })), "{late:?}");
+    }
+    cluster.append_journal(&restore(), &second, 1, &json!({"step": "next"})).await.unwrap();
+    let journal = cluster.journal(&restore()).await.unwrap();
+    assert_eq!(journal, [json!({"step": "plan"}), json!({"step": "next"})]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_takers_one_wins() {
+    let root = tempfile::tempdir().unwrap();
+    let store = folder(root.path());
+    for round in 1..=5 {
+        let takers: Vec<_> = (0..16)
+            .map(|taker| {
+                let cluster = cluster(&store);
+                tokio::spawn(async move { take(&cluster, &format!("taker {taker}")).await })
+            })
+            .collect();
+        let mut won = Vec::new();
+        for taker in takers {
+            match taker.await.unwrap() {
+                Ok(lease) => won.push(lease),
+                Err(Error::Leased { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        assert_eq!(won.len(), 1, "round {round}");
+        assert_eq!(won[0].epoch(), round);
+        won[0].release().await.unwrap();
+    }
+}
+
+#[test]
+fn of_two_processes_one_takes_the_lease() {
+    if let Ok(root) = std::env::var("REMOUNT_LEASE_ROOT") {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        return runtime.block_on(async {
+            let cluster = cluster(&folder(std::path::Path::new(&root)));
+            if let Ok(lease) = take(&cluster, "child").await {
+                println!("epoch {}", lease.epoch());
+            }
+        });
+    }
+    let root = tempfile::tempdir().unwrap();
+    let spawn = || {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "of_two_processes_one_takes_the_lease", "--nocapture"])
+            .env("REMOUNT_LEASE_ROOT", root.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let children: Vec<_> = (0..4).map(|_| spawn()).collect();
+    let epochs: Vec<_> = children
+        .into_iter()
+        .flat_map(|child| {
+            let text = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+            text.lines().filter_map(|line| line.strip_prefix("epoch ")).map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(epochs, ["1"], "one process holds the lease, which is not released");
+}
+
+#[tokio::test]
+async fn a_keeper_beats_and_tells_when_the_lease_is_taken_over() {
+    let (objects, store) = memory();
+    let cluster = cluster(&store);
+    let first = cluster.take_lease("first", Purpose::Backup, Duration::from_millis(90)).await.unwrap();
+    let taken = cluster.lease_holder().await.unwrap().unwrap().last_beat;
+    let mut keeper = first.keep();
+    while cluster.lease_holder().await.unwrap().unwrap().last_beat == taken {
+        tokio::task::yield_now().await;
+    }
+    assert!(!keeper.is_lost());
+    objects.advance(TERM);
+    let second = take(&cluster, "second").await;
+    if second.is_err() {
+        // It beat between the jump of the clock and the take: a live owner keeps its lease.
+        assert!(!keeper.is_lost());
+        return;
+    }
+    let loss = keeper.lost().await;
+    assert!(matches!(loss, Error::Fenced { epoch: 1, taken_by: 2, .. }), "{loss:?}");
+    assert!(keeper.is_lost());
+}
+
+#[tokio::test]
+async fn a_keeper_that_reaches_no_store_for_a_term_calls_the_lease_lost() {
+    let moto = Moto::start();
+    let cluster = cluster(&moto.store().await);
+    let lease = cluster.take_lease("first", Purpose::Backup, Duration::from_secs(1)).await.unwrap();
+    let mut keeper = lease.keep();
+    drop(moto);
+    let loss = keeper.lost().await;
+    assert!(matches!(loss, Error::Unanswered { .. }), "{loss:?}");
+}
+
+#[tokio::test]
+async fn old_epochs_are_forgotten_and_the_highest_stays() {
+    let (_, store) = memory();
+    let cluster = cluster(&store);
+    for expected in 1..=30 {
+        let lease = take(&cluster, "me").await.unwrap();
+        assert_eq!(lease.epoch(), expected);
+        lease.beat().await.unwrap();
+        lease.release().await.unwrap();
+    }
+    let files = store.objects().list("clusters/pg-0001/lease/").await.unwrap();
+    assert!(files.len() <= 30, "{} files", files.len());
+    assert!(files.iter().all(|info| !info.path.contains("probe")), "{files:?}");
+}

@@ -1,0 +1,167 @@
+//! What can go wrong with a push or a fetch, and what PostgreSQL is told of it.
+
+use std::io;
+use std::path::PathBuf;
+
+use remount_core::{Advice, ClusterName, RestoreId, Retry, WalSegment};
+use remount_store::ArchiveFileError;
+
+use crate::USAGE;
+
+/// What this program's parts answer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Not determined by the deadline.
+const UNDETERMINED: u8 = 200;
+/// Known, and must not be delivered.
+const REFUSED: u8 = 201;
+
+/// A push or a fetch failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot be used.
+    #[error("the configuration {} cannot be used: {detail}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The name is none that PostgreSQL archives.
+    #[error(transparent)]
+    Name(ArchiveFileError),
+    /// A file of this VM cannot be read or written.
+    #[error("{} cannot be read or written", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The control file is none.
+    #[error("{} is not the control file of PostgreSQL 15 or later", path.display())]
+    ControlFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The note of an applied plan cannot be used.
+    #[error("the note of an applied restore {} cannot be used: {detail}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A standby started before the fork was known.
+    #[error("restore {restore} is applied for a standby, but where its primary left the line is not noted")]
+    NoFork {
+        /// The restore.
+        restore: RestoreId,
+    },
+    /// The segment lies beyond the point where the planned line left its timeline.
+    #[error("{segment} is not on the line of restore {restore}, which continues on {expected}")]
+    OffLine {
+        /// What PostgreSQL asked for.
+        segment: WalSegment,
+        /// What it should have found.
+        expected: WalSegment,
+        /// The restore.
+        restore: RestoreId,
+    },
+    /// The plan needs the segment and the archive does not have it.
+    #[error("{segment} is needed by restore {restore} (up to {last}) and is not in the archive")]
+    Gap {
+        /// The segment.
+        segment: WalSegment,
+        /// The last one that the plan needs.
+        last: WalSegment,
+        /// The restore.
+        restore: RestoreId,
+    },
+    /// There is nothing of the cluster in the store.
+    #[error("the store holds nothing at all of cluster {cluster}")]
+    UnknownCluster {
+        /// The cluster.
+        cluster: ClusterName,
+    },
+    /// The store failed.
+    #[error("{file}: the archive failed")]
+    Store {
+        /// The file.
+        file: String,
+        /// How.
+        source: remount_store::Error,
+    },
+    /// The store's configuration cannot be used.
+    #[error("the store cannot be opened")]
+    Open {
+        /// Why.
+        source: remount_store::Error,
+    },
+    /// The time is over.
+    #[error("no success within {seconds} s")]
+    Deadline {
+        /// The deadline.
+        seconds: u64,
+        /// The last failure; none where one call took all the time.
+        #[source]
+        last: Option<Box<Error>>,
+    },
+    /// The operating system gives us no event loop.
+    #[error("the runtime cannot be started")]
+    Runtime {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What PostgreSQL is told of a failed fetch: always above 125, so that recovery stops.
+    pub fn fetch_code(&self) -> u8 {
+        match self {
+            Self::Config { .. } | Self::Name(_) | Self::Open { .. } => USAGE,
+            Self::OffLine { .. } | Self::Gap { .. } | Self::NoFork { .. } | Self::Record { .. } => REFUSED,
+            Self::Store { source: remount_store::Error::Damaged { .. }, .. } => REFUSED,
+            _ => UNDETERMINED,
+        }
+    }
+}
+
+impl Advice for Error {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Store { source, .. } => source.retry(),
+            // A filesystem that is not mounted yet looks like this, too.
+            Self::UnknownCluster { .. } => Retry::Soon,
+            _ => Retry::Never,
+        }
+    }
+
+    fn next_step(&self) -> Option<String> {
+        let text = match self {
+            Self::Store { source, .. } | Self::Open { source } => return source.next_step(),
+            Self::Deadline { last: Some(last), .. } => return last.next_step(),
+            Self::Config { .. } => "mend the properties of the job remount-agent and deploy again",
+            Self::Name(_) => "use it as archive_command or restore_command, with %f and %p",
+            Self::File { .. } | Self::Runtime { .. } => "look at the VM: disk full, permissions, limits",
+            Self::ControlFile { .. } => "check `postgres.data_directory`; is the right disk mounted?",
+            Self::Record { .. } => "start the instance again, its pre-start writes the note anew",
+            Self::NoFork { .. } => {
+                "start the instance through its job, whose pre-start waits for the fork (`remount journal`)"
+            }
+            Self::OffLine { .. } => {
+                "the expected segment is missing: look for it in the archive, or restore to a point before it"
+            }
+            Self::Gap { .. } => {
+                "plan again (`remount plan`): a gap ends what can be restored from this backup"
+            }
+            Self::UnknownCluster { .. } => {
+                "check `store.*`: bucket, prefix and root, and that its filesystem is mounted"
+            }
+            Self::Deadline { last: None, .. } => {
+                "check that the store answers; PostgreSQL asks again when it starts"
+            }
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,39 @@
+//! `push`: archives one file. Success is only said of what is durable.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use remount_core::SegmentSize;
+use remount_store::{ArchiveFile, PushOptions, SegmentHeader};
+
+use crate::config::Config;
+use crate::control_file;
+use crate::deadline::within;
+use crate::error::{Error, Result};
+
+/// Archives the file at `path`, which is relative to the data directory PostgreSQL runs us in.
+pub async fn push(config: Config, path: &Path) -> Result<()> {
+    let file = file_of(path)?;
+    let content = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+    let content = Bytes::from(content);
+    let system_identifier = control_file::system_identifier(&config.postgres.data_directory)?;
+    let store = config.store.open().map_err(|source| Error::Open { source })?;
+    let archive = store.cluster(&config.cluster).wal(system_identifier);
+    let options = PushOptions { codec: config.wal.codec, segment_size: segment_size(&content) };
+    let failed = |source| Error::Store { file: file.to_string(), source };
+    within(config.wal.push_deadline(), async || {
+        archive.push(&file, content.clone(), options).await.map(drop).map_err(failed)
+    })
+    .await
+}
+
+fn file_of(path: &Path) -> Result<ArchiveFile> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.parse().map_err(Error::Name)
+}
+
+/// The size that the segment's header says its cluster has. The archive compares it with the file's;
+/// of a file without a header it tells what is wrong with that.
+fn segment_size(content: &[u8]) -> SegmentSize {
+    SegmentHeader::parse(content).map_or(SegmentSize::DEFAULT, |header| header.segment_size)
+}

@@ -1,2 +1,69 @@
-//! Placeholder until its slice lands.
-fn main() {}
+//! House rules and chores: `cargo xtask tidy | ci | bench`.
+//!
+//! Static checks only; `scripts/test` runs the tests. Nothing of Remount is linked in here.
+
+mod bench;
+mod ci;
+mod command;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::bench::Bench;
+use crate::workspace::Workspace;
+
+/// The chores of the repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+/// One chore.
+#[derive(Subcommand)]
+enum Chore {
+    /// Checks the house rules; prints `path:line: rule: text` for each problem
+    Tidy {
+        /// Prints the problems as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything that can be checked without running: format, clippy, tidy, documentation
+    Ci,
+    /// Measures what the README quotes
+    Bench(Bench),
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// 0: all is well; 1: problems were found; 2 (an error): could not be checked.
+fn run() -> Result<ExitCode> {
+    let chore = Arguments::parse().chore;
+    let workspace = Workspace::around_here()?;
+    Ok(match chore {
+        Chore::Tidy { json } => {
+            let problems = tidy::check(&workspace)?;
+            if json {
+                tidy::print_json(&problems)?
+            } else {
+                tidy::print_lines(&problems)
+            }
+            ExitCode::from(u8::from(!problems.is_empty()))
+        }
+        Chore::Ci => ExitCode::from(u8::from(!ci::run(&workspace)?)),
+        Chore::Bench(bench) => bench.run(&workspace)?,
+    })
+}

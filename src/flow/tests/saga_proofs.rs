@@ -33,6 +33,7 @@ fn failures(stage: &Stage) -> Vec<(&'static str, Rule)> {
         ("swap_primary, half", Rule::once("director.attach", Fault::HalfTask).about(&primary).times(2)),
         ("recover", Rule::once("director.start", Fault::FailTask).about(&primary)),
         ("recover, started", Rule::once("director.start", Fault::HalfTask).about(&primary)),
+        ("verify", Rule::once("server.write_probe", Fault::Refuse).about(&primary).after(1)),
         ("rejoin", Rule::once("director.start", Fault::FailTask).about(&standby)),
         ("rejoin, started", Rule::once("director.start", Fault::HalfTask).about(&standby)),
     ]
@@ -278,5 +279,40 @@ async fn a_driver_that_lost_its_lease_stops_and_undoes_nothing() {
     let (first, second) = tokio::join!(first, late);
     assert!(matches!(first, Err(FlowError::TakenOver { .. })), "{first:?}");
     second.unwrap();
+    stage.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn a_restored_cluster_is_never_taken_back_because_tidying_up_failed() {
+    let mut stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    stage.ctx.timeouts.retry = std::time::Duration::from_millis(50);
+    let request = stage.request(target);
+    stage.world.inject(Rule::once("server.finish_restore", Fault::Refuse));
+    let error = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
+    assert!(matches!(&error, FlowError::Held { step, .. } if step == "finish"), "{error:?}");
+    assert_eq!(stage.world.rows(0).as_ref(), Some(&wanted));
+    run_restore(&stage.ctx, request, OnFailure::Rollback, &Quiet).await.unwrap();
+    stage.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn a_backup_that_fails_after_a_restore_is_a_warning() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    stage.world.inject(Rule::once("cloud.create_snapshot", Fault::Refuse));
+    let report = stage.restore(target).await.unwrap();
+    assert!(report.backup.is_none());
+    assert!(report.warnings.iter().any(|line| line.contains("remount backup")), "{:?}", report.warnings);
+    stage.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn flows_can_be_spawned() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    let (ctx, request) = (stage.ctx.clone(), stage.request(target));
+    let run = async move { run_restore(&ctx, request, OnFailure::Rollback, &Quiet).await };
+    tokio::spawn(run).await.unwrap().unwrap();
     stage.assert_restored(&wanted).await;
 }

@@ -72,7 +72,7 @@ pub enum FlowError {
         /// What was being done.
         action: String,
         /// On which instance.
-        instance: InstanceSlug,
+        instance: Box<InstanceSlug>,
         /// Why it failed.
         #[source]
         source: remount_postgres::Error,
@@ -204,7 +204,7 @@ impl FlowError {
         action: impl Into<String>,
         instance: &InstanceSlug,
     ) -> impl FnOnce(remount_postgres::Error) -> Self {
-        move |source| Self::Server { action: action.into(), instance: instance.clone(), source }
+        move |source| Self::Server { action: action.into(), instance: Box::new(instance.clone()), source }
     }
 
     pub(crate) fn check(what: impl Into<String>, next: impl Into<String>) -> Self {

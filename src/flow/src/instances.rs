@@ -1,6 +1,7 @@
 //! Instances and servers: looking at them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use remount_core::{DeploymentName, GroupName, InstanceSlug, Role};
@@ -81,15 +82,16 @@ pub async fn status(ctx: &FlowContext, instance: &Instance) -> Result<ServerStat
     server(ctx, instance)?.status().await.map_err(FlowError::server("read the status", &instance.slug))
 }
 
-/// One look at every instance that has a VM, all at once.
+/// A look at every instance that has a VM, all at once. Where the Director says that all runs, one lost answer
+/// is not taken for an answer.
 pub async fn statuses(
     ctx: &FlowContext,
     instances: &[Instance],
 ) -> Vec<(InstanceSlug, Result<ServerStatus>)> {
-    let looks = instances
-        .iter()
-        .filter(|instance| instance.vm.is_some())
-        .map(|instance| async { (instance.slug.clone(), status(ctx, instance).await) });
+    let looks = instances.iter().filter(|instance| instance.vm.is_some()).map(|instance| async {
+        let patience = if instance.is_running() { ctx.timeouts.lost_answer } else { Duration::ZERO };
+        (instance.slug.clone(), retrying(patience, || status(ctx, instance)).await)
+    });
     join_all(looks).await
 }
 

@@ -24,7 +24,7 @@ pub async fn show(cluster: &ClusterStore, restore: Option<RestoreId>, output: Ou
         return Err(Failure::missing(what, "leave the id away for the newest one"));
     }
     let report = match &plan {
-        Some(plan) if restored(&events) => Some(read_report(cluster, plan, PATIENCE).await?),
+        Some(plan) if restored(&events) => Some(read_report(cluster, plan.clone(), PATIENCE).await?),
         _ => None,
     };
     if output == Output::Json {

@@ -40,6 +40,9 @@ pub struct Known {
     pub disks: BTreeMap<InstanceSlug, DiskCid>,
     /// The newest Director task when something was last asked of it: a lost answer's task is newer.
     pub newest_task: Option<TaskId>,
+    /// The primary as the Director showed it before it was stopped. Asking again takes a Director task, and
+    /// nothing serves meanwhile.
+    pub primary: Option<Instance>,
     /// Whether the primary had a VM when it was stopped: attaching is then more than a note in a record.
     pub primary_has_vm: bool,
     /// `latest` must have been replayed up to here: written and archived in step `last_wal`.
@@ -146,7 +149,9 @@ impl Restore<'_> {
     /// # Errors
     /// It does not answer, or does not know the instance any more.
     pub async fn instance(&self, slug: &InstanceSlug) -> Result<Instance> {
+        let waiting = self.watch.waiting_for_director();
         let all = instances::all(self.ctx, &self.plan.deployment).await?;
+        drop(waiting);
         all.into_iter().find(|instance| instance.slug == *slug).ok_or_else(|| {
             FlowError::check(
                 format!("the Director no longer knows {slug} of deployment {}", self.plan.deployment),

@@ -1,6 +1,6 @@
 //! Runs the saga: from the beginning, from where a journal ends, or back.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use remount_core::{ClusterName, DiskCid, InstanceSlug, Lsn, RestoreId, RestorePlan, TimelineId};
@@ -34,16 +34,23 @@ pub async fn plan_restore(
 ///
 /// # Errors
 /// [`FlowError::exit_code`] says what is true afterwards.
+///
+/// # Idempotence
+/// A request that was begun before is gone on with, one that has ended answers as it did then.
 pub async fn run_restore(
     ctx: &FlowContext,
     request: RestoreRequest,
     on_failure: OnFailure,
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
+    let cluster = ctx.store.cluster(&super::cluster_of(&request.deployment, request.group.as_ref())?);
+    let begun = retrying(ctx.timeouts.retry, || cluster.plan(&request.id)).await;
+    if begun.map_err(FlowError::store("look for the plan"))?.is_some() {
+        return resume_restore(ctx, cluster.name(), &request.id, on_failure, progress).await;
+    }
     let saga_length = steps::restore_saga().names().len();
     let watch = Watch::new(progress, request.id.to_string(), STEPS_BEFORE + saga_length);
     let (plan, report, before) = planned(ctx, &request, &watch).await?;
-    let cluster = ctx.store.cluster(&plan.cluster);
     let lease = take_lease(ctx, &cluster).await?;
     let written = retrying(ctx.timeouts.retry, || cluster.write_plan(&plan, &lease)).await;
     if let Err(error) = written {
@@ -230,7 +237,7 @@ impl Going<'_> {
         };
         if let Some(outcome) = &position.finished {
             release(&self.lease).await;
-            return Err(FlowError::Usage(format!("restore {restore} has ended already: {outcome}")));
+            return self.ended(outcome, &position, direction);
         }
         let journal = Journal::new(
             self.cluster.clone(),
@@ -265,7 +272,24 @@ impl Going<'_> {
         let events = saga::read(&self.cluster, &cx.plan.id, self.ctx.timeouts.retry).await;
         release(&self.lease).await;
         outcome?;
-        Ok(report(&cx.plan, &cx.known(), &events?))
+        let known = cx.known.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(report(cx.plan, known, &events?))
+    }
+
+    /// What a restore answers that ended before.
+    fn ended(self, outcome: &str, position: &Position, direction: Direction) -> Result<RestoreReport> {
+        let restore = self.plan.id.clone();
+        let undone = outcome == "undone";
+        if undone == (direction == Direction::Back) {
+            let known = known_from(&self.events);
+            return Ok(report(self.plan, known, &self.events));
+        }
+        if undone {
+            let (step, what) = position.failure.clone().unwrap_or_default();
+            let source = Box::new(FlowError::Check { what, next: None });
+            return Err(FlowError::Undone { restore, step, source });
+        }
+        Err(FlowError::Usage(format!("restore {restore} has ended well: there is nothing to roll back")))
     }
 }
 
@@ -280,7 +304,7 @@ fn known_from(events: &[Event]) -> Known {
         last_segment: lsn(&outcome("recover"), "last_segment_begins"),
         replayed_to: lsn(&outcome("verify"), "replayed_to"),
         new_timeline: timeline(&outcome("verify")),
-        backup: serde_json::from_value(outcome("finish")["backup"].clone()).unwrap_or_default(),
+        backup: serde_json::from_value(outcome("finish").get("backup").cloned().unwrap_or_default()).ok(),
         ..Known::default()
     }
 }
@@ -297,16 +321,13 @@ fn timeline(outcome: &Value) -> Option<TimelineId> {
 ///
 /// # Errors
 /// The store does not answer, or the journal cannot be read.
-pub async fn read_report(
-    cluster: &ClusterStore,
-    plan: &RestorePlan,
-    retry: Duration,
-) -> Result<RestoreReport> {
+pub async fn read_report(cluster: &ClusterStore, plan: RestorePlan, retry: Duration) -> Result<RestoreReport> {
     let events = saga::read(cluster, &plan.id, retry).await?;
-    Ok(report(plan, &known_from(&events), &events))
+    let known = known_from(&events);
+    Ok(report(plan, known, &events))
 }
 
-fn report(plan: &RestorePlan, known: &Known, events: &[Event]) -> RestoreReport {
+fn report(plan: RestorePlan, known: Known, events: &[Event]) -> RestoreReport {
     let done = events.iter().filter(|event| event.event == EventKind::Done);
     let steps: Vec<StepReport> = done.map(step_of).collect();
     let (downtime_seconds, downtime) = downtime(&steps, events);
@@ -316,7 +337,6 @@ fn report(plan: &RestorePlan, known: &Known, events: &[Event]) -> RestoreReport 
         .collect();
     RestoreReport {
         restore: plan.id.clone(),
-        plan: plan.clone(),
         steps,
         downtime_seconds,
         downtime,
@@ -324,8 +344,9 @@ fn report(plan: &RestorePlan, known: &Known, events: &[Event]) -> RestoreReport 
         new_timeline: known.new_timeline.unwrap_or(plan.path.new_timeline),
         replayed_to: known.replayed_to,
         old_disks,
-        backup: known.backup.clone(),
-        warnings: known.warnings.clone(),
+        backup: known.backup,
+        warnings: known.warnings,
+        plan,
     }
 }
 

@@ -128,8 +128,7 @@ async fn read_disks(ctx: &FlowContext, instances: &[Instance]) -> Result<BTreeMa
     Ok(disks)
 }
 
-/// How many of the newest restores are looked at: an older one that never ended would have been seen by
-/// those that came after it.
+/// How many of the newest restores are looked at where they were planned and never begun.
 const RESTORES_SEARCHED: usize = 3;
 
 /// The newest restore that was begun and never ended: it has to be resumed or rolled back first.
@@ -141,7 +140,10 @@ pub async fn unfinished(ctx: &FlowContext, store: &ClusterStore) -> Result<Optio
         let events = saga::read(store, id, ctx.timeouts.retry).await?;
         let names = super::steps::restore_saga().names();
         let ended = Position::replay(&names, &events).is_ok_and(|position| position.finished.is_some());
-        if !events.is_empty() && !ended {
+        if ended {
+            return Ok(None); // An older one that had never ended would have kept this one from beginning.
+        }
+        if !events.is_empty() {
             return Ok(Some(id.clone()));
         }
     }

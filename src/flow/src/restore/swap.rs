@@ -26,7 +26,17 @@ fn stop_kind(instance: &Instance) -> Option<StopKind> {
 /// Stops an instance, whatever state it is in. Answers whether it still has a VM.
 pub async fn stop(cx: &Restore<'_>, planned: &PlannedInstance, accepted: impl Fn()) -> Result<bool> {
     let instance = cx.instance(&planned.instance).await?;
-    let Some(kind) = stop_kind(&instance) else {
+    stop_as(cx, planned, &instance, accepted).await
+}
+
+/// Stops an instance that was just looked at. Answers whether it still has a VM.
+pub async fn stop_as(
+    cx: &Restore<'_>,
+    planned: &PlannedInstance,
+    instance: &Instance,
+    accepted: impl Fn(),
+) -> Result<bool> {
+    let Some(kind) = stop_kind(instance) else {
         return Ok(instance.vm.is_some());
     };
     if kind != StopKind::Soft {

@@ -1,4 +1,5 @@
-//! A store through which a driver "dies": after a given write of the journal nothing of it goes on.
+//! A store through which a driver "dies": at a given write of the journal, before or after it is made,
+//! nothing of it goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,28 +9,44 @@ use bytes::Bytes;
 use remount_store::{Created, MemoryObjects, Metadata, Object, ObjectInfo, Objects, Result};
 use tokio::sync::Notify;
 
+/// Where a driver dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// The write is not made: what it would have told is done, and nobody knows.
+    BeforeWrite(u64),
+    /// The write is made.
+    AfterWrite(u64),
+}
+
 /// Passes everything on until the driver is to die.
 #[derive(Debug)]
 pub struct Crashing {
     objects: Arc<MemoryObjects>,
-    /// Writes of a journal that are left; `u64::MAX`: no crash.
-    left: AtomicU64,
+    /// Writes of a journal that are left before one is not made; `u64::MAX`: no crash.
+    before: AtomicU64,
+    /// Writes of a journal that are left until one is the last; `u64::MAX`: no crash.
+    after: AtomicU64,
     crashed: Notify,
 }
 
 impl Crashing {
     pub fn over(objects: Arc<MemoryObjects>) -> Self {
-        Self { objects, left: AtomicU64::new(u64::MAX), crashed: Notify::new() }
+        let never = || AtomicU64::new(u64::MAX);
+        Self { objects, before: never(), after: never(), crashed: Notify::new() }
     }
 
-    /// The driver dies right after its `n`-th write of a journal, from 1.
-    pub fn after_journal_writes(&self, n: u64) {
-        self.left.store(n, Ordering::SeqCst);
+    /// The driver dies there; writes are counted from 1.
+    pub fn die(&self, death: Death) {
+        match death {
+            Death::BeforeWrite(n) => self.before.store(n, Ordering::SeqCst),
+            Death::AfterWrite(n) => self.after.store(n, Ordering::SeqCst),
+        }
     }
 
     /// Drivers live again.
     pub fn heal(&self) {
-        self.left.store(u64::MAX, Ordering::SeqCst);
+        self.before.store(u64::MAX, Ordering::SeqCst);
+        self.after.store(u64::MAX, Ordering::SeqCst);
     }
 
     /// Runs a driver until it ends or dies; none where it died.
@@ -41,12 +58,12 @@ impl Crashing {
         }
     }
 
-    /// Counts a write that was made; the driver that made the last one never hears of it.
-    async fn count(&self, path: &str) {
-        if !path.contains("/journal/") || self.left.load(Ordering::SeqCst) == u64::MAX {
+    /// Counts a write of a journal; a driver whose last it is never hears of it.
+    async fn count(&self, path: &str, left: &AtomicU64) {
+        if !path.contains("/journal/") || left.load(Ordering::SeqCst) == u64::MAX {
             return;
         }
-        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.heal();
             self.crashed.notify_one();
             std::future::pending::<()>().await;
@@ -57,8 +74,9 @@ impl Crashing {
 #[async_trait]
 impl Objects for Crashing {
     async fn create(&self, path: &str, content: Bytes, metadata: &Metadata) -> Result<Created> {
+        self.count(path, &self.before).await;
         let created = self.objects.create(path, content, metadata).await?;
-        self.count(path).await;
+        self.count(path, &self.after).await;
         Ok(created)
     }
 

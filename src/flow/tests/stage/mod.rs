@@ -1,6 +1,7 @@
 //! A landscape in memory with a store, and what the tests ask of it. The proofs reuse it.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what it did not expect")]
 
 pub mod crash;
 
@@ -128,6 +129,12 @@ impl Stage {
             rows: (0..instances).map(|index| self.world.rows(index)).collect(),
             timelines: (0..instances).map(|index| self.world.timeline(index)).collect(),
         }
+    }
+
+    /// Every object of the store but leases' probes.
+    pub async fn object_names(&self) -> Vec<String> {
+        let all = self.objects.list("").await.unwrap();
+        all.into_iter().map(|object| object.path).filter(|path| !path.contains("/lease/")).collect()
     }
 
     /// Everything serves what was wanted, on primary and standbys, nothing is left over.

@@ -13,6 +13,8 @@ pub enum Fault {
     LoseAnswer,
     /// A Director task ends in an error, nothing of it happened.
     FailTask,
+    /// A Director task ends because another one holds the deployment's lock.
+    Locked,
     /// A Director task ends in an error after half of it happened: an attach has detached the old disk, a
     /// stop has stopped, a start has started.
     HalfTask,

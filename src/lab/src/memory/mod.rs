@@ -190,6 +190,12 @@ impl World {
         self.state().running_data(index).is_some_and(|data| !data.standby)
     }
 
+    /// Whether the Director has the instance as stopped.
+    #[must_use]
+    pub fn is_stopped(&self, index: usize) -> bool {
+        self.state().instances[index].desired != "started"
+    }
+
     /// The disk that the Director has recorded for an instance, and the one that the cloud has attached.
     #[must_use]
     pub fn disks_of(&self, index: usize) -> (Option<DiskCid>, Option<DiskCid>) {

@@ -65,14 +65,15 @@ impl World {
     async fn locked(&self, id: TaskId, work: &Work, fault: Option<Fault>) -> Result<(), Failure> {
         let _lock = if work.locks() {
             let lock = tokio::time::timeout(LOCK_WAIT, self.inner.lock.lock()).await;
-            Some(lock.map_err(|_| {
-                (100, format!("Failed to acquire lock for lock:deployment:{} uid: 1.", self.deployment()))
-            })?)
+            Some(lock.map_err(|_| self.no_lock())?)
         } else {
             None
         };
         if self.state().tasks.iter().any(|known| known.task.id == id && known.cancelled) {
             return Err((10_001, format!("Task {id} cancelled")));
+        }
+        if fault == Some(Fault::Locked) {
+            return Err(self.no_lock());
         }
         if fault == Some(Fault::FailTask) {
             return Err((100, "injected".into()));
@@ -85,6 +86,10 @@ impl World {
             Work::DeleteOrphan(disk) => delete_orphan(&mut self.state(), disk),
         }
         if half { Err((100, "injected after the work".into())) } else { Ok(()) }
+    }
+
+    fn no_lock(&self) -> Failure {
+        (100, format!("Failed to acquire lock for lock:deployment:{} uid: 1.", self.deployment()))
     }
 
     fn set(&self, id: TaskId, to: TaskState, error: Option<Failure>) {

@@ -66,7 +66,8 @@ impl CopyBack {
              /var/vcap/jobs/remount-agent/config/agent.json %f %p'\n\
              recovery_target_time = '{}'\nrecovery_target_timeline = '{timeline}'\n\
              recovery_target_action = 'promote'\n",
-            self.to_time
+            // Written without `Z`: PostgreSQL knows no abbreviations while it reads its settings.
+            self.to_time.trim_end_matches('Z').to_owned() + "+00"
         );
         Ok(format!(
             "set -e; cd /var/vcap/store/postgres/data\n\

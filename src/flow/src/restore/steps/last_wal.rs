@@ -2,6 +2,7 @@
 //! target time up to now, so that a time target in a quiet period is reached.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_core::{RecoveryTarget, WalSegment};
@@ -59,7 +60,8 @@ async fn serving_primary(cx: &Restore<'_>) -> Result<Result<Arc<dyn Server>, Str
         return Ok(Err("the primary is stopped".into()));
     }
     let server = crate::instances::server(cx.ctx, &instance)?;
-    Ok(match server.status().await {
+    let patience = if instance.is_running() { cx.ctx.timeouts.lost_answer } else { Duration::ZERO };
+    Ok(match retrying(patience, || server.status()).await {
         Ok(_) => Ok(server),
         Err(error) => Err(Problem::of(&error).what),
     })

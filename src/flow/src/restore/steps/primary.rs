@@ -26,9 +26,12 @@ impl<'r> Step<Restore<'r>> for StopPrimary {
 
     async fn act(&self, cx: &Restore<'r>) -> Result<Value> {
         let begin = || cx.known().down_since = Some((Instant::now(), cx.watch.spent()));
+        let primary = cx.primary()?;
+        let instance = cx.instance(&primary.instance).await?;
         begin();
-        let has_vm = swap::stop(cx, cx.primary()?, begin).await?;
-        cx.known().primary_has_vm = has_vm;
+        let has_vm = swap::stop_as(cx, primary, &instance, begin).await?;
+        let mut known = cx.known();
+        (known.primary, known.primary_has_vm) = (Some(instance), has_vm);
         Ok(json!({ "has_vm": has_vm }))
     }
 

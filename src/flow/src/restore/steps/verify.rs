@@ -1,5 +1,7 @@
 //! Step 11: the restored primary proves itself. Success is this, not the end of tasks.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use remount_core::{Lsn, Role, TimelineId};
 use remount_director::Instance;
@@ -21,9 +23,8 @@ impl<'r> Step<Restore<'r>> for Verify {
     }
 
     async fn act(&self, cx: &Restore<'r>) -> Result<Value> {
-        let instance = cx.instance(&cx.primary()?.instance).await?;
+        let (instance, status) = promoted(cx).await?;
         let waiting = cx.watch.waiting_for_postgres();
-        let status = promoted(cx, &instance).await?;
         let replayed_to = replayed_to(cx, &status).await?;
         check(cx, &status, replayed_to)?;
         let server = instances::server(cx.ctx, &instance)?;
@@ -59,11 +60,28 @@ impl<'r> Step<Restore<'r>> for Verify {
     }
 }
 
+/// Looks at the address from before the stop, in polls: an instance keeps it when its VM is made anew. After
+/// so many the Director is asked.
+const QUICK_POLLS: u32 = 20;
+
 /// Waits until the server answers and is out of recovery.
-async fn promoted(cx: &Restore<'_>, instance: &Instance) -> Result<ServerStatus> {
+async fn promoted(cx: &Restore<'_>) -> Result<(Instance, ServerStatus)> {
     let timeouts = &cx.ctx.timeouts;
+    let before = cx.known().primary.clone();
+    if let Some(instance) = before
+        && let Ok(status) = promoted_at(cx, &instance, timeouts.poll * QUICK_POLLS).await
+    {
+        return Ok((instance, status));
+    }
+    let instance = cx.instance(&cx.primary()?.instance).await?;
+    let status = promoted_at(cx, &instance, timeouts.verify).await?;
+    Ok((instance, status))
+}
+
+async fn promoted_at(cx: &Restore<'_>, instance: &Instance, limit: Duration) -> Result<ServerStatus> {
     let what = format!("{} out of recovery", instance.slug);
-    until(what, timeouts.verify, timeouts.poll, || async {
+    let _waiting = cx.watch.waiting_for_postgres();
+    until(what, limit, cx.ctx.timeouts.poll, || async {
         Ok(match instances::status(cx.ctx, instance).await {
             Ok(status) if status.role == Role::Primary => Look::Found(status),
             Ok(status) => Look::NotYet(format!("still in recovery at {}", status.lsn)),

@@ -1,0 +1,318 @@
+//! Every step fails; every undo runs twice; the driver dies after every write of the journal. The world ends
+//! restored and verified, or as it was, with nothing left over.
+
+mod stage;
+
+use remount_core::ExitCode;
+use remount_flow::{FlowError, Quiet, resume_restore, rollback_restore, run_restore};
+use remount_lab::memory::{Fault, Rule};
+use remount_store::{OnFailure, RestoreRequest};
+
+use stage::Stage;
+use stage::crash::Death;
+
+/// A death before and one after the n-th write of the journal.
+fn deaths(n: u64) -> [Death; 2] {
+    [Death::BeforeWrite(n), Death::AfterWrite(n)]
+}
+
+/// A call that fails for good during each of the steps, after so many that succeed.
+fn failures(stage: &Stage) -> Vec<(&'static str, Rule)> {
+    let (primary, standby) = (stage.world.slug(0), stage.world.slug(1));
+    vec![
+        ("create_disks, first", Rule::once("cloud.create_disk", Fault::Refuse).about("z1")),
+        ("create_disks, second", Rule::once("cloud.create_disk", Fault::Refuse).about("z2")),
+        ("last_wal", Rule::once("server.switch_wal", Fault::Refuse).times(30)),
+        ("swap_standbys, stop", Rule::once("director.stop", Fault::FailTask).about(&standby)),
+        ("swap_standbys, stopped", Rule::once("director.stop", Fault::HalfTask).about(&standby)),
+        ("swap_standbys, attach", Rule::once("director.attach", Fault::FailTask).about(&standby).times(2)),
+        ("swap_standbys, half", Rule::once("director.attach", Fault::HalfTask).about(&standby).times(2)),
+        ("stop_primary", Rule::once("director.stop", Fault::FailTask).about(&primary)),
+        ("stop_primary, stopped", Rule::once("director.stop", Fault::HalfTask).about(&primary)),
+        ("swap_primary", Rule::once("director.attach", Fault::FailTask).about(&primary).times(2)),
+        ("swap_primary, half", Rule::once("director.attach", Fault::HalfTask).about(&primary).times(2)),
+        ("recover", Rule::once("director.start", Fault::FailTask).about(&primary)),
+        ("recover, started", Rule::once("director.start", Fault::HalfTask).about(&primary)),
+        ("verify", Rule::once("server.write_probe", Fault::Refuse).about(&primary).after(1)),
+        ("rejoin", Rule::once("director.start", Fault::FailTask).about(&standby)),
+        ("rejoin, started", Rule::once("director.start", Fault::HalfTask).about(&standby)),
+    ]
+}
+
+#[tokio::test]
+async fn each_step_that_fails_is_undone_with_all_before_it() {
+    let count = failures(&Stage::new()).len();
+    for number in 0..count {
+        let mut stage = Stage::new();
+        let (_, target) = stage.disaster().await;
+        stage.ctx.timeouts.retry = std::time::Duration::from_millis(50);
+        let (name, rule) = failures(&stage).swap_remove(number);
+        let old = stage.old_state();
+        stage.world.inject(rule);
+        let error = stage.restore(target).await.unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::Undone, "{name}: {error:?}");
+        assert!(
+            matches!(&error, FlowError::Undone { step, .. } if name.starts_with(step.as_str())),
+            "{name}: {error}"
+        );
+        stage.assert_undone(&old).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_cluster_is_stopped_again_when_its_restore_is_undone() {
+    let stage = Stage::new();
+    stage.disaster().await;
+    stage.world.stop_all().await;
+    let old = stage.old_state();
+    stage.world.inject(Rule::once("director.start", Fault::HalfTask));
+    let error = stage.restore(remount_core::RecoveryTarget::Latest).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
+    stage.assert_undone(&old).await;
+}
+
+#[tokio::test]
+async fn lost_answers_and_requests_change_nothing() {
+    let calls = [
+        "cloud.create_disk",
+        "cloud.disk",
+        "cloud.disks_tagged",
+        "director.instances",
+        "director.stop",
+        "director.attach",
+        "director.start",
+        "director.wait",
+        "director.tasks",
+        "server.status",
+        "server.switch_wal",
+        "server.write_probe",
+        "server.finish_restore",
+    ];
+    for call in calls {
+        for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
+            for after in 0..3 {
+                let mut stage = Stage::new();
+                let (wanted, target) = stage.disaster().await;
+                stage.ctx.timeouts.lost_answer = std::time::Duration::from_millis(250);
+                stage.world.inject(Rule::once(call, fault).after(after));
+                let report = stage.restore(target).await;
+                report.unwrap_or_else(|error| panic!("{call} {fault:?} after {after}: {error:?}"));
+                stage.assert_restored(&wanted).await;
+            }
+        }
+    }
+}
+
+/// Runs a driver until it dies there; `false` where it ended before.
+async fn dies(stage: &Stage, request: &RestoreRequest, death: Death) -> bool {
+    stage.crashing.die(death);
+    let driver = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
+    let died = stage.crashing.drive(driver).await.is_none();
+    stage.crashing.heal();
+    stage.lease_ends();
+    died
+}
+
+#[tokio::test]
+async fn a_driver_that_dies_anywhere_is_followed_by_one_that_ends_the_restore() {
+    for death in (1..).flat_map(deaths) {
+        let stage = Stage::new();
+        let (wanted, target) = stage.disaster().await;
+        let request = stage.request(target);
+        if !dies(&stage, &request, death).await {
+            stage.assert_restored(&wanted).await;
+            assert_eq!(death, Death::BeforeWrite(24), "eleven intents, eleven outcomes, the end");
+            break;
+        }
+        let cluster = stage.world.cluster().clone();
+        let resumed = resume_restore(&stage.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await;
+        let report = resumed.unwrap_or_else(|error| panic!("{death:?}: {error:?}"));
+        assert_eq!(report.steps.len(), 11, "{death:?}: all steps are reported, whoever did them");
+        assert!(report.backup.is_some() && report.downtime_seconds > 0.0, "{death:?}");
+        stage.assert_restored(&wanted).await;
+    }
+}
+
+#[tokio::test]
+async fn a_driver_that_dies_anywhere_can_be_followed_by_a_rollback() {
+    for death in (1..).flat_map(deaths) {
+        let stage = Stage::new();
+        let (_, target) = stage.disaster().await;
+        let old = stage.old_state();
+        let request = stage.request(target);
+        if !dies(&stage, &request, death).await {
+            break;
+        }
+        let cluster = stage.world.cluster().clone();
+        match rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await {
+            Ok(()) => stage.assert_undone(&old).await,
+            Err(error) => assert_eq!(death, Death::AfterWrite(23), "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn asking_again_with_the_same_request_goes_on_and_then_answers_the_same() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    let request = stage.request(target);
+    assert!(dies(&stage, &request, Death::AfterWrite(13)).await);
+    let again = || run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
+    let report = again().await.unwrap();
+    stage.assert_restored(&wanted).await;
+    let disks = stage.world.disks();
+    let same = again().await.unwrap();
+    assert_eq!((same.steps, same.backup), (report.steps, report.backup));
+    assert_eq!(stage.world.disks(), disks);
+}
+
+#[tokio::test]
+async fn a_driver_that_dies_on_the_way_back_is_followed_to_the_old_state() {
+    // 19 writes lead to the intent of the step that fails; its failure and ten undone steps follow.
+    for death in (20..).flat_map(deaths) {
+        let stage = Stage::new();
+        let (_, target) = stage.disaster().await;
+        let old = stage.old_state();
+        let request = stage.request(target);
+        stage.world.inject(Rule::once("director.start", Fault::HalfTask).about(stage.world.slug(1)));
+        if !dies(&stage, &request, death).await {
+            assert_eq!(death, Death::BeforeWrite(42));
+            stage.assert_undone(&old).await;
+            break;
+        }
+        let cluster = stage.world.cluster().clone();
+        let back = rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await;
+        back.unwrap_or_else(|error| panic!("{death:?}: {error:?}"));
+        stage.assert_undone(&old).await;
+    }
+}
+
+#[tokio::test]
+async fn an_undo_that_fails_in_passing_is_tried_again() {
+    let stage = Stage::new();
+    let (_, target) = stage.disaster().await;
+    let old = stage.old_state();
+    let primary = stage.world.slug(0);
+    stage.world.inject(Rule::once("director.start", Fault::HalfTask).about(&primary));
+    stage.world.inject(Rule::once("director.stop", Fault::FailTask).about(&primary).after(1));
+    let error = stage.restore(target).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
+    stage.assert_undone(&old).await;
+}
+
+#[tokio::test]
+async fn an_undo_that_keeps_failing_is_stuck_with_the_commands_to_finish_by_hand() {
+    let stage = Stage::new();
+    let (_, target) = stage.disaster().await;
+    let old = stage.old_state();
+    let (primary, request) = (stage.world.slug(0), stage.request(target));
+    stage.world.inject(Rule::once("director.start", Fault::HalfTask).about(&primary));
+    stage.world.inject(Rule::once("director.stop", Fault::FailTask).about(&primary).after(1).times(9));
+    let error = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Stuck);
+    let FlowError::Stuck { commands, .. } = &error else { panic!("{error:?}") };
+    let text = commands.join("\n");
+    let old_disk = old.disks[0].0.clone().unwrap();
+    assert!(text.contains(&format!("attach-disk {primary} {old_disk}")), "{text}");
+    // Once what was in the way is gone, the way back can be tried again.
+    stage.world.heal();
+    let cluster = stage.world.cluster().clone();
+    rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await.unwrap();
+    stage.assert_undone(&old).await;
+}
+
+#[tokio::test]
+async fn a_held_restore_stays_as_it_is_until_a_person_says_where_to_go() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    let request = stage.request(target);
+    stage.world.inject(Rule::once("director.start", Fault::FailTask).about(stage.world.slug(0)));
+    let error = run_restore(&stage.ctx, request.clone(), OnFailure::Hold, &Quiet).await.unwrap_err();
+    assert!(matches!(&error, FlowError::Held { step, .. } if step == "recover"), "{error:?}");
+    assert_eq!(error.exit_code(), ExitCode::Stuck);
+    assert!(stage.world.rows(0).is_none(), "nothing was put back");
+    assert!(stage.try_backup().await.is_err(), "a backup waits until it is decided");
+    let cluster = stage.world.cluster().clone();
+    resume_restore(&stage.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await.unwrap();
+    stage.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn after_a_restore_that_was_undone_late_the_next_one_takes_another_timeline() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    stage.world.inject(Rule::once("director.start", Fault::FailTask).about(stage.world.slug(1)));
+    let error = stage.restore(target.clone()).await.unwrap_err();
+    assert!(matches!(&error, FlowError::Undone { step, .. } if step == "rejoin"), "{error:?}");
+    assert_eq!(stage.world.timeline(0).unwrap().get(), 1);
+    stage.restore(target).await.unwrap();
+    stage.assert_restored(&wanted).await;
+    assert_eq!(stage.world.timeline(0).unwrap().get(), 3);
+}
+
+#[tokio::test]
+async fn a_lock_that_another_task_holds_for_a_while_is_waited_for() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    stage.world.inject(Rule::once("director.stop", Fault::Locked).times(3));
+    stage.restore(target).await.unwrap();
+    stage.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn a_driver_that_lost_its_lease_stops_and_undoes_nothing() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    let request = stage.request(target);
+    let cluster = stage.world.cluster().clone();
+    stage.world.slow_tasks(1);
+    let late = async {
+        // While the first driver waits for a stop, its lease ends and another process takes over.
+        while !stage.world.is_stopped(1) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        stage.lease_ends();
+        stage.world.slow_tasks(0);
+        resume_restore(&stage.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await
+    };
+    let first = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
+    let (first, second) = tokio::join!(first, late);
+    assert!(matches!(first, Err(FlowError::TakenOver { .. })), "{first:?}");
+    second.unwrap();
+    stage.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn a_restored_cluster_is_never_taken_back_because_tidying_up_failed() {
+    let mut stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    stage.ctx.timeouts.retry = std::time::Duration::from_millis(50);
+    let request = stage.request(target);
+    stage.world.inject(Rule::once("server.finish_restore", Fault::Refuse));
+    let error = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
+    assert!(matches!(&error, FlowError::Held { step, .. } if step == "finish"), "{error:?}");
+    assert_eq!(stage.world.rows(0).as_ref(), Some(&wanted));
+    run_restore(&stage.ctx, request, OnFailure::Rollback, &Quiet).await.unwrap();
+    stage.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn a_backup_that_fails_after_a_restore_is_a_warning() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    stage.world.inject(Rule::once("cloud.create_snapshot", Fault::Refuse));
+    let report = stage.restore(target).await.unwrap();
+    assert!(report.backup.is_none());
+    assert!(report.warnings.iter().any(|line| line.contains("remount backup")), "{:?}", report.warnings);
+    stage.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn flows_can_be_spawned() {
+    let stage = Stage::new();
+    let (wanted, target) = stage.disaster().await;
+    let (ctx, request) = (stage.ctx.clone(), stage.request(target));
+    let run = async move { run_restore(&ctx, request, OnFailure::Rollback, &Quiet).await };
+    tokio::spawn(run).await.unwrap().unwrap();
+    stage.assert_restored(&wanted).await;
+}

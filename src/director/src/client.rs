@@ -31,7 +31,15 @@ pub struct HttpDirector {
 }
 
 impl HttpDirector {
-    pub(crate) fn new(config: &DirectorConfig) -> Result<Self> {
+    /// The client. No request is made: a wrong address shows with the first call.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with all that is wrong.
+    pub fn new(config: &DirectorConfig) -> Result<Self> {
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(Error::Config(problems.join("; ")));
+        }
         Ok(Self { calls: Arc::new(Calls::new(config)?), task_deadline: config.task_deadline() })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use ureq::http::Uri;
 
-use crate::{Error, HttpDirector, Result};
+use crate::{HttpDirector, Result};
 
 /// Where the Director is, whom to trust and who we are.
 #[derive(Clone, Debug, Deserialize)]
@@ -79,16 +79,12 @@ impl DirectorConfig {
         problems
     }
 
-    /// The client. No request is made: a wrong address shows with the first call.
+    /// As [`HttpDirector::new`].
     ///
     /// # Errors
-    /// [`Error::Config`] with all that is wrong.
+    /// [`crate::Error::Config`] with all that is wrong.
     pub fn open(&self) -> Result<HttpDirector> {
-        let problems = self.problems();
-        if problems.is_empty() {
-            return HttpDirector::new(self);
-        }
-        Err(Error::Config(problems.join("; ")))
+        HttpDirector::new(self)
     }
 
     /// Limit of a task for callers that set none of their own.

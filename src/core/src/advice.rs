@@ -1,7 +1,6 @@
 //! Errors written for the person who reads them at three in the morning.
 
 use std::error::Error;
-use std::fmt::Write as _;
 
 /// Whether asking again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +33,12 @@ pub fn report(error: &dyn Advice) -> String {
         source = cause.source();
     }
     if !causes.is_empty() {
-        let _ = write!(text, "\ncause: {}", causes.join(": "));
+        text.push_str("\ncause: ");
+        text.push_str(&causes.join(": "));
     }
     if let Some(next) = error.next_step() {
-        let _ = write!(text, "\n next: {next}");
+        text.push_str("\n next: ");
+        text.push_str(&next);
     }
     text
 }

@@ -42,8 +42,8 @@ pub enum HistoryError {
         /// Counted from 1.
         line: usize,
     },
-    /// Timelines or positions do not rise.
-    #[error("line {line} of the history of timeline {timeline} goes back in timeline or position")]
+    /// Timelines do not rise.
+    #[error("line {line} of the history of timeline {timeline} goes back in timeline")]
     Order {
         /// Whose history it is.
         timeline: TimelineId,
@@ -61,6 +61,10 @@ impl TimelineHistory {
 
     /// Reads the text of the history file of `timeline`. Blank lines and `#` comments are passed over.
     ///
+    /// Positions may go back: a restore that follows timeline 2 but stops before 2 left 1 writes such
+    /// a file. PostgreSQL looks a position up from the newest line to the oldest, so a timeline that
+    /// was left before it began owns nothing; it is left out here, and positions rise.
+    ///
     /// # Errors
     /// A line that PostgreSQL would not accept.
     pub fn parse(timeline: TimelineId, text: &str) -> Result<Self, HistoryError> {
@@ -72,13 +76,13 @@ impl TimelineHistory {
                 continue;
             }
             let fork = parse_fork(content).ok_or(HistoryError::Syntax { timeline, line })?;
-            let rises = forks.last().is_none_or(|last| last.parent < fork.parent && last.lsn <= fork.lsn);
+            let rises = forks.last().is_none_or(|last| last.parent < fork.parent);
             if !rises || fork.parent >= timeline {
                 return Err(HistoryError::Order { timeline, line });
             }
             forks.push(fork);
         }
-        Ok(Self { timeline, forks })
+        Ok(Self { timeline, forks: without_empty_timelines(forks) })
     }
 
     /// The file's name, as `00000002.history`.
@@ -112,6 +116,13 @@ impl TimelineHistory {
         timeline == self.timeline || self.left(timeline).is_some()
     }
 
+    /// The same line, ending with its member `timeline` instead of going on to the youngest.
+    #[must_use]
+    pub fn up_to(&self, timeline: TimelineId) -> Self {
+        let forks = self.forks.iter().filter(|fork| fork.parent < timeline).cloned().collect();
+        Self { timeline: timeline.min(self.timeline), forks }
+    }
+
     /// The timeline of the line that owns the byte at `lsn`.
     #[must_use]
     pub fn owner_of(&self, lsn: Lsn) -> TimelineId {
@@ -125,6 +136,19 @@ impl TimelineHistory {
         let last_byte = WalSegment::numbered(self.timeline, number, size).end(size).0 - 1;
         WalSegment::numbered(self.owner_of(Lsn(last_byte)), number, size)
     }
+}
+
+/// Takes out the timelines that own nothing because a later line of the file goes back before their
+/// beginning: what they had left then was left by an older one.
+fn without_empty_timelines(forks: Vec<Fork>) -> Vec<Fork> {
+    let mut kept: Vec<Fork> = Vec::with_capacity(forks.len());
+    for mut fork in forks {
+        while let Some(last) = kept.pop_if(|last| fork.lsn < last.lsn) {
+            fork.parent = last.parent;
+        }
+        kept.push(fork);
+    }
+    kept
 }
 
 /// Splits at blanks: PostgreSQL writes tabs, hands write spaces.
@@ -149,6 +173,8 @@ impl fmt::Display for TimelineHistory {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn timeline(number: u32) -> TimelineId {
@@ -177,6 +203,36 @@ mod tests {
     fn lines_that_go_back_are_refused() {
         for text in ["2\t0/1\tx", "1\t0/5\tx\n1\t0/6\tx", "1 x", "zero"] {
             assert!(TimelineHistory::parse(timeline(2), text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_timeline_left_before_it_began_owns_nothing() {
+        let history = TimelineHistory::parse(timeline(3), "1\t0/7000000\tx\n2\t0/5000000\ty\n").unwrap();
+        assert_eq!(history.to_string(), "1 → 3 (from 0/5000000)");
+        assert_eq!(history.owner_of(Lsn(0x600_0000)), timeline(3));
+        assert!(!history.includes(timeline(2)));
+    }
+
+    #[test]
+    fn a_line_can_end_with_an_ancestor() {
+        assert_eq!(third().up_to(timeline(2)).to_string(), "1 → 2 (from 0/4000000)");
+        assert_eq!(third().up_to(TimelineId::FIRST), TimelineHistory::first());
+        assert_eq!(third().up_to(timeline(3)), third());
+    }
+
+    proptest! {
+        /// PostgreSQL's own rule: from the newest entry to the oldest, the first whose range holds it.
+        #[test]
+        fn every_position_has_the_owner_that_postgresql_finds(
+            positions in prop::collection::vec(0u64..40, 0..6), at in 0u64..50,
+        ) {
+            let own = u32::try_from(positions.len()).unwrap() + 1;
+            let text: String =
+                (1..).zip(&positions).map(|(tli, lsn): (u32, _)| format!("{tli}\t{}\tx\n", Lsn(*lsn))).collect();
+            let history = TimelineHistory::parse(timeline(own), &text).unwrap();
+            let owner = (1..=own).rev().find(|&tli| tli == 1 || positions[tli as usize - 2] <= at).unwrap();
+            prop_assert_eq!(history.owner_of(Lsn(at)).get(), owner);
         }
     }
 }

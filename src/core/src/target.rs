@@ -40,13 +40,19 @@ pub struct RestoreTarget {
     /// `true` stops just before the target (`recovery_target_inclusive = off`); of LSN, time and xid only.
     #[serde(default)]
     pub exclusive: bool,
+    /// The backup to begin from. None: the newest that ends before the target.
+    ///
+    /// Needed where the target is a transaction or a restore point that lies before the newest backup:
+    /// where it lies is not known, and PostgreSQL refuses a target before its backup's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_backup: Option<BackupId>,
 }
 
 impl RestoreTarget {
     /// The target on the timeline the cluster is on, inclusive.
     #[must_use]
     pub const fn of(target: RecoveryTarget) -> Self {
-        Self { target, timeline: None, exclusive: false }
+        Self { target, timeline: None, exclusive: false, from_backup: None }
     }
 }
 
@@ -67,6 +73,9 @@ impl fmt::Display for RestoreTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let before = if self.exclusive { "just before " } else { "" };
         write!(f, "{before}{}", self.target)?;
-        self.timeline.map_or(Ok(()), |timeline| write!(f, " on timeline {timeline}"))
+        if let Some(timeline) = self.timeline {
+            write!(f, " on timeline {timeline}")?;
+        }
+        self.from_backup.as_ref().map_or(Ok(()), |backup| write!(f, " from backup {backup}"))
     }
 }

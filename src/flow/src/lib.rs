@@ -1,2 +1,31 @@
 //! Backup and restore as lists of steps with their undo. Nothing here opens a socket: clouds, Director,
-//! servers and store arrive as traits.
+//! servers and store arrive as traits, in a [`FlowContext`].
+//!
+//! | to | call |
+//! |---|---|
+//! | take a backup | [`run_backup`] |
+//! | see what a restore would do, touching nothing | [`plan_restore`] |
+//! | restore | [`run_restore`] |
+//! | go on with a restore whose driver died or that was held | [`resume_restore`] |
+//! | take a begun restore back | [`rollback_restore`] |
+//!
+//! Every restore is a saga (module `saga`): intent is journalled before a step acts, its outcome after; a
+//! step of unknown outcome is settled by looking at the world, never by guessing.
+
+mod backup;
+mod context;
+mod error;
+mod instances;
+mod progress;
+mod restore;
+mod saga;
+mod wait;
+
+pub use backup::{BackupRequest, BackupSource, run_backup};
+pub use context::{Cancellation, FlowContext, Timeouts};
+pub use error::{FlowError, Problem, Result};
+pub use progress::{Progress, Quiet, StepEvent, StepEventKind};
+pub use restore::{
+    DowntimeSplit, PreflightReport, RestoreReport, StepReport, cluster_of, plan_restore, resume_restore,
+    rollback_restore, run_restore,
+};

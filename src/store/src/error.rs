@@ -62,9 +62,111 @@ pub enum Error {
         /// The object.
         path: String,
     },
+    /// A file that was to be archived is not what its name says. Nothing was written.
+    #[error("{file} cannot be archived")]
+    Unfit {
+        /// Its name.
+        file: String,
+        /// What is wrong with it.
+        #[source]
+        fault: SegmentFault,
+    },
+    /// An archived file is not what was pushed. Nothing of it may be used.
+    #[error("{path} is damaged in the store")]
+    Damaged {
+        /// The object.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        damage: Damage,
+    },
     /// The configuration is wrong.
     #[error("store configuration: {0}")]
     Config(String),
+}
+
+/// Why a file is not the WAL that its name says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SegmentFault {
+    /// The file is shorter or longer than a segment.
+    #[error("it has {actual_bytes} bytes, a segment of this cluster has {expected_bytes}")]
+    Size {
+        /// Of the file.
+        actual_bytes: u64,
+        /// Of a segment.
+        expected_bytes: u64,
+    },
+    /// There is nothing in it but zeros.
+    #[error("it holds nothing but zeros")]
+    Zeros,
+    /// It does not begin as WAL does.
+    #[error("its first page does not begin as WAL of PostgreSQL 15 to 18 does (magic {0:#06X})")]
+    Magic(u16),
+    /// Its first page has no long header, or one that cannot be.
+    #[error("its first page has no valid header: {0}")]
+    Header(String),
+    /// It was written by another cluster.
+    #[error(
+        "it was written by the cluster with system identifier {actual}, the archive is that of {expected}"
+    )]
+    SystemIdentifier {
+        /// In the file.
+        actual: u64,
+        /// Of the archive.
+        expected: u64,
+    },
+    /// It was written on a timeline that does not fit its name.
+    #[error("it was written on timeline {actual}, its name says {expected}")]
+    Timeline {
+        /// In the file.
+        actual: u32,
+        /// In the name.
+        expected: u32,
+    },
+    /// It lies at another place of the log.
+    #[error("it begins at {actual}, its name says {expected}")]
+    Address {
+        /// In the file.
+        actual: remount_core::Lsn,
+        /// In the name.
+        expected: remount_core::Lsn,
+    },
+    /// The text of a history file cannot be read.
+    #[error("it is not a timeline history: {0}")]
+    History(String),
+    /// The text of a backup's history file cannot be one.
+    #[error("it is not the history of a backup")]
+    BackupHistory,
+}
+
+/// Why an archived file is not what was pushed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// It cannot be decompressed.
+    #[error("it cannot be decompressed ({codec}): {detail}")]
+    Codec {
+        /// As its name says.
+        codec: String,
+        /// The decompressor's words.
+        detail: String,
+    },
+    /// It has another length.
+    #[error("it has {actual_bytes} bytes, {expected_bytes} were pushed")]
+    Length {
+        /// Now.
+        actual_bytes: u64,
+        /// When it was pushed.
+        expected_bytes: u64,
+    },
+    /// It has other content.
+    #[error("its SHA-256 is not the one it was pushed with")]
+    Checksum,
+    /// The facts that travel with it are gone.
+    #[error("its metadata `{0}` is missing or unreadable")]
+    Metadata(&'static str),
+    /// The object lies under a name that is not its own.
+    #[error("it is not the file its name says: {0}")]
+    Content(#[source] SegmentFault),
 }
 
 impl Advice for Error {
@@ -90,6 +192,12 @@ impl Advice for Error {
             Self::Fenced { .. } => "another process goes on with the work: `remount journal`".into(),
             Self::Conflict { .. } => {
                 "two clusters may write to one archive: compare `store.*` and cluster names".into()
+            }
+            Self::Unfit { .. } => {
+                "look for what else writes below this data directory's pg_wal, or archives into this cluster's name".into()
+            }
+            Self::Damaged { .. } => {
+                "restore the object from the bucket's versions, or restore to a point before it".into()
             }
             Self::Config(_) => "mend the `store.*` properties".into(),
         })

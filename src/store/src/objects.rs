@@ -69,6 +69,10 @@ pub trait Objects: Debug + Send + Sync {
     /// Every object below the prefix (which ends in `/`), sorted by path.
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>>;
 
+    /// The names directly below the prefix (which ends in `/`) that have objects below them, sorted.
+    /// Its cost does not grow with the objects below each.
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>>;
+
     /// Deletes the object. One that is already gone counts as deleted.
     async fn delete(&self, path: &str) -> Result<()>;
 }

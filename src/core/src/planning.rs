@@ -1,0 +1,67 @@
+//! Restore planning: which backup, which line of timelines, which WAL. Or the exact reason why not.
+//!
+//! It answers everything that can be known before a disk is touched. PostgreSQL itself notices some of
+//! these cases only after the cluster was stopped, and some never: it takes a gap in the archive for its
+//! end and promotes there, and it reads a parent's segment past the fork where the child's is missing.
+//!
+//! | question | answer |
+//! |---|---|
+//! | which timeline? (`line`) | the wanted one; else the running primary's; else the newest in the archive |
+//! | which backup? (`base`) | the newest on that line that ends before the target |
+//! | is the WAL there? (`reach`) | each segment from the backup's start to the target, on its one timeline |
+//! | which number comes next? (`line`) | the first above the line without a history file, as PostgreSQL probes |
+
+mod base;
+mod error;
+mod line;
+mod reach;
+mod wal;
+
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod proofs;
+#[cfg(test)]
+mod world;
+
+pub use error::{PlanError, Reachable};
+
+use crate::{ArchiveListing, BackupManifest, RecoveryPath, RestoreTarget};
+
+/// Plans what recovery will read to reach `target`.
+///
+/// Of `manifests`, those of other system identifiers than the archive's are passed over.
+///
+/// A target time is reached only where the archive proves it, by a commit later than the time, or where
+/// the primary runs and the time is past. In the latter case the caller has to make sure that a later
+/// commit *is* archived: PostgreSQL stops before the first later commit and fails without one.
+///
+/// # Errors
+/// Each reason why no restore to the target is possible is a case of [`PlanError`].
+///
+/// # Source
+/// PostgreSQL documentation, chapters "Recovering Using a Continuous Archive Backup" and "Timelines".
+pub fn plan_recovery(
+    manifests: &[BackupManifest],
+    archive: &ArchiveListing,
+    target: &RestoreTarget,
+) -> Result<RecoveryPath, PlanError> {
+    reach::refuse_the_future(archive, target)?;
+    let backups = base::of_this_cluster(manifests, archive, target)?;
+    let history = line::resolve(&backups, archive, target)?;
+    let backup = base::choose(&backups, archive, &history, target)?;
+    let reached = reach::reach(&backups, backup, archive, history, target)?;
+    let new_timeline = line::next_timeline(&backups, archive, reached.history.timeline)?;
+    Ok(RecoveryPath {
+        backup: backup.id.clone(),
+        snapshot: backup.snapshot.cid.clone(),
+        system_identifier: backup.system_identifier,
+        segment_size: backup.segment_size,
+        history: reached.history,
+        new_timeline,
+        start_lsn: backup.start_lsn,
+        consistent_lsn: backup.stop_lsn,
+        minimum_lsn: reached.minimum_lsn,
+        segments: reached.segments,
+    })
+}

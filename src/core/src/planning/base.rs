@@ -1,0 +1,147 @@
+//! The backup that a restore begins from.
+
+use super::PlanError;
+use crate::{ArchiveListing, BackupId, BackupManifest, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory};
+
+/// Where a backup lies, seen from a line of timelines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Whole on the line: it can serve.
+    OnLine,
+    /// Its timeline left, or began, while it was taken.
+    ForkInside(Lsn),
+    /// On a timeline that the line does not hold, or on a part that the line left.
+    Elsewhere,
+}
+
+/// Where the backup lies, seen from the line.
+pub(super) fn place(backup: &BackupManifest, line: &TimelineHistory) -> Place {
+    if !line.includes(backup.timeline) {
+        return Place::Elsewhere;
+    }
+    let begun = line.forks.iter().rfind(|fork| fork.parent < backup.timeline).map(|fork| fork.lsn);
+    match (begun, line.left(backup.timeline)) {
+        (Some(begun), _) if backup.start_lsn < begun => Place::ForkInside(begun),
+        (_, Some(left)) if backup.start_lsn >= left => Place::Elsewhere,
+        (_, Some(left)) if backup.stop_lsn > left => Place::ForkInside(left),
+        _ => Place::OnLine,
+    }
+}
+
+/// The backup that the target names, as its end or as its beginning.
+pub(super) fn named(target: &RestoreTarget) -> Option<&BackupId> {
+    match &target.target {
+        RecoveryTarget::Backup(id) => Some(id),
+        _ => target.from_backup.as_ref(),
+    }
+}
+
+/// The backups with the archive's system identifier: at least one.
+pub(super) fn of_this_cluster<'a>(
+    manifests: &'a [BackupManifest],
+    archive: &ArchiveListing,
+    target: &RestoreTarget,
+) -> Result<Vec<&'a BackupManifest>, PlanError> {
+    let ours = |backup: &&BackupManifest| backup.system_identifier == archive.system_identifier;
+    let other_cluster = |backup: &BackupManifest| PlanError::OtherCluster {
+        archive: archive.system_identifier,
+        backup: backup.id.clone(),
+        found: backup.system_identifier,
+    };
+    if let Some(id) = named(target) {
+        let found = manifests.iter().find(|backup| backup.id == *id);
+        let backup = found.ok_or_else(|| PlanError::UnknownBackup(id.clone()))?;
+        if !ours(&backup) {
+            return Err(other_cluster(backup));
+        }
+    }
+    let backups: Vec<_> = manifests.iter().filter(ours).collect();
+    match manifests.iter().max_by_key(|backup| backup.stopped_at) {
+        _ if !backups.is_empty() => Ok(backups),
+        Some(newest) => Err(other_cluster(newest)),
+        None => Err(PlanError::NoBackup(archive.system_identifier)),
+    }
+}
+
+/// The newest backup on the line that ends before the target, or the named one.
+pub(super) fn choose<'a>(
+    backups: &[&'a BackupManifest],
+    archive: &ArchiveListing,
+    line: &TimelineHistory,
+    target: &RestoreTarget,
+) -> Result<&'a BackupManifest, PlanError> {
+    if let Some(id) = named(target) {
+        return choose_named(backups, line, target, id);
+    }
+    let (on_line, beside): (Vec<&BackupManifest>, Vec<_>) =
+        backups.iter().partition(|backup| place(backup, line) == Place::OnLine);
+    if let Some(backup) = newest(on_line.iter().copied().filter(|backup| ends_before(backup, target))) {
+        return Ok(backup);
+    }
+    let could_have_served = beside.into_iter().filter(|backup| ends_before(backup, target));
+    if let Some(backup) = newest(could_have_served) {
+        return Err(misplaced(backup, line));
+    }
+    let first = on_line.into_iter().min_by_key(|backup| (backup.stop_lsn, &backup.id));
+    let first = first.or_else(|| backups.iter().copied().min_by_key(|backup| backup.stopped_at));
+    Err(first.map_or(PlanError::NoBackup(archive.system_identifier), |first| PlanError::BeforeFirstBackup {
+        target: target.target.clone(),
+        first: first.id.clone(),
+        stop_lsn: first.stop_lsn,
+        stopped_at: first.stopped_at,
+    }))
+}
+
+fn choose_named<'a>(
+    backups: &[&'a BackupManifest],
+    line: &TimelineHistory,
+    target: &RestoreTarget,
+    id: &BackupId,
+) -> Result<&'a BackupManifest, PlanError> {
+    let found = backups.iter().copied().find(|backup| backup.id == *id);
+    let backup = found.ok_or_else(|| PlanError::UnknownBackup(id.clone()))?;
+    if place(backup, line) != Place::OnLine {
+        return Err(misplaced(backup, line));
+    }
+    if ends_before(backup, target) {
+        return Ok(backup);
+    }
+    Err(PlanError::BeforeNamedBackup {
+        target: target.target.clone(),
+        backup: id.clone(),
+        stop_lsn: backup.stop_lsn,
+        stopped_at: backup.stopped_at,
+    })
+}
+
+/// The youngest: on one line the positions say it; ids break the tie, so that the answer is always the same.
+fn newest<'a>(backups: impl Iterator<Item = &'a BackupManifest>) -> Option<&'a BackupManifest> {
+    backups.max_by_key(|backup| (backup.stop_lsn, &backup.id))
+}
+
+/// Whether the backup is consistent at the target. Where a transaction or a restore point lies is not known.
+pub(super) fn ends_before(backup: &BackupManifest, target: &RestoreTarget) -> bool {
+    match &target.target {
+        RecoveryTarget::Time(time) => backup.stopped_at <= *time,
+        RecoveryTarget::Lsn(lsn) => backup.stop_lsn <= *lsn,
+        RecoveryTarget::Backup(id) => backup.id == *id,
+        RecoveryTarget::Latest | RecoveryTarget::Xid(_) | RecoveryTarget::Name(_) => true,
+    }
+}
+
+fn misplaced(backup: &BackupManifest, line: &TimelineHistory) -> PlanError {
+    match place(backup, line) {
+        Place::ForkInside(fork) => PlanError::ForkInsideBackup {
+            backup: backup.id.clone(),
+            start_lsn: backup.start_lsn,
+            stop_lsn: backup.stop_lsn,
+            timeline: backup.timeline,
+            fork,
+        },
+        Place::OnLine | Place::Elsewhere => PlanError::AbandonedBackup {
+            backup: backup.id.clone(),
+            timeline: backup.timeline,
+            line: line.timeline,
+        },
+    }
+}

@@ -1,0 +1,266 @@
+//! Why a restore cannot be planned, for the person who has to choose another target at night.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::{Advice, BackupId, Lsn, RecoveryTarget, Retry, SystemIdentifier, TimelineId, WalSegment};
+
+/// Targets that can be reached: from the end of a backup to where the WAL after it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reachable {
+    /// The backup they are reached from.
+    pub backup: BackupId,
+    /// The first position: the backup's end.
+    pub from: Lsn,
+    /// The time of the backup's end.
+    pub from_time: Timestamp,
+    /// The end of the WAL after it.
+    pub to: Lsn,
+    /// The last commit before that end, where one is known.
+    pub to_time: Option<Timestamp>,
+}
+
+/// Why no restore to the target is possible. Nothing was touched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// There is no backup at all.
+    #[error("there is no backup of the cluster with system identifier {0}")]
+    NoBackup(SystemIdentifier),
+    /// The backups are of another cluster than the archive.
+    #[error("backup {backup} is of system identifier {found}, the WAL archive of {archive}")]
+    OtherCluster {
+        /// The archive's.
+        archive: SystemIdentifier,
+        /// The backup that was named, or the newest.
+        backup: BackupId,
+        /// The backup's.
+        found: SystemIdentifier,
+    },
+    /// The named backup does not exist.
+    #[error("backup {0} does not exist")]
+    UnknownBackup(BackupId),
+    /// The archive has no history file of a timeline that is needed.
+    #[error("the archive has no history file of timeline {missing}, which timeline {line} needs")]
+    MissingHistory {
+        /// The timeline without one.
+        missing: TimelineId,
+        /// The timeline to restore.
+        line: TimelineId,
+    },
+    /// Nothing says which of two timelines the cluster lived on last.
+    #[error(
+        "it is not clear which timeline is the cluster's: {newest} is the newest, but {other} has later commits ({other_at})"
+    )]
+    TimelineUnclear {
+        /// The newest in the archive.
+        newest: TimelineId,
+        /// The last sign of life on it.
+        newest_at: Timestamp,
+        /// Another one.
+        other: TimelineId,
+        /// The last sign of life on that one.
+        other_at: Timestamp,
+    },
+    /// No backup ends before the target.
+    #[error("{target} is before the first backup, {first} (it ends at {stop_lsn}, {stopped_at})")]
+    BeforeFirstBackup {
+        /// The target.
+        target: RecoveryTarget,
+        /// The oldest backup on the timeline.
+        first: BackupId,
+        /// Where it ends.
+        stop_lsn: Lsn,
+        /// When it ended.
+        stopped_at: Timestamp,
+    },
+    /// The backup that was asked for ends after the target.
+    #[error("{target} is before the end of backup {backup} ({stop_lsn}, {stopped_at})")]
+    BeforeNamedBackup {
+        /// The target.
+        target: RecoveryTarget,
+        /// The backup that was named.
+        backup: BackupId,
+        /// Where it ends.
+        stop_lsn: Lsn,
+        /// When it ended.
+        stopped_at: Timestamp,
+    },
+    /// A timeline was left while the backup was being taken: it is consistent on neither side.
+    #[error("the fork at {fork} lies inside backup {backup} ({start_lsn} to {stop_lsn})")]
+    ForkInsideBackup {
+        /// The backup.
+        backup: BackupId,
+        /// Where it begins.
+        start_lsn: Lsn,
+        /// Where it ends.
+        stop_lsn: Lsn,
+        /// The timeline it was taken on.
+        timeline: TimelineId,
+        /// The fork.
+        fork: Lsn,
+    },
+    /// The backups that could serve are not on the timeline.
+    #[error("backup {backup} is on timeline {timeline}, on a part that timeline {line} has not in its past")]
+    AbandonedBackup {
+        /// The backup.
+        backup: BackupId,
+        /// The timeline it was taken on.
+        timeline: TimelineId,
+        /// The timeline to restore.
+        line: TimelineId,
+    },
+    /// The target lies on another branch.
+    #[error("{target} is not on timeline {line} as far as it is archived, but timeline {holder} has it")]
+    AbandonedTarget {
+        /// The target.
+        target: RecoveryTarget,
+        /// The timeline to restore.
+        line: TimelineId,
+        /// The timeline that has it.
+        holder: TimelineId,
+    },
+    /// A segment is missing between the backup and the target.
+    #[error("a gap in the archive: segment {missing} of timeline {} is missing", missing.timeline)]
+    Gap {
+        /// The first missing segment, on the timeline it has to be of.
+        missing: WalSegment,
+        /// What can be reached before the gap.
+        before: Option<Box<Reachable>>,
+        /// What can be reached after it.
+        after: Option<Box<Reachable>>,
+        /// Whether the running cluster may still fill it.
+        retry: Retry,
+    },
+    /// The archive ends before the target.
+    #[error("{target} is beyond the end of the archive ({end} on timeline {line}{})", last_commit(*.commit))]
+    BeyondEnd {
+        /// The target.
+        target: RecoveryTarget,
+        /// The timeline to restore.
+        line: TimelineId,
+        /// Where its WAL ends: in the archive, or where a running primary has got to.
+        end: Lsn,
+        /// The last commit known.
+        commit: Option<Timestamp>,
+    },
+    /// The time has not come yet.
+    #[error("{target} is in the future: the cluster's clock says {now}")]
+    InFuture {
+        /// The target.
+        target: RecoveryTarget,
+        /// The primary's clock.
+        now: Timestamp,
+    },
+    /// PostgreSQL would give the restored cluster a timeline that was used before.
+    #[error(
+        "the restored cluster would take timeline {timeline}, which has no history file but was used before"
+    )]
+    TimelineTaken {
+        /// The number.
+        timeline: TimelineId,
+    },
+}
+
+impl Advice for PlanError {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Gap { retry, .. } => *retry,
+            Self::InFuture { .. } => Retry::Later,
+            _ => Retry::Never,
+        }
+    }
+
+    fn next_step(&self) -> Option<String> {
+        Some(match self {
+            Self::NoBackup(_) => {
+                "take one: `remount backup`; without a backup the WAL alone restores nothing".into()
+            }
+            Self::OtherCluster { found, .. } => format!(
+                "the deployment was initialised anew at some time: restore with the archive of system identifier {found}"
+            ),
+            Self::UnknownBackup(_) => "`remount list` shows the backups that there are".into(),
+            Self::MissingHistory { missing, line } => missing_history(*missing, *line),
+            Self::TimelineUnclear { newest, other, .. } => format!(
+                "name the one that the cluster lived on last: `--timeline {newest}` or `--timeline {other}` (property `restore.timeline`)"
+            ),
+            Self::BeforeFirstBackup { stop_lsn, stopped_at, .. } => {
+                format!(
+                    "choose a target from {stop_lsn} ({stopped_at}) on; earlier ones were never backed up or have expired"
+                )
+            }
+            Self::BeforeNamedBackup { .. } => {
+                "name an older backup, or none: the newest before the target is taken then".into()
+            }
+            Self::ForkInsideBackup { timeline, .. } => format!(
+                "choose another backup (`remount list`), or restore along the backup's own timeline: `--timeline {timeline}`"
+            ),
+            Self::AbandonedBackup { timeline: holder, .. } | Self::AbandonedTarget { holder, .. } => {
+                format!("ask for that timeline: `--timeline {holder}` (property `restore.timeline`)")
+            }
+            Self::Gap { missing, before, after, .. } => gap(*missing, before.as_deref(), after.as_deref()),
+            Self::BeyondEnd { target, end, commit, .. } => beyond_end(target, *end, *commit),
+            Self::InFuture { .. } => "choose a time that has passed, or the latest commit".into(),
+            Self::TimelineTaken { timeline } => format!(
+                "put `{}.history` back into the archive; without it the new timeline's WAL would collide with the old one's",
+                timeline.hex()
+            ),
+        })
+    }
+}
+
+/// Prints the last commit where one is known.
+fn last_commit(commit: Option<Timestamp>) -> impl fmt::Display {
+    fmt::from_fn(move |f| commit.map_or(Ok(()), |time| write!(f, ", last commit known {time}")))
+}
+
+fn missing_history(missing: TimelineId, line: TimelineId) -> String {
+    let file = missing.hex();
+    let otherwise = if missing == line {
+        "an instance that was on that timeline has it in `pg_wal`; or name another timeline (`--timeline`)"
+            .to_owned()
+    } else {
+        format!(
+            "it holds the lines of `{}.history` up to the one that begins with its parent's number",
+            line.hex()
+        )
+    };
+    format!("put `{file}.history` back into the archive: {otherwise}")
+}
+
+fn gap(missing: WalSegment, before: Option<&Reachable>, after: Option<&Reachable>) -> String {
+    let mut text = format!("put {missing} back into the archive if an instance still has it in `pg_wal`");
+    for (side, reachable) in [("before", before), ("after", after)] {
+        if let Some(reachable) = reachable {
+            text.push_str(&format!("; {side} the gap you can reach {reachable}"));
+        }
+    }
+    if before.is_none() && after.is_none() {
+        text.push_str("; no backup avoids the gap");
+    }
+    text
+}
+
+fn beyond_end(target: &RecoveryTarget, end: Lsn, commit: Option<Timestamp>) -> String {
+    match (target, commit) {
+        (RecoveryTarget::Time(_), Some(commit)) => {
+            format!(
+                "choose a time before {commit}, or the latest commit: nothing later is known to be archived"
+            )
+        }
+        (RecoveryTarget::Time(_), None) => {
+            "choose the latest commit, or a position: no commit's time is known".into()
+        }
+        _ => format!("choose a position before {end}, or the latest commit"),
+    }
+}
+
+impl fmt::Display for Reachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}) to {}", self.from, self.from_time, self.to)?;
+        if let Some(time) = self.to_time {
+            write!(f, " ({time})")?;
+        }
+        write!(f, " from backup {}", self.backup)
+    }
+}

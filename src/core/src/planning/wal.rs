@@ -1,0 +1,128 @@
+//! The WAL along one line of timelines, from one backup on.
+
+use jiff::Timestamp;
+
+use super::Reachable;
+use crate::{
+    ArchiveListing, BackupManifest, Lsn, Retry, RunningPrimary, SegmentSize, TimelineHistory, TimelineId,
+    WalSegment,
+};
+
+/// What is archived of one line, from one backup on. Numbers are those of segments.
+pub(super) struct Wal<'a> {
+    pub(super) backup: &'a BackupManifest,
+    pub(super) archive: &'a ArchiveListing,
+    pub(super) line: &'a TimelineHistory,
+    pub(super) size: SegmentSize,
+    /// The segment where replay begins.
+    pub(super) first: u64,
+    /// The segment where the backup ends.
+    pub(super) stop: u64,
+    /// The first segment from there on that the archive has not.
+    pub(super) missing: u64,
+    /// The last segment of the line that it has.
+    pub(super) end: Option<u64>,
+}
+
+impl<'a> Wal<'a> {
+    pub(super) fn from(
+        backup: &'a BackupManifest,
+        archive: &'a ArchiveListing,
+        line: &'a TimelineHistory,
+    ) -> Self {
+        let size = backup.segment_size;
+        let number = |lsn: u64| lsn / u64::from(size.bytes());
+        let first = number(backup.start_lsn.0);
+        let mut wal = Self { backup, archive, line, size, first, stop: first, missing: first, end: None };
+        wal.stop = number(backup.stop_lsn.0.saturating_sub(1)).max(first);
+        wal.missing = wal.first_missing();
+        wal.end = wal.archive.segments.iter().filter(|s| wal.is_on_line(s)).map(|s| s.number(size)).max();
+        wal
+    }
+
+    /// Every step but the last finds a segment of the archive, so it takes no more than there are.
+    fn first_missing(&self) -> u64 {
+        let limit = self.first.saturating_add(self.archive.segments.len() as u64);
+        let absent = |n: &u64| !self.archive.segments.contains(&self.expected(*n));
+        (self.first..limit).find(absent).unwrap_or(limit)
+    }
+
+    pub(super) fn number(&self, lsn: Lsn) -> u64 {
+        lsn.0 / u64::from(self.size.bytes())
+    }
+
+    /// The one segment that is to be read for this number.
+    pub(super) fn expected(&self, number: u64) -> WalSegment {
+        self.line.expected(number, self.size)
+    }
+
+    fn is_on_line(&self, segment: &WalSegment) -> bool {
+        segment.fits(self.size) && self.expected(segment.number(self.size)) == *segment
+    }
+
+    /// The archived segments that are not to be read on this line: those of other branches.
+    pub(super) fn beside(&self) -> impl Iterator<Item = &'a WalSegment> {
+        let of_other_branches = |segment: &&WalSegment| segment.fits(self.size) && !self.is_on_line(segment);
+        self.archive.segments.iter().filter(of_other_branches)
+    }
+
+    /// The last commit of a segment of the line, where known.
+    pub(super) fn commit(&self, number: u64) -> Option<Timestamp> {
+        self.archive.commit_times.get(&self.expected(number)).copied()
+    }
+
+    /// The last commits known of a timeline's segments from this number on.
+    pub(super) fn commits_of(&self, timeline: TimelineId, from: u64) -> impl Iterator<Item = Timestamp> {
+        let from = WalSegment::numbered(timeline, from, self.size);
+        let segments = self.archive.commit_times.range(from..);
+        segments.take_while(move |(segment, _)| segment.timeline == timeline).map(|(_, commit)| *commit)
+    }
+
+    /// The last commit known between the backup and the first gap.
+    pub(super) fn last_commit(&self) -> Option<Timestamp> {
+        (self.first..self.missing).filter_map(|n| self.commit(n)).max()
+    }
+
+    /// The segment that the line reaches at least: a timeline without any of its own segments would have
+    /// recovery end before the fork, and a promotion there would contradict its history.
+    pub(super) fn end_of_line(&self) -> u64 {
+        let birth = self.line.forks.last().map_or(0, |fork| self.number(fork.lsn));
+        self.end.unwrap_or(0).max(birth).max(self.stop)
+    }
+
+    /// The primary that writes this line, where it runs.
+    pub(super) fn primary_on_line(&self) -> Option<&'a RunningPrimary> {
+        self.archive.primary().filter(|primary| primary.timeline == self.line.timeline)
+    }
+
+    /// The primary that still has to archive this segment: one after the last of its line.
+    pub(super) fn will_be_archived(&self, number: u64) -> Option<&'a RunningPrimary> {
+        let to_come = number > self.stop && self.end.is_none_or(|end| number > end);
+        let primary = self.archive.primary()?;
+        (to_come && self.expected(number).timeline == primary.timeline).then_some(primary)
+    }
+
+    /// Segments are archived in parallel: on a running primary's timeline a gap may close by itself.
+    pub(super) fn may_be_filled(&self) -> Retry {
+        let timeline = self.expected(self.missing).timeline;
+        let archiving = self.archive.primary().is_some_and(|primary| primary.timeline == timeline);
+        if archiving { Retry::Later } else { Retry::Never }
+    }
+
+    /// Where the line ends: where the primary has got to, or the end of what is archived.
+    pub(super) fn end_lsn(&self) -> Lsn {
+        let archived = self.expected(self.missing.saturating_sub(1)).end(self.size);
+        self.primary_on_line().map_or(archived, |primary| primary.lsn)
+    }
+
+    /// What the backup and the WAL after it can reach; none where it cannot become consistent.
+    pub(super) fn reachable(&self) -> Option<Reachable> {
+        (self.missing > self.stop).then(|| Reachable {
+            backup: self.backup.id.clone(),
+            from: self.backup.stop_lsn,
+            from_time: self.backup.stopped_at,
+            to: self.expected(self.missing).start(self.size),
+            to_time: self.last_commit(),
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Snapshots of backups that never became good: a driver died, or could not clean up after itself.
+
+use std::collections::BTreeSet;
+
+use remount_cloud::{Snapshot, Tags, tag};
+use remount_core::{BackupId, ClusterName};
+use remount_store::ClusterStore;
+
+use crate::saga::Watch;
+use crate::wait::retrying;
+use crate::{FlowContext, FlowError, Result};
+
+/// Deletes the cluster's snapshots whose backup has no manifest. The caller holds the cluster's lease, so
+/// whoever took them is dead or fenced: no manifest can come any more.
+pub async fn reap(ctx: &FlowContext, cluster: &ClusterStore, watch: &Watch<'_>) -> Result<()> {
+    let tags = Tags::from([(tag::CLUSTER.into(), cluster.name().to_string())]);
+    let snapshots = tagged(ctx, &tags).await?;
+    if snapshots.is_empty() {
+        return Ok(());
+    }
+    let survey = retrying(ctx.timeouts.retry, || cluster.survey_backups())
+        .await
+        .map_err(FlowError::store("read the backups"))?;
+    if !survey.unreadable.is_empty() {
+        // One of the manifests that cannot be read may be that of a snapshot that looks like a leftover.
+        watch.note("some manifests cannot be read: no leftover is deleted");
+        return Ok(());
+    }
+    let good: BTreeSet<BackupId> = survey.good.into_iter().map(|backup| backup.id).collect();
+    for snapshot in snapshots {
+        if backup_of(&snapshot).is_some_and(|backup| !good.contains(&backup)) {
+            watch.note(format!("snapshot {} of a backup that never became good is deleted", snapshot.cid));
+            delete(ctx, &snapshot).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the backup's manifest is in the store.
+pub async fn written(ctx: &FlowContext, cluster: &ClusterStore, backup: &BackupId) -> Result<bool> {
+    let found = retrying(ctx.timeouts.retry, || cluster.backup(backup)).await;
+    Ok(found.map_err(FlowError::store("look for the manifest"))?.is_some())
+}
+
+/// Deletes the snapshots of one backup.
+pub async fn delete_of(ctx: &FlowContext, cluster: &ClusterStore, backup: &BackupId) -> Result<()> {
+    for snapshot in tagged(ctx, &tags_of(cluster.name(), backup)).await? {
+        delete(ctx, &snapshot).await?;
+    }
+    Ok(())
+}
+
+/// The tags that find the snapshot of a backup.
+pub fn tags_of(cluster: &ClusterName, backup: &BackupId) -> Tags {
+    Tags::from([(tag::CLUSTER.into(), cluster.to_string()), (tag::BACKUP.into(), backup.to_string())])
+}
+
+/// A snapshot without a backup's tag is not ours to judge.
+fn backup_of(snapshot: &Snapshot) -> Option<BackupId> {
+    snapshot.tags.get(tag::BACKUP)?.parse().ok()
+}
+
+async fn tagged(ctx: &FlowContext, tags: &Tags) -> Result<Vec<Snapshot>> {
+    retrying(ctx.timeouts.retry, || ctx.cloud.snapshots_tagged(tags))
+        .await
+        .map_err(FlowError::cloud("look for snapshots by tag"))
+}
+
+async fn delete(ctx: &FlowContext, snapshot: &Snapshot) -> Result<()> {
+    retrying(ctx.timeouts.retry, || ctx.cloud.delete_snapshot(&snapshot.cid))
+        .await
+        .map_err(FlowError::cloud(format!("delete snapshot {}", snapshot.cid)))
+}

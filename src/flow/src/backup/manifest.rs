@@ -1,0 +1,51 @@
+//! The manifest of a backup.
+
+use remount_cloud::Snapshot;
+use remount_core::{BackupManifest, FORMAT, SnapshotRecord};
+use remount_postgres::BackupEnded;
+
+use super::Taking;
+
+/// Everything a restore has to know.
+pub fn of(taking: &Taking<'_>, ended: &BackupEnded, snapshot: &Snapshot) -> BackupManifest {
+    let (source, request) = (&taking.source, taking.request);
+    let status = &source.status;
+    BackupManifest {
+        format: FORMAT,
+        id: taking.id.clone(),
+        cluster: taking.holder.cluster.name().clone(),
+        deployment: request.deployment.clone(),
+        system_identifier: status.system_identifier,
+        postgres_version: status.postgres_version,
+        segment_size: status.segment_size,
+        timeline: status.timeline,
+        start_lsn: ended.start_lsn,
+        stop_lsn: ended.stop_lsn,
+        started_at: ended.started_at,
+        stopped_at: ended.stopped_at,
+        backup_label: ended.backup_label.clone(),
+        tablespace_map: ended.tablespace_map.clone(),
+        source: source.instance.slug.clone(),
+        source_role: status.role,
+        az: source.instance.az.clone(),
+        disk: source.disk.clone(),
+        disk_size_mib: snapshot.size_mib,
+        disk_type: source.disk_type.clone(),
+        data_bytes: status.data_bytes,
+        settings: status.settings.clone(),
+        data_checksums: status.data_checksums,
+        collation_versions: status.collation_versions.clone(),
+        snapshot: SnapshotRecord {
+            iaas: taking.ctx.cloud.iaas().into(),
+            cid: snapshot.cid.clone(),
+            region: snapshot.region.clone(),
+            key: snapshot.key.clone(),
+            created_at: snapshot.created_at,
+            complete: true,
+        },
+        sla_class: request.sla_class.clone(),
+        retain_until: request.retain_until,
+        hold: request.hold,
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+    }
+}

@@ -1,0 +1,286 @@
+//! Backup: backup mode, a snapshot of the disk, the WAL that makes it consistent, and last the manifest.
+//!
+//! | # | does                                                   | where it fails                      |
+//! |---|--------------------------------------------------------|-------------------------------------|
+//! | 1 | lease, leftovers of dead drivers, choice of the source | nothing was changed                 |
+//! | 2 | the server enters backup mode                          | leave it                            |
+//! | 3 | snapshot, until its point in time is fixed             | leave it, delete the snapshot       |
+//! | 4 | the server leaves backup mode; stop segment archived   | delete the snapshot                 |
+//! | 5 | snapshot complete, manifest written                    | delete the snapshot                 |
+//!
+//! It needs no journal: a dead driver's backup mode ends by the agent's own lease, and its snapshot, found by
+//! tag and without a manifest, is reaped by the next backup.
+
+mod leftovers;
+mod manifest;
+mod snapshot;
+mod source;
+
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+use remount_core::{
+    Advice, BackupId, BackupManifest, DeploymentName, GroupName, RequestKey, Role, SnapshotCid, WalSegment,
+};
+use remount_postgres::BackupEnded;
+use remount_store::{ClusterStore, Keeper, Lease, Purpose};
+
+use self::source::Source;
+use crate::restore::cluster_of;
+use crate::saga::Watch;
+use crate::wait::{Look, retrying, until};
+use crate::{FlowContext, FlowError, Problem, Progress, Result, StepEventKind};
+
+/// The backup to take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupRequest {
+    /// The deployment.
+    pub deployment: DeploymentName,
+    /// Its PostgreSQL group, where it has more than one.
+    pub group: Option<GroupName>,
+    /// Which server's disk is snapshotted.
+    pub source: BackupSource,
+    /// The SLA class it is taken for.
+    pub sla_class: Option<String>,
+    /// Retention may delete it after this.
+    pub retain_until: Option<Timestamp>,
+    /// Retention may not delete it, whatever its age.
+    pub hold: bool,
+}
+
+impl BackupRequest {
+    /// A backup of the primary of a deployment's only PostgreSQL group.
+    #[must_use]
+    pub const fn of(deployment: DeploymentName) -> Self {
+        Self {
+            deployment,
+            group: None,
+            source: BackupSource::Primary,
+            sla_class: None,
+            retain_until: None,
+            hold: false,
+        }
+    }
+}
+
+/// Which server's disk is snapshotted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackupSource {
+    /// The primary.
+    #[default]
+    Primary,
+    /// A standby that streams; the primary where there is none.
+    Standby,
+}
+
+/// The lease a backup is taken under.
+pub(crate) struct Holder<'a> {
+    /// The cluster in the store.
+    pub(crate) cluster: &'a ClusterStore,
+    /// Its lease.
+    pub(crate) lease: &'a Lease,
+    /// Renews it.
+    pub(crate) keeper: &'a Keeper,
+}
+
+/// One backup on its way.
+struct Taking<'a> {
+    ctx: &'a FlowContext,
+    request: &'a BackupRequest,
+    holder: Holder<'a>,
+    watch: Watch<'a>,
+    id: BackupId,
+    source: Source,
+}
+
+const STEPS: [&str; 5] = ["source", "begin", "snapshot", "end", "manifest"];
+
+/// Takes a backup.
+///
+/// # Errors
+/// No backup exists afterwards, the server has left backup mode and the snapshot is deleted (or is,
+/// where the cloud does not answer, by the next backup).
+pub async fn run_backup(
+    ctx: &FlowContext,
+    request: &BackupRequest,
+    progress: &dyn Progress,
+) -> Result<BackupManifest> {
+    let cluster = ctx.store.cluster(&cluster_of(&request.deployment, request.group.as_ref())?);
+    let lease = cluster
+        .take_lease(&ctx.owner, Purpose::Backup, ctx.timeouts.lease_term)
+        .await
+        .map_err(FlowError::store(format!("take the lease of cluster {}", cluster.name())))?;
+    let keeper = lease.keep();
+    let holder = Holder { cluster: &cluster, lease: &lease, keeper: &keeper };
+    let outcome = match refuse_restored(ctx, &cluster).await {
+        Ok(()) => under_lease(ctx, request, holder, progress).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = lease.release().await {
+        log::warn!(error:% = error; "the lease could not be released and ends with its term");
+    }
+    outcome
+}
+
+/// A cluster in the middle of a restore is not backed up: which disk it is on is not decided yet.
+async fn refuse_restored(ctx: &FlowContext, cluster: &ClusterStore) -> Result<()> {
+    let Some(restore) = crate::restore::unfinished(ctx, cluster).await? else {
+        return Ok(());
+    };
+    let problem = Problem::new(
+        format!("restore {restore} was begun and never ended"),
+        format!("`remount restore --resume {restore}` or `remount restore --rollback {restore}`"),
+    );
+    Err(FlowError::Refused { what: format!("backup of {}", cluster.name()), problems: vec![problem] })
+}
+
+/// Takes a backup under a lease that the caller holds.
+pub(crate) async fn under_lease(
+    ctx: &FlowContext,
+    request: &BackupRequest,
+    holder: Holder<'_>,
+    progress: &dyn Progress,
+) -> Result<BackupManifest> {
+    let id = BackupId::at(Timestamp::now(), rand::random());
+    let watch = Watch::new(progress, id.to_string(), STEPS.len());
+    watch.begin(STEPS[0], 1, StepEventKind::Begun);
+    leftovers::reap(ctx, holder.cluster, &watch).await?;
+    let source = source::choose(ctx, request, holder.cluster.name()).await?;
+    watch.tell(StepEventKind::Done, Some(format!("{} ({})", source.instance.slug, source.status.role)));
+    let taking = Taking { ctx, request, holder, watch, id, source };
+    let outcome = taking.take().await;
+    if let Err(error) = &outcome {
+        taking.watch.tell(StepEventKind::Failed, Some(Problem::of(error).what));
+        taking.clean_up().await;
+    }
+    outcome
+}
+
+impl Taking<'_> {
+    async fn take(&self) -> Result<BackupManifest> {
+        self.step(1)?;
+        let slug = &self.source.instance.slug;
+        let lease_seconds = self.ctx.timeouts.agent_lease.as_secs().max(1);
+        let server = &self.source.server;
+        retrying(self.ctx.timeouts.retry, || server.begin_backup(&self.id, lease_seconds))
+            .await
+            .map_err(FlowError::server("enter backup mode", slug))?;
+        self.watch.tell(StepEventKind::Done, None);
+        self.step(2)?;
+        let snapshot = self.renewing(snapshot::captured(self)).await?;
+        self.watch.tell(StepEventKind::Done, Some(snapshot.cid.to_string()));
+        self.step(3)?;
+        let ended = retrying(self.ctx.timeouts.retry, || server.end_backup(&self.id))
+            .await
+            .map_err(FlowError::server("leave backup mode", slug))?;
+        self.archived(&ended).await?;
+        self.watch.tell(StepEventKind::Done, Some(format!("consistent from {}", ended.stop_lsn)));
+        self.step(4)?;
+        let snapshot = snapshot::complete(self, &snapshot.cid).await?;
+        let manifest = manifest::of(self, &ended, &snapshot);
+        let (cluster, lease) = (self.holder.cluster, self.holder.lease);
+        retrying(self.ctx.timeouts.retry, || cluster.write_backup(&manifest, lease))
+            .await
+            .map_err(FlowError::store("write the manifest"))?;
+        self.watch.tell(StepEventKind::Done, Some(self.id.to_string()));
+        Ok(manifest)
+    }
+
+    /// Begins a step, unless the lease was lost or somebody asked to stop.
+    fn step(&self, index: usize) -> Result<()> {
+        if self.holder.keeper.is_lost() {
+            let (cluster, epoch) = (self.holder.cluster.name().to_string(), self.holder.lease.epoch());
+            let source = remount_store::Error::Fenced { cluster, epoch, taken_by: epoch + 1 };
+            return Err(FlowError::Store { action: "go on with the backup".into(), source });
+        }
+        if self.ctx.cancellation.is_cancelled() {
+            return Err(FlowError::Cancelled { step: STEPS[index].into() });
+        }
+        self.watch.begin(STEPS[index], index + 1, StepEventKind::Begun);
+        Ok(())
+    }
+
+    /// Does something while the agent's lease is renewed, three times per term.
+    async fn renewing<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let pause = self.ctx.timeouts.agent_lease / 3;
+        let work = work.fuse();
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                outcome = &mut work => return outcome,
+                () = tokio::time::sleep(pause) => self.renew().await?,
+            }
+        }
+    }
+
+    /// A renewal that fails in passing is no reason to give up: the next one comes before the lease ends, and
+    /// the end of the backup shows whether it did.
+    async fn renew(&self) -> Result<()> {
+        match self.source.server.renew_backup(&self.id).await {
+            Err(error) if error.retry() == remount_core::Retry::Never => {
+                Err(FlowError::server("renew backup mode", &self.source.instance.slug)(error))
+            }
+            Err(error) => {
+                self.watch.note(format!("backup mode could not be renewed: {error}"));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Waits until the WAL up to the stop position is archived. A standby cannot close its last segment: the
+    /// primary is asked to.
+    async fn archived(&self, ended: &BackupEnded) -> Result<()> {
+        if self.source.status.role == Role::Standby {
+            let primary = &self.source.primary;
+            retrying(self.ctx.timeouts.retry, || primary.1.switch_wal())
+                .await
+                .map_err(FlowError::server("switch WAL", &primary.0))?;
+        }
+        let wal = self.holder.cluster.wal(self.source.status.system_identifier);
+        let (wal, timeouts, segment) = (&wal, &self.ctx.timeouts, ended.stop_segment);
+        let what = format!("stop segment {segment} in the archive");
+        until(what, timeouts.archived, timeouts.poll, || look_for(wal, segment, timeouts.retry)).await
+    }
+
+    /// After a failure: out of backup mode, no snapshot. What cannot be done now is done by the agent's own
+    /// lease and by the next backup.
+    async fn clean_up(&self) {
+        let (server, slug) = (&self.source.server, &self.source.instance.slug);
+        let aborted = retrying(self.ctx.timeouts.retry, || server.abort_backup(&self.id)).await;
+        if let Err(error) = aborted {
+            self.watch.note(format!("{slug}: {error}; backup mode ends by itself"));
+        }
+        match leftovers::written(self.ctx, self.holder.cluster, &self.id).await {
+            Ok(false) => {}
+            Ok(true) => return, // The write's answer was lost, not the write: the backup is good.
+            Err(error) => {
+                self.watch.note(format!("{error}; the snapshot stays until the next backup looks again"));
+                return;
+            }
+        }
+        if let Err(error) = leftovers::delete_of(self.ctx, self.holder.cluster, &self.id).await {
+            self.watch.note(format!("{error}; the next backup deletes the snapshot"));
+        }
+    }
+
+    /// The key that makes the snapshot one, however often it is asked for.
+    fn key(&self) -> Result<RequestKey> {
+        RequestKey::new(format!("backup-{}", self.id)).map_err(|error| FlowError::Usage(error.to_string()))
+    }
+}
+
+async fn look_for(
+    wal: &remount_store::WalArchive,
+    segment: WalSegment,
+    retry: std::time::Duration,
+) -> Result<Look<()>> {
+    let there = retrying(retry, || wal.contains(&segment))
+        .await
+        .map_err(FlowError::store(format!("look for segment {segment}")))?;
+    Ok(if there { Look::Found(()) } else { Look::NotYet("it is not there".into()) })
+}
+
+/// Which snapshot is meant, in messages.
+fn snapshot_named(cid: &SnapshotCid) -> String {
+    format!("snapshot {cid}")
+}

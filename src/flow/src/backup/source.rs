@@ -1,0 +1,100 @@
+//! Which server is backed up.
+
+use std::sync::Arc;
+
+use remount_core::{ClusterName, DiskCid, InstanceSlug, Role};
+use remount_director::Instance;
+use remount_postgres::{Server, ServerStatus};
+
+use super::{BackupRequest, BackupSource};
+use crate::{FlowContext, FlowError, Problem, Result, instances};
+
+/// The server that is backed up.
+pub struct Source {
+    /// Its instance.
+    pub instance: Instance,
+    /// The way to it.
+    pub server: Arc<dyn Server>,
+    /// What it said of itself.
+    pub status: ServerStatus,
+    /// Its disk.
+    pub disk: DiskCid,
+    /// Its disk's type, in the cloud's words.
+    pub disk_type: String,
+    /// The primary, which a standby's backup needs.
+    pub primary: (InstanceSlug, Arc<dyn Server>),
+}
+
+/// Chooses the source.
+///
+/// # Errors
+/// [`FlowError::Refused`] with why no server can be backed up.
+pub async fn choose(ctx: &FlowContext, request: &BackupRequest, cluster: &ClusterName) -> Result<Source> {
+    let refused = |problems| FlowError::Refused { what: format!("backup of {cluster}"), problems };
+    let all = instances::all(ctx, &request.deployment).await?;
+    let group = instances::of_group(&all, &request.deployment, request.group.as_ref())
+        .map_err(|problem| refused(vec![problem]))?;
+    let statuses = instances::statuses(ctx, &group).await;
+    let serving = |role: Role| {
+        let fits = |status: &ServerStatus| status.role == role && (role == Role::Primary || status.streaming);
+        statuses
+            .iter()
+            .filter_map(|(slug, status)| Some((slug, status.as_ref().ok()?)))
+            .find(|(_, status)| fits(status))
+    };
+    let Some(primary) = serving(Role::Primary) else {
+        let mut problems = vec![Problem::new("no primary serves", "look with `bosh instances --ps`")];
+        problems
+            .extend(statuses.iter().filter_map(|(_, status)| status.as_ref().err()).map(|e| Problem::of(e)));
+        return Err(refused(problems));
+    };
+    let standby = match request.source {
+        BackupSource::Primary => None,
+        BackupSource::Standby => serving(Role::Standby),
+    };
+    let (slug, status) = standby.unwrap_or(primary);
+    let of = |slug: &InstanceSlug| group.iter().find(|instance| instance.slug == *slug).cloned();
+    let (Some(instance), Some(primary)) = (of(slug), of(primary.0)) else {
+        return Err(refused(vec![Problem::new(format!("{slug} is gone"), "run the command again")]));
+    };
+    let problems = judge(status, &instance, cluster);
+    if !problems.is_empty() {
+        return Err(refused(problems));
+    }
+    let Some((disk, disk_type)) = disk_of(ctx, &instance).await? else {
+        let what = format!("the Director's record of the disk of {slug} and the cloud disagree");
+        return Err(refused(vec![Problem::new(
+            what,
+            "compare `bosh instances --details` with the cloud's console",
+        )]));
+    };
+    let (server, primary_server) = (instances::server(ctx, &instance)?, instances::server(ctx, &primary)?);
+    let primary = (primary.slug, primary_server);
+    Ok(Source { server, status: status.clone(), disk, disk_type, instance, primary })
+}
+
+fn judge(status: &ServerStatus, instance: &Instance, cluster: &ClusterName) -> Vec<Problem> {
+    let slug = &instance.slug;
+    let mut problems = Vec::new();
+    if status.cluster != *cluster {
+        let what = format!("{slug} belongs to cluster {}, not {cluster}", status.cluster);
+        problems.push(Problem::new(what, "name the PostgreSQL group with --group"));
+    }
+    if instance.disks.len() > 1 {
+        let what = format!("{slug} has {} persistent disks", instance.disks.len());
+        problems.push(Problem::new(what, "put the data directory on the one unnamed disk"));
+    }
+    problems
+}
+
+/// The instance's disk, where Director and cloud agree: a snapshot of another disk would be worthless.
+async fn disk_of(ctx: &FlowContext, instance: &Instance) -> Result<Option<(DiskCid, String)>> {
+    let Some(cid) = instance.disks.first() else {
+        return Ok(None);
+    };
+    let disk = crate::wait::retrying(ctx.timeouts.retry, || ctx.cloud.disk(cid))
+        .await
+        .map_err(FlowError::cloud(format!("look at disk {cid}")))?;
+    let ours = disk.filter(|disk| disk.attached_to.is_some() && disk.attached_to == instance.vm);
+    Ok(ours.map(|disk| (disk.cid, disk.disk_type)))
+}

@@ -1,0 +1,271 @@
+//! What can go wrong with a backup or a restore, and what is true afterwards.
+
+use remount_core::{Advice, ExitCode, InstanceSlug, RestoreId, Retry};
+use serde::{Deserialize, Serialize};
+
+/// What this crate's calls answer.
+pub type Result<T, E = FlowError> = std::result::Result<T, E>;
+
+/// One reason why a restore or a backup cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What is wrong, as a sentence.
+    pub what: String,
+    /// What to do about it.
+    pub next: Option<String>,
+}
+
+impl Problem {
+    /// A problem with what to do about it.
+    pub fn new(what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { what: what.into(), next: Some(next.into()) }
+    }
+
+    /// The problem that an error is.
+    pub fn of(error: &dyn Advice) -> Self {
+        let mut what = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            what.push_str(": ");
+            what.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self { what, next: error.next_step() }
+    }
+}
+
+/// A flow failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// What was asked for makes no sense; nothing was changed.
+    #[error("{0}")]
+    Usage(String),
+    /// Preflight says no; nothing was changed.
+    #[error("{what} cannot begin: {}", list(.problems))]
+    Refused {
+        /// What was wanted.
+        what: String,
+        /// Every reason, not only the first.
+        problems: Vec<Problem>,
+    },
+    /// The cloud.
+    #[error("{action}")]
+    Cloud {
+        /// What was being done.
+        action: String,
+        /// Why it failed.
+        #[source]
+        source: remount_cloud::Error,
+    },
+    /// The Director.
+    #[error("{action}")]
+    Director {
+        /// What was being done.
+        action: String,
+        /// Why it failed.
+        #[source]
+        source: remount_director::Error,
+    },
+    /// A server or its agent.
+    #[error("{action} on {instance}")]
+    Server {
+        /// What was being done.
+        action: String,
+        /// On which instance.
+        instance: InstanceSlug,
+        /// Why it failed.
+        #[source]
+        source: remount_postgres::Error,
+    },
+    /// The object store.
+    #[error("{action}")]
+    Store {
+        /// What was being done.
+        action: String,
+        /// Why it failed.
+        #[source]
+        source: remount_store::Error,
+    },
+    /// A wait ended without what was waited for.
+    #[error("{waiting_for}: not within {seconds} s{}", last(.last_seen))]
+    Deadline {
+        /// What was waited for.
+        waiting_for: String,
+        /// How long.
+        seconds: u64,
+        /// What the last look showed.
+        last_seen: Option<String>,
+        /// What to do next.
+        next: Option<String>,
+    },
+    /// The world is not as the step left it or needs it.
+    #[error("{what}")]
+    Check {
+        /// What is not as it must be.
+        what: String,
+        /// What to do next.
+        next: Option<String>,
+    },
+    /// Somebody asked to stop.
+    #[error("cancelled before step `{step}`")]
+    Cancelled {
+        /// The step that did not begin.
+        step: String,
+    },
+    /// A step failed and everything was undone: the cluster is as it was.
+    #[error("restore {restore} failed at step `{step}`; everything was undone, the cluster is as it was")]
+    Undone {
+        /// The restore.
+        restore: RestoreId,
+        /// The step that failed.
+        step: String,
+        /// Why.
+        #[source]
+        source: Box<FlowError>,
+    },
+    /// A step failed and everything stays as it is, as was asked for or because going back would lose more.
+    #[error("restore {restore} is held at step `{step}`")]
+    Held {
+        /// The restore.
+        restore: RestoreId,
+        /// The step that failed.
+        step: String,
+        /// How to go on.
+        commands: Vec<String>,
+        /// Why.
+        #[source]
+        source: Box<FlowError>,
+    },
+    /// An undo failed: the cluster is between two states.
+    #[error("restore {restore} is stuck: step `{step}` cannot be undone")]
+    Stuck {
+        /// The restore.
+        restore: RestoreId,
+        /// The step whose undo failed.
+        step: String,
+        /// How to finish by hand.
+        commands: Vec<String>,
+        /// Why.
+        #[source]
+        source: Box<FlowError>,
+    },
+    /// The lease was lost on the way: another process goes on with the work.
+    #[error("restore {restore} was taken over by another process before step `{step}`")]
+    TakenOver {
+        /// The restore.
+        restore: RestoreId,
+        /// The step at which it was noticed.
+        step: String,
+        /// Why.
+        #[source]
+        source: Box<FlowError>,
+    },
+    /// The journal cannot be followed: nothing was changed by this attempt.
+    #[error("the journal of restore {restore} cannot be followed: {detail}")]
+    Journal {
+        /// The restore.
+        restore: RestoreId,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+impl FlowError {
+    /// What the failure says of the state of the world.
+    #[must_use]
+    pub const fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::Usage,
+            Self::Undone { .. } => ExitCode::Undone,
+            Self::Held { .. } | Self::Stuck { .. } | Self::TakenOver { .. } => ExitCode::Stuck,
+            _ => ExitCode::Unchanged,
+        }
+    }
+
+    /// Whether another owner has the lease by now: everything has to stop at once.
+    #[must_use]
+    pub const fn is_fenced(&self) -> bool {
+        matches!(self, Self::Store { source: remount_store::Error::Fenced { .. }, .. })
+    }
+
+    pub(crate) fn cloud(action: impl Into<String>) -> impl FnOnce(remount_cloud::Error) -> Self {
+        move |source| Self::Cloud { action: action.into(), source }
+    }
+
+    pub(crate) fn director(action: impl Into<String>) -> impl FnOnce(remount_director::Error) -> Self {
+        move |source| Self::Director { action: action.into(), source }
+    }
+
+    pub(crate) fn store(action: impl Into<String>) -> impl FnOnce(remount_store::Error) -> Self {
+        move |source| Self::Store { action: action.into(), source }
+    }
+
+    pub(crate) fn server(
+        action: impl Into<String>,
+        instance: &InstanceSlug,
+    ) -> impl FnOnce(remount_postgres::Error) -> Self {
+        move |source| Self::Server { action: action.into(), instance: instance.clone(), source }
+    }
+
+    pub(crate) fn check(what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::Check { what: what.into(), next: Some(next.into()) }
+    }
+}
+
+impl Advice for FlowError {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Cloud { source, .. } => source.retry(),
+            Self::Director { source, .. } => source.retry(),
+            Self::Server { source, .. } => source.retry(),
+            Self::Store { source, .. } => source.retry(),
+            Self::Deadline { .. } => Retry::Later,
+            Self::Undone { source, .. } => source.retry(),
+            _ => Retry::Never,
+        }
+    }
+
+    fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Refused { problems, .. } => {
+                join(problems.iter().filter_map(|problem| problem.next.clone()))
+            }
+            Self::Cloud { source, .. } => source.next_step(),
+            Self::Director { source, .. } => source.next_step(),
+            Self::Server { source, .. } => source.next_step(),
+            Self::Store { source, .. } => source.next_step(),
+            Self::Deadline { next, .. } | Self::Check { next, .. } => next.clone(),
+            Self::Undone { source, .. } => source.next_step(),
+            Self::Held { commands, .. } | Self::Stuck { commands, .. } => join(commands.iter().cloned()),
+            Self::TakenOver { restore, .. } => Some(format!("follow it with `remount journal {restore}`")),
+            Self::Journal { restore, .. } => Some(format!(
+                "read it with `remount journal {restore}`; the steps and their undo are in the runbook of the restore errand"
+            )),
+            Self::Cancelled { .. } => Some("run the command again when it is to go on".into()),
+            Self::Usage(_) => None,
+        }
+    }
+}
+
+/// The problems of a refusal, one per line where there are several.
+fn list(problems: &[Problem]) -> String {
+    match problems {
+        [only] => only.what.clone(),
+        several => several.iter().map(|problem| format!("\n  - {}", problem.what)).collect(),
+    }
+}
+
+fn last(seen: &Option<String>) -> String {
+    seen.as_ref().map(|seen| format!(" (last seen: {seen})")).unwrap_or_default()
+}
+
+/// One line per step to take, each once.
+fn join(steps: impl Iterator<Item = String>) -> Option<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for step in steps {
+        if !lines.contains(&step) {
+            lines.push(step);
+        }
+    }
+    if lines.is_empty() { None } else { Some(lines.join("\n       ")) }
+}

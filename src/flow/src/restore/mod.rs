@@ -1,0 +1,33 @@
+//! Restore by swapping disks: planned and looked at (`survey`, `planning`, `preflight`), then the saga of
+//! `steps`, run by `run`.
+
+mod cx;
+mod estimate;
+mod planning;
+mod preflight;
+mod report;
+mod run;
+mod steps;
+mod survey;
+mod swap;
+mod tasks;
+
+use remount_core::{ClusterName, DeploymentName, GroupName};
+
+pub use report::{DowntimeSplit, PreflightReport, RestoreReport, StepReport};
+pub use run::{plan_restore, resume_restore, rollback_restore, run_restore};
+pub(crate) use survey::unfinished;
+
+use crate::{FlowError, Result};
+
+/// The cluster that a deployment's group is in the store.
+///
+/// # Errors
+/// The two names together are too long.
+pub fn cluster_of(deployment: &DeploymentName, group: Option<&GroupName>) -> Result<ClusterName> {
+    let name = match group {
+        None => deployment.to_string(),
+        Some(group) => format!("{deployment}-{group}"),
+    };
+    ClusterName::new(name).map_err(|error| FlowError::Usage(error.to_string()))
+}

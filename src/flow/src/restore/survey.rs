@@ -1,0 +1,157 @@
+//! Everything that planning and preflight look at, read at once and before anything is touched.
+
+use std::collections::BTreeMap;
+
+use remount_cloud::{Disk, Snapshot};
+use remount_core::{BackupManifest, ClusterName, DiskCid, InstanceSlug, RestoreId, Role, SystemIdentifier};
+use remount_director::{Info, Instance, Lock};
+use remount_postgres::ServerStatus;
+use remount_store::{ClusterStore, RestoreRequest};
+
+use crate::instances;
+use crate::saga::{self, Position};
+use crate::wait::retrying;
+use crate::{FlowContext, FlowError, Problem, Result};
+
+/// What the world looks like before a restore.
+pub struct Survey {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The Director.
+    pub info: Info,
+    /// The locks that are held.
+    pub locks: Vec<Lock>,
+    /// The PostgreSQL group's instances.
+    pub instances: Vec<Instance>,
+    /// What the servers say that answer, and why the others do not.
+    pub statuses: Vec<(InstanceSlug, Result<ServerStatus>)>,
+    /// Which instance is the primary.
+    pub primary: InstanceSlug,
+    /// The instances' disks, as the cloud describes them.
+    pub disks: BTreeMap<DiskCid, Disk>,
+    /// The backups that can be read.
+    pub backups: Vec<BackupManifest>,
+    /// Why others cannot be.
+    pub unreadable: Vec<String>,
+    /// A restore that was begun and never ended.
+    pub unfinished: Option<RestoreId>,
+}
+
+impl Survey {
+    /// The primary's status, where it answers as one.
+    pub fn primary_status(&self) -> Option<&ServerStatus> {
+        let status = self.statuses.iter().find(|(slug, _)| *slug == self.primary)?.1.as_ref().ok()?;
+        (status.role == Role::Primary).then_some(status)
+    }
+
+    /// The status of an instance's server, where it answers.
+    pub fn status(&self, slug: &InstanceSlug) -> Option<&ServerStatus> {
+        self.statuses.iter().find(|(of, _)| of == slug)?.1.as_ref().ok()
+    }
+
+    /// The system identifier: what the servers say, else that of the newest backup.
+    pub fn system_identifier(&self) -> Option<SystemIdentifier> {
+        let running = self.statuses.iter().filter_map(|(_, status)| status.as_ref().ok());
+        let said = running.map(|status| status.system_identifier).next();
+        said.or_else(|| {
+            self.backups.iter().max_by_key(|backup| &backup.id).map(|backup| backup.system_identifier)
+        })
+    }
+}
+
+/// Reads it all.
+///
+/// # Errors
+/// [`FlowError::Refused`] with everything that could not be read.
+pub async fn read(ctx: &FlowContext, request: &RestoreRequest) -> Result<Survey> {
+    let cluster = super::cluster_of(&request.deployment, request.group.as_ref())?;
+    let store = ctx.store.cluster(&cluster);
+    let (director, backups, unfinished) =
+        tokio::join!(read_director(ctx, request), read_backups(ctx, &store), unfinished(ctx, &store));
+    let mut problems = Vec::new();
+    let director = director.map_err(|more| problems.extend(more)).ok();
+    let backups = backups.map_err(|error| problems.push(Problem::of(&error))).ok();
+    let unfinished = unfinished.map_err(|error| problems.push(Problem::of(&error))).ok();
+    let (Some((info, locks, instances)), Some((backups, unreadable)), Some(unfinished)) =
+        (director, backups, unfinished)
+    else {
+        return Err(FlowError::Refused { what: format!("restore of {cluster}"), problems });
+    };
+    let (statuses, disks) = tokio::join!(instances::statuses(ctx, &instances), read_disks(ctx, &instances));
+    let primary = instances::primary_of(&instances, &statuses);
+    let (Ok(primary), Ok(disks)) = (&primary, &disks) else {
+        problems.extend(primary.err());
+        problems.extend(disks.err().map(|error| Problem::of(&error)));
+        return Err(FlowError::Refused { what: format!("restore of {cluster}"), problems });
+    };
+    let (primary, disks) = (primary.clone(), disks.clone());
+    Ok(Survey { cluster, info, locks, instances, statuses, primary, disks, backups, unreadable, unfinished })
+}
+
+type DirectorSays = (Info, Vec<Lock>, Vec<Instance>);
+
+async fn read_director(ctx: &FlowContext, request: &RestoreRequest) -> Result<DirectorSays, Vec<Problem>> {
+    let (director, retry) = (&ctx.director, ctx.timeouts.retry);
+    let info = retrying(retry, || director.info()).await;
+    let info = info.map_err(|error| vec![Problem::of(&FlowError::director("reach the Director")(error))])?;
+    let (locks, all) =
+        tokio::join!(retrying(retry, || director.locks()), instances::all(ctx, &request.deployment));
+    let mut problems = Vec::new();
+    let locks =
+        locks.map_err(|error| problems.push(Problem::of(&FlowError::director("read the locks")(error))));
+    let found = all
+        .map_err(|error| Problem::of(&error))
+        .and_then(|all| instances::of_group(&all, &request.deployment, request.group.as_ref()))
+        .map_err(|problem| problems.push(problem));
+    match (locks, found) {
+        (Ok(locks), Ok(found)) => Ok((info, locks, found)),
+        _ => Err(problems),
+    }
+}
+
+async fn read_backups(ctx: &FlowContext, store: &ClusterStore) -> Result<(Vec<BackupManifest>, Vec<String>)> {
+    let survey = retrying(ctx.timeouts.retry, || store.survey_backups())
+        .await
+        .map_err(FlowError::store("read the backups"))?;
+    let unreadable = survey.unreadable.iter().map(|error| Problem::of(error).what).collect();
+    Ok((survey.good, unreadable))
+}
+
+async fn read_disks(ctx: &FlowContext, instances: &[Instance]) -> Result<BTreeMap<DiskCid, Disk>> {
+    let mut disks = BTreeMap::new();
+    for cid in instances.iter().flat_map(|instance| &instance.disks) {
+        let found = retrying(ctx.timeouts.retry, || ctx.cloud.disk(cid))
+            .await
+            .map_err(FlowError::cloud(format!("look at disk {cid}")))?;
+        disks.extend(found.map(|disk| (cid.clone(), disk)));
+    }
+    Ok(disks)
+}
+
+/// How many of the newest restores are looked at: an older one that never ended would have been seen by
+/// those that came after it.
+const RESTORES_SEARCHED: usize = 3;
+
+/// The newest restore that was begun and never ended: it has to be resumed or rolled back first.
+pub async fn unfinished(ctx: &FlowContext, store: &ClusterStore) -> Result<Option<RestoreId>> {
+    let restores = retrying(ctx.timeouts.retry, || store.restores())
+        .await
+        .map_err(FlowError::store("list the restores"))?;
+    for id in restores.iter().rev().take(RESTORES_SEARCHED) {
+        let events = saga::read(store, id, ctx.timeouts.retry).await?;
+        let names = super::steps::restore_saga().names();
+        let ended = Position::replay(&names, &events).is_ok_and(|position| position.finished.is_some());
+        if !events.is_empty() && !ended {
+            return Ok(Some(id.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// The snapshot of a backup, as the cloud describes it now.
+pub async fn snapshot(ctx: &FlowContext, backup: &BackupManifest) -> Result<Option<Snapshot>> {
+    let cid = &backup.snapshot.cid;
+    retrying(ctx.timeouts.retry, || ctx.cloud.snapshot(cid))
+        .await
+        .map_err(FlowError::cloud(format!("look at snapshot {cid}")))
+}

@@ -1,0 +1,142 @@
+//! Stopping an instance, changing its disk, starting it: each looks first, each can be repeated.
+
+use remount_core::{DiskCid, PlannedInstance};
+use remount_director::{Error, Instance, StopKind};
+
+use super::cx::Restore;
+use super::tasks::{self, Change};
+use crate::wait::retrying;
+use crate::{FlowError, Problem, Result};
+
+/// How often an attach is tried: a CPI that fails once often succeeds the second time.
+const ATTACHES: u32 = 2;
+
+/// How an instance has to be stopped so that a disk can be attached; none where it is so already.
+fn stop_kind(instance: &Instance) -> Option<StopKind> {
+    let silent = instance.job_state.as_deref() == Some("unresponsive agent");
+    match (&instance.vm, instance.desired.as_str()) {
+        (None, "detached") => None,
+        (None, _) => Some(StopKind::HardWithoutDrain),
+        (Some(_), _) if silent => Some(StopKind::HardWithoutDrain),
+        (Some(_), "stopped" | "detached") => None,
+        (Some(_), _) => Some(StopKind::Soft),
+    }
+}
+
+/// Stops an instance, whatever state it is in. Answers whether it still has a VM.
+pub async fn stop(cx: &Restore<'_>, planned: &PlannedInstance, accepted: impl Fn()) -> Result<bool> {
+    let instance = cx.instance(&planned.instance).await?;
+    let Some(kind) = stop_kind(&instance) else {
+        return Ok(instance.vm.is_some());
+    };
+    if kind != StopKind::Soft {
+        cx.watch.note(format!("{}: no agent answers; its VM is given up and made anew", planned.instance));
+    }
+    tasks::change(cx, &planned.instance, Change::Stop(kind), accepted).await?;
+    Ok(kind == StopKind::Soft)
+}
+
+/// Whether an instance is stopped, so that a disk can be attached.
+pub async fn is_stopped(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<bool> {
+    Ok(stop_kind(&cx.instance(&planned.instance).await?).is_none())
+}
+
+/// Starts an instance. One that runs is left alone by the Director.
+pub async fn start(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<()> {
+    tasks::change(cx, &planned.instance, Change::Start, || {}).await
+}
+
+/// Puts `disk` into a stopped instance, unless it is there.
+pub async fn put_disk(
+    cx: &Restore<'_>,
+    planned: &PlannedInstance,
+    disk: &DiskCid,
+    has_vm: bool,
+) -> Result<()> {
+    if may_carry(cx, disk, has_vm).await? && carries(cx, planned, disk).await? {
+        return Ok(());
+    }
+    let mut attempt = 1;
+    loop {
+        let Err(error) = tasks::change(cx, &planned.instance, Change::Attach(disk), || {}).await else {
+            return Ok(());
+        };
+        // The Director's record can be wrong either way now: only the cloud says what is attached.
+        if error.is_fenced() || !is_doubtful(&error) {
+            return Err(error);
+        }
+        tasks::settle(cx).await?;
+        if carries(cx, planned, disk).await? {
+            return Ok(());
+        }
+        if attempt == ATTACHES {
+            return Err(error);
+        }
+        cx.watch.note(format!("{}; trying again", Problem::of(&error).what));
+        attempt += 1;
+    }
+}
+
+const fn is_doubtful(error: &FlowError) -> bool {
+    matches!(
+        error,
+        FlowError::Director {
+            source: Error::TaskFailed { .. } | Error::Unanswered { .. } | Error::TaskTimeout { .. },
+            ..
+        }
+    )
+}
+
+/// A quick look: a disk that no VM has cannot be in an instance that has one.
+async fn may_carry(cx: &Restore<'_>, disk: &DiskCid, has_vm: bool) -> Result<bool> {
+    if !has_vm {
+        return Ok(true);
+    }
+    Ok(look(cx, disk).await?.is_some_and(|found| found.attached_to.is_some()))
+}
+
+/// Whether Director *and* cloud say that the instance has this disk and no other.
+pub async fn carries(cx: &Restore<'_>, planned: &PlannedInstance, disk: &DiskCid) -> Result<bool> {
+    let instance = cx.instance(&planned.instance).await?;
+    let recorded = instance.disks.len() == 1 && instance.disks.contains(disk);
+    let attached = look(cx, disk).await?.and_then(|found| found.attached_to);
+    // A detached instance gets its disk when its VM is made: until then the record is all there is.
+    Ok(recorded && (instance.vm.is_none() || attached == instance.vm))
+}
+
+async fn look(cx: &Restore<'_>, disk: &DiskCid) -> Result<Option<remount_cloud::Disk>> {
+    retrying(cx.ctx.timeouts.retry, || cx.ctx.cloud.disk(disk))
+        .await
+        .map_err(FlowError::cloud(format!("look at disk {disk}")))
+}
+
+/// Puts the old disk back into an instance, stopping it first where it must be. Answers whether anything
+/// had to be changed.
+pub async fn put_old_disk(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<()> {
+    let Some(old) = &planned.old_disk else {
+        cx.warn(format!("{} had no disk before: there is none to put back", planned.instance));
+        return Ok(());
+    };
+    if carries(cx, planned, old).await? {
+        return Ok(());
+    }
+    let has_vm = stop(cx, planned, || {}).await?;
+    put_disk(cx, planned, old, has_vm).await
+}
+
+/// The commands that put an instance's old disk back by hand.
+pub fn old_disk_by_hand(cx: &Restore<'_>, planned: &PlannedInstance) -> Vec<String> {
+    let (deployment, instance) = (&cx.plan.deployment, &planned.instance);
+    let Some(old) = &planned.old_disk else {
+        return vec![format!("{instance} had no disk before; nothing can be put back")];
+    };
+    vec![
+        format!("bosh -d {deployment} -n stop {instance}"),
+        format!("bosh -d {deployment} -n attach-disk {instance} {old} --disk-properties=copy"),
+    ]
+}
+
+/// The command that starts an instance by hand.
+pub fn start_by_hand(cx: &Restore<'_>, planned: &PlannedInstance) -> String {
+    format!("bosh -d {} -n start {}", cx.plan.deployment, planned.instance)
+}

@@ -1,0 +1,225 @@
+//! Changes by the Director, followed to their end. A lost answer is settled by looking for the task; a
+//! lock that another task holds is waited for.
+
+use std::time::Instant as StdInstant;
+
+use remount_core::{DiskCid, InstanceSlug};
+use remount_director::{Error, StopKind, Task, TaskId, TaskState};
+use tokio::time::{Instant, sleep};
+
+use super::cx::Restore;
+use crate::wait::retrying;
+use crate::{FlowError, Result};
+
+/// How often a request is sent again whose answer was lost and of which the Director knows no task.
+const SENDINGS: u32 = 3;
+/// How many of a deployment's newest tasks are searched.
+const SEARCHED: u32 = 50;
+/// Pauses between two attempts at a lock, in polls.
+const LOCK_PAUSE_POLLS: u32 = 5;
+
+/// A change to one instance.
+#[derive(Clone, Debug)]
+pub enum Change<'x> {
+    /// Stop it.
+    Stop(StopKind),
+    /// Start it.
+    Start,
+    /// Put a disk in the place of its own.
+    Attach(&'x DiskCid),
+}
+
+impl Change<'_> {
+    const fn verb(&self) -> &'static str {
+        match self {
+            Self::Stop(_) => "stop",
+            Self::Start => "start",
+            Self::Attach(_) => "attach",
+        }
+    }
+
+    fn limit(&self, cx: &Restore<'_>) -> std::time::Duration {
+        match self {
+            Self::Stop(_) => cx.ctx.timeouts.stop,
+            Self::Start => cx.ctx.timeouts.start,
+            Self::Attach(_) => cx.ctx.timeouts.attach,
+        }
+    }
+
+    fn action(&self, instance: &InstanceSlug) -> String {
+        match self {
+            Self::Attach(disk) => format!("attach disk {disk} to {instance}"),
+            other => format!("{} {instance}", other.verb()),
+        }
+    }
+}
+
+/// Makes a change and waits for its end. `accepted` is called when the Director has taken it.
+pub async fn change(
+    cx: &Restore<'_>,
+    instance: &InstanceSlug,
+    change: Change<'_>,
+    accepted: impl Fn(),
+) -> Result<()> {
+    let _waiting = cx.watch.waiting_for_director();
+    let locked_until = Instant::now() + cx.ctx.timeouts.lock;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        cx.fence()?;
+        let task = accept(cx, instance, &change, attempt)
+            .await
+            .map_err(FlowError::director(change.action(instance)))?;
+        accepted();
+        match follow(cx, task, StdInstant::now() + change.limit(cx)).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_locked() && Instant::now() < locked_until => {
+                cx.watch.note(format!("{}: {error}; trying again", change.action(instance)));
+                sleep(cx.ctx.timeouts.poll * LOCK_PAUSE_POLLS).await;
+            }
+            Err(error) => return Err(FlowError::director(change.action(instance))(error)),
+        }
+    }
+}
+
+/// Sends the request until the Director has a task for it.
+async fn accept(
+    cx: &Restore<'_>,
+    instance: &InstanceSlug,
+    change: &Change<'_>,
+    attempt: u32,
+) -> Result<TaskId, Error> {
+    let context = context_of(cx, instance, change, attempt);
+    let mut sending = 1;
+    loop {
+        let task = match send(cx, instance, change, &context).await {
+            Err(Error::Unanswered { action, source }) => {
+                cx.watch.note(format!("{action}: no answer, looking for the task"));
+                match lost(cx, change, &context).await? {
+                    Some(task) => task,
+                    None if sending < SENDINGS => {
+                        sending += 1;
+                        continue;
+                    }
+                    None => return Err(Error::Unanswered { action, source }),
+                }
+            }
+            outcome => outcome?,
+        };
+        let mut known = cx.known();
+        known.newest_task = known.newest_task.max(Some(task));
+        return Ok(task);
+    }
+}
+
+async fn send(
+    cx: &Restore<'_>,
+    instance: &InstanceSlug,
+    change: &Change<'_>,
+    context: &str,
+) -> Result<TaskId, Error> {
+    let (director, deployment) = (&cx.ctx.director, &cx.plan.deployment);
+    match change {
+        Change::Stop(kind) => director.stop(deployment, instance, *kind, context).await,
+        Change::Start => director.start(deployment, instance, context).await,
+        Change::Attach(disk) => director.attach_disk(deployment, instance, disk).await,
+    }
+}
+
+/// At most 64 characters: the restore, this process's lease, what is wanted of whom, which attempt.
+fn context_of(cx: &Restore<'_>, instance: &InstanceSlug, change: &Change<'_>, attempt: u32) -> String {
+    let id: String = instance.id.as_str().chars().take(8).collect();
+    let n = cx.known().newest_task.map_or(0, |task| task.0);
+    format!("{}-e{}-{}-{id}-{n}-{attempt}", cx.plan.id, cx.lease.epoch(), change.verb())
+}
+
+/// The task of a request whose answer was lost; none where the Director has none after a while.
+async fn lost(cx: &Restore<'_>, change: &Change<'_>, context: &str) -> Result<Option<TaskId>, Error> {
+    let deadline = Instant::now() + cx.ctx.timeouts.lost_answer;
+    let floor = cx.known().newest_task;
+    loop {
+        let tasks = newest(cx).await?;
+        let ours = |task: &&Task| match change {
+            Change::Attach(disk) => Some(task.id) > floor && names(task, disk),
+            _ => task.context_id.as_deref() == Some(context),
+        };
+        if let Some(task) = tasks.iter().find(ours) {
+            return Ok(Some(task.id));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        sleep(cx.ctx.timeouts.poll).await;
+    }
+}
+
+async fn newest(cx: &Restore<'_>) -> Result<Vec<Task>, Error> {
+    let limit = cx.ctx.timeouts.retry;
+    retrying(limit, || cx.ctx.director.tasks(&cx.plan.deployment, SEARCHED)).await
+}
+
+/// Whether an attach task is about this disk: tasks of that kind carry no context, but name the CID.
+fn names(task: &Task, disk: &DiskCid) -> bool {
+    let words = task.description.split(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`'));
+    words.into_iter().any(|word| word == disk.as_str())
+}
+
+async fn follow(cx: &Restore<'_>, task: TaskId, deadline: StdInstant) -> Result<(), Error> {
+    let progress = |task: &Task| {
+        log::debug!(task = task.id.0, state:? = task.state; "waiting for the Director");
+    };
+    let limit = deadline.saturating_duration_since(StdInstant::now());
+    retrying(limit, || cx.ctx.director.wait(task, deadline, &progress)).await.map(|_| ())
+}
+
+/// Notes the newest task, so that a lost answer's task can be told from an old one of the same disk.
+pub async fn note_newest(cx: &Restore<'_>) -> Result<()> {
+    let tasks = newest(cx).await.map_err(FlowError::director("read the newest tasks"))?;
+    let mut known = cx.known();
+    known.newest_task = known.newest_task.max(tasks.iter().map(|task| task.id).max());
+    Ok(())
+}
+
+/// Waits until no task of this restore goes on any more: a process before this one, or a wait that gave up,
+/// may have left some. A start is cancelled: it would wait for a replay that is not wanted any more.
+pub async fn settle(cx: &Restore<'_>) -> Result<()> {
+    let action = "wait for the open tasks of this restore";
+    let disks = cx.known().disks.values().cloned().collect::<Vec<_>>();
+    let olds = cx.plan.instances.iter().filter_map(|planned| planned.old_disk.clone());
+    let disks: Vec<DiskCid> = disks.into_iter().chain(olds).collect();
+    let tasks = newest(cx).await.map_err(FlowError::director(action))?;
+    let open = tasks.into_iter().filter(|task| !task.state.is_final() && is_ours(cx, task, &disks));
+    for task in open {
+        cx.watch.note(format!("Director task {} ({}) is still {:?}", task.id, task.description, task.state));
+        if task.context_id.as_deref().is_some_and(|context| context.contains("-start-")) {
+            cx.ctx.director.cancel(task.id).await.map_err(FlowError::director(action))?;
+        }
+        let _waiting = cx.watch.waiting_for_director();
+        match follow(cx, task.id, StdInstant::now() + cx.ctx.timeouts.stop).await {
+            Ok(()) | Err(Error::TaskFailed { .. }) => {}
+            Err(error) => return Err(FlowError::director(action)(error)),
+        }
+    }
+    note_newest(cx).await
+}
+
+/// Waits for a start that a process before this one asked for: replay may take long and must not be begun anew.
+/// How it ended does not matter here: starting again shows it.
+pub async fn wait_for_start(cx: &Restore<'_>) -> Result<()> {
+    let action = "wait for the start that a process before this one asked for";
+    let tasks = newest(cx).await.map_err(FlowError::director(action))?;
+    for task in tasks.into_iter().filter(|task| !task.state.is_final() && is_ours(cx, task, &[])) {
+        let _waiting = cx.watch.waiting_for_director();
+        match follow(cx, task.id, StdInstant::now() + cx.ctx.timeouts.start).await {
+            Ok(()) | Err(Error::TaskFailed { .. }) => {}
+            Err(error) => return Err(FlowError::director(action)(error)),
+        }
+    }
+    note_newest(cx).await
+}
+
+fn is_ours(cx: &Restore<'_>, task: &Task, disks: &[DiskCid]) -> bool {
+    let context = task.context_id.as_deref().unwrap_or_default();
+    let asked = context.starts_with(cx.plan.id.as_str());
+    asked || (task.state != TaskState::Done && disks.iter().any(|disk| names(task, disk)))
+}

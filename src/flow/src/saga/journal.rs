@@ -1,0 +1,82 @@
+//! A restore's journal in the store, written under the lease.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use remount_core::{FORMAT, RestoreId};
+use remount_store::{ClusterStore, Lease};
+use serde_json::Value;
+
+use super::event::{Event, EventKind};
+use crate::wait::retrying;
+use crate::{FlowError, Result};
+
+/// A restore's journal. Every append checks the lease: it is the fence between steps.
+#[derive(Debug)]
+pub struct Journal {
+    cluster: ClusterStore,
+    restore: RestoreId,
+    lease: Lease,
+    last: AtomicU64,
+    retry: Duration,
+}
+
+impl Journal {
+    /// The journal of a restore, to be continued after its event `last`.
+    #[must_use]
+    pub const fn new(
+        cluster: ClusterStore,
+        restore: RestoreId,
+        lease: Lease,
+        last: u64,
+        retry: Duration,
+    ) -> Self {
+        Self { cluster, restore, lease, last: AtomicU64::new(last), retry }
+    }
+
+    /// Whose journal it is.
+    #[must_use]
+    pub const fn restore(&self) -> &RestoreId {
+        &self.restore
+    }
+
+    /// Appends an event.
+    ///
+    /// # Errors
+    /// [`FlowError::Store`]: fenced, or the store has not answered for the whole retry time.
+    pub async fn append(&self, step: &str, event: EventKind, detail: Value) -> Result<()> {
+        let n = self.last.load(Ordering::Acquire) + 1;
+        let event = Event {
+            format: FORMAT,
+            n,
+            at: Timestamp::now(),
+            epoch: self.lease.epoch(),
+            step: step.to_owned(),
+            event,
+            detail,
+        };
+        let json = serde_json::to_value(&event).map_err(|error| FlowError::Journal {
+            restore: self.restore.clone(),
+            detail: error.to_string(),
+        })?;
+        retrying(self.retry, || self.cluster.append_journal(&self.restore, &self.lease, n, &json))
+            .await
+            .map_err(FlowError::store(format!(
+                "write event {n} of the journal of restore {}",
+                self.restore
+            )))?;
+        self.last.store(n, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Reads a restore's journal.
+pub async fn read(cluster: &ClusterStore, restore: &RestoreId, retry: Duration) -> Result<Vec<Event>> {
+    let values = retrying(retry, || cluster.journal(restore))
+        .await
+        .map_err(FlowError::store(format!("read the journal of restore {restore}")))?;
+    let wrong =
+        |error: serde_json::Error| FlowError::Journal { restore: restore.clone(), detail: error.to_string() };
+    values.into_iter().map(|value| serde_json::from_value(value).map_err(wrong)).collect()
+}

@@ -1,0 +1,177 @@
+//! `DiskCloud` in memory.
+
+use async_trait::async_trait;
+use remount_cloud::{
+    Disk, DiskCloud, DiskSpec, DiskState, Error, Result, Snapshot, SnapshotState, Tags, tag,
+};
+use remount_core::{DiskCid, RequestKey, SnapshotCid};
+
+use super::faults::{Fault, lost};
+use super::state::{DISK_MIB, MemorySnapshot, State};
+use super::World;
+
+/// The cloud of a [`World`].
+#[derive(Debug)]
+pub struct MemoryCloud(pub World);
+
+/// Looks at a snapshot until it is captured; as many more until it is complete.
+const LOOKS: u32 = 2;
+
+impl MemoryCloud {
+    /// Fails as injected; `true` means: do it, then lose the answer.
+    fn begin(&self, call: &'static str, about: &str) -> Result<bool> {
+        match self.0.fault(call, about) {
+            None => Ok(false),
+            Some(Fault::LoseAnswer) => Ok(true),
+            Some(Fault::LoseRequest) => Err(unanswered(call)),
+            Some(_) => Err(Error::Refused { action: call.into(), detail: "injected".into() }),
+        }
+    }
+}
+
+fn unanswered(call: &str) -> Error {
+    Error::Unanswered { action: call.into(), source: lost() }
+}
+
+fn answer<T>(call: &str, lose: bool, value: T) -> Result<T> {
+    if lose { Err(unanswered(call)) } else { Ok(value) }
+}
+
+fn carries(tags: &Tags, wanted: &Tags) -> bool {
+    wanted.iter().all(|(key, value)| tags.get(key) == Some(value))
+}
+
+#[async_trait]
+impl DiskCloud for MemoryCloud {
+    fn iaas(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {
+        let lose = self.begin("cloud.disk", cid.as_str())?;
+        let mut state = self.0.state();
+        let found = state.disks.get_mut(cid).map(|disk| {
+            let seen = disk.disk.clone();
+            if disk.disk.state == DiskState::Creating {
+                disk.disk.state = DiskState::Available;
+            }
+            seen
+        });
+        answer("cloud.disk", lose, found)
+    }
+
+    async fn disks_tagged(&self, tags: &Tags) -> Result<Vec<Disk>> {
+        let lose = self.begin("cloud.disks_tagged", "")?;
+        let state = self.0.state();
+        let found = state.disks.values().filter(|disk| carries(&disk.disk.tags, tags));
+        answer("cloud.disks_tagged", lose, found.map(|disk| disk.disk.clone()).collect())
+    }
+
+    async fn create_snapshot(&self, disk: &DiskCid, tags: &Tags, key: &RequestKey) -> Result<Snapshot> {
+        let lose = self.begin("cloud.create_snapshot", disk.as_str())?;
+        let mut state = self.0.state();
+        let mut tags = tags.clone();
+        tags.insert(tag::REQUEST.into(), key.to_string());
+        let request = Tags::from([(tag::REQUEST.into(), key.to_string())]);
+        let made = state.snapshots.values().find(|made| carries(&made.snapshot.tags, &request)).cloned();
+        let made = match made {
+            Some(made) => made.snapshot,
+            None => take_snapshot(&mut state, disk, tags)?,
+        };
+        answer("cloud.create_snapshot", lose, made)
+    }
+
+    async fn snapshot(&self, cid: &SnapshotCid) -> Result<Option<Snapshot>> {
+        let lose = self.begin("cloud.snapshot", cid.as_str())?;
+        let mut state = self.0.state();
+        let found = state.snapshots.get_mut(cid).map(|made| {
+            made.looks = made.looks.saturating_sub(1);
+            made.snapshot.state = match made.looks {
+                0 => SnapshotState::Complete,
+                looks if looks <= LOOKS => SnapshotState::Captured,
+                _ => SnapshotState::Pending,
+            };
+            made.snapshot.clone()
+        });
+        answer("cloud.snapshot", lose, found)
+    }
+
+    async fn snapshots_tagged(&self, tags: &Tags) -> Result<Vec<Snapshot>> {
+        let lose = self.begin("cloud.snapshots_tagged", "")?;
+        let state = self.0.state();
+        let found = state.snapshots.values().filter(|made| carries(&made.snapshot.tags, tags));
+        answer("cloud.snapshots_tagged", lose, found.map(|made| made.snapshot.clone()).collect())
+    }
+
+    async fn delete_snapshot(&self, cid: &SnapshotCid) -> Result<()> {
+        let lose = self.begin("cloud.delete_snapshot", cid.as_str())?;
+        self.0.state().snapshots.remove(cid);
+        answer("cloud.delete_snapshot", lose, ())
+    }
+
+    async fn check_create_disk(&self, snapshot: &SnapshotCid, spec: &DiskSpec) -> Result<()> {
+        let lose = self.begin("cloud.check_create_disk", snapshot.as_str())?;
+        check(&self.0.state(), snapshot, spec)?;
+        answer("cloud.check_create_disk", lose, ())
+    }
+
+    async fn create_disk(&self, snapshot: &SnapshotCid, spec: &DiskSpec, key: &RequestKey) -> Result<Disk> {
+        let lose = self.begin("cloud.create_disk", spec.az.as_deref().unwrap_or_default())?;
+        let mut state = self.0.state();
+        let request = Tags::from([(tag::REQUEST.into(), key.to_string())]);
+        let made = state.disks.values().find(|disk| carries(&disk.disk.tags, &request)).cloned();
+        if let Some(made) = made {
+            return answer("cloud.create_disk", lose, made.disk);
+        }
+        check(&state, snapshot, spec)?;
+        let mut tags = spec.tags.clone();
+        tags.extend(request);
+        let cid = state.new_disk(spec.az.as_deref().unwrap_or_default(), tags);
+        let content = state.snapshots[snapshot].content.clone();
+        let disk = state.disks.get_mut(&cid).ok_or_else(|| Error::DiskNotFound(cid.clone()))?;
+        disk.content = content;
+        disk.disk.made_from = Some(snapshot.clone());
+        disk.disk.state = DiskState::Creating;
+        answer("cloud.create_disk", lose, disk.disk.clone())
+    }
+
+    async fn delete_disk(&self, cid: &DiskCid) -> Result<()> {
+        let lose = self.begin("cloud.delete_disk", cid.as_str())?;
+        let mut state = self.0.state();
+        if let Some(vm) = state.disks.get(cid).and_then(|disk| disk.disk.attached_to.clone()) {
+            return Err(Error::DiskInUse { disk: cid.clone(), vm });
+        }
+        state.disks.remove(cid);
+        answer("cloud.delete_disk", lose, ())
+    }
+}
+
+fn take_snapshot(state: &mut State, disk: &DiskCid, tags: Tags) -> Result<Snapshot> {
+    let content = state.disks.get(disk).ok_or_else(|| Error::DiskNotFound(disk.clone()))?.content.clone();
+    let cid = SnapshotCid::new(format!("snapshot-{}", state.number())).expect("a CID");
+    let snapshot = Snapshot {
+        cid: cid.clone(),
+        disk: disk.clone(),
+        size_mib: DISK_MIB,
+        state: SnapshotState::Pending,
+        created_at: state.now,
+        region: String::new(),
+        key: None,
+        tags,
+    };
+    let made = MemorySnapshot { snapshot: snapshot.clone(), content, looks: 2 * LOOKS };
+    state.snapshots.insert(cid, made);
+    Ok(snapshot)
+}
+
+fn check(state: &State, snapshot: &SnapshotCid, spec: &DiskSpec) -> Result<()> {
+    let made = state.snapshots.get(snapshot).ok_or_else(|| Error::SnapshotNotFound(snapshot.clone()))?;
+    if made.snapshot.state != SnapshotState::Complete {
+        return Err(Error::SnapshotNotComplete(snapshot.clone()));
+    }
+    if spec.size_mib < made.snapshot.size_mib {
+        let detail = format!("{} MiB is less than the snapshot's", spec.size_mib);
+        return Err(Error::Refused { action: "create disk".into(), detail });
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! What the landscape consists of.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use remount_cloud::{Disk, DiskState, Snapshot, Tags};
+use remount_core::{BackupId, DiskCid, GroupName, InstanceId, InstanceSlug, RestoreId, SnapshotCid, VmCid};
+use remount_director::{OrphanedDisk, Task};
+use remount_postgres::{BackupBegun, BackupEnded};
+use tokio::time::Instant;
+
+use super::faults::Rule;
+use super::postgres::Data;
+
+/// Everything.
+#[derive(Debug)]
+pub struct State {
+    pub disks: BTreeMap<DiskCid, MemoryDisk>,
+    pub snapshots: BTreeMap<SnapshotCid, MemorySnapshot>,
+    pub vms: BTreeMap<VmCid, Vm>,
+    pub instances: Vec<MemoryInstance>,
+    pub tasks: Vec<MemoryTask>,
+    pub orphans: Vec<OrphanedDisk>,
+    pub faults: Vec<Rule>,
+    pub now: Timestamp,
+    pub task_time: Duration,
+    next: u64,
+    pub next_row: u64,
+}
+
+/// A disk with what lies on it.
+#[derive(Clone, Debug)]
+pub struct MemoryDisk {
+    pub disk: Disk,
+    pub content: Content,
+}
+
+/// A snapshot with what it holds. `looks` counts down to its completion.
+#[derive(Clone, Debug)]
+pub struct MemorySnapshot {
+    pub snapshot: Snapshot,
+    pub content: Content,
+    pub looks: u32,
+}
+
+/// What lies on a disk.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    pub data: Option<Data>,
+    /// `backup.json`.
+    pub backup: Option<BackupId>,
+    /// The plans it has applied.
+    pub applied: Vec<RestoreId>,
+}
+
+/// A VM and the server on it.
+#[derive(Clone, Debug)]
+pub struct Vm {
+    pub answers: bool,
+    pub running: bool,
+    pub backup: Option<HeldBackup>,
+    pub ended: Option<BackupEnded>,
+}
+
+/// Backup mode.
+#[derive(Clone, Debug)]
+pub struct HeldBackup {
+    pub begun: BackupBegun,
+    pub lease: Duration,
+    pub until: Instant,
+}
+
+/// The Director's record of an instance.
+#[derive(Clone, Debug)]
+pub struct MemoryInstance {
+    pub slug: InstanceSlug,
+    pub index: u32,
+    pub az: String,
+    pub vm: Option<VmCid>,
+    pub disk: Option<DiskCid>,
+    pub desired: String,
+}
+
+/// A Director task.
+#[derive(Clone, Debug)]
+pub struct MemoryTask {
+    pub task: Task,
+    pub error: Option<(i64, String)>,
+    pub cancelled: bool,
+}
+
+/// The size of every disk.
+pub const DISK_MIB: u64 = 10_240;
+
+impl State {
+    /// A primary and its standbys, all running, streaming.
+    pub fn running(standbys: usize) -> Self {
+        let mut state = Self {
+            disks: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            vms: BTreeMap::new(),
+            instances: Vec::new(),
+            tasks: Vec::new(),
+            orphans: Vec::new(),
+            faults: Vec::new(),
+            now: "2026-11-23T10:00:00Z".parse().expect("a timestamp"),
+            task_time: Duration::ZERO,
+            next: 1,
+            next_row: 1,
+        };
+        for index in 0..=standbys {
+            let az = format!("z{}", index + 1);
+            let disk = state.new_disk(&az, Tags::new());
+            let content = Content { data: Some(Data::new(index > 0)), ..Content::default() };
+            let vm = state.new_vm();
+            state.vms.get_mut(&vm).expect("just made").running = true;
+            let made = state.disks.get_mut(&disk).expect("just made");
+            made.content = content;
+            made.disk.attached_to = Some(vm.clone());
+            made.disk.state = DiskState::InUse;
+            let slug = InstanceSlug {
+                group: GroupName::new("postgres").expect("a name"),
+                id: InstanceId::new(format!("{index:08}-0000-4000-8000-000000000000")).expect("an id"),
+            };
+            let desired = "started".to_owned();
+            let index = u32::try_from(index).expect("few");
+            state.instances.push(MemoryInstance { slug, index, az, vm: Some(vm), disk: Some(disk), desired });
+        }
+        state
+    }
+
+    /// A number that was never used.
+    pub fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// An empty disk, available.
+    pub fn new_disk(&mut self, az: &str, tags: Tags) -> DiskCid {
+        let cid = DiskCid::new(format!("disk-{}", self.number())).expect("a CID");
+        let disk = Disk {
+            cid: cid.clone(),
+            size_mib: DISK_MIB,
+            disk_type: "memory".into(),
+            az: Some(az.into()),
+            state: DiskState::Available,
+            attached_to: None,
+            made_from: None,
+            tags,
+        };
+        self.disks.insert(cid.clone(), MemoryDisk { disk, content: Content::default() });
+        cid
+    }
+
+    /// A VM without a disk.
+    pub fn new_vm(&mut self) -> VmCid {
+        let cid = VmCid::new(format!("vm-{}", self.number())).expect("a CID");
+        self.vms.insert(cid.clone(), Vm { answers: true, running: false, backup: None, ended: None });
+        cid
+    }
+
+    /// The disk that is attached to a VM.
+    pub fn disk_on(&self, vm: &VmCid) -> Option<DiskCid> {
+        let on = |disk: &&MemoryDisk| disk.disk.attached_to.as_ref() == Some(vm);
+        self.disks.values().find(on).map(|disk| disk.disk.cid.clone())
+    }
+
+    /// What lies on the disk that is attached to an instance.
+    pub fn content_mut(&mut self, index: usize) -> Option<&mut Content> {
+        let vm = self.instances[index].vm.clone()?;
+        let disk = self.disk_on(&vm)?;
+        self.disks.get_mut(&disk).map(|disk| &mut disk.content)
+    }
+
+    /// The VM of an instance.
+    pub fn vm_mut(&mut self, index: usize) -> Option<&mut Vm> {
+        let vm = self.instances[index].vm.clone()?;
+        self.vms.get_mut(&vm)
+    }
+
+    /// The place of an instance.
+    pub fn position(&self, slug: &InstanceSlug) -> Option<usize> {
+        self.instances.iter().position(|instance| instance.slug == *slug)
+    }
+
+    /// The data of a server that runs.
+    pub fn running_data(&self, index: usize) -> Option<&Data> {
+        let vm = self.instances[index].vm.as_ref()?;
+        if !self.vms.get(vm)?.running {
+            return None;
+        }
+        let disk = self.disk_on(vm)?;
+        self.disks.get(&disk)?.content.data.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub fn running_data_mut(&mut self, index: usize) -> Option<&mut Data> {
+        self.running_data(index)?;
+        self.content_mut(index)?.data.as_mut()
+    }
+
+    /// Takes a disk from the VM it is attached to.
+    pub fn detach(&mut self, cid: &DiskCid) {
+        if let Some(disk) = self.disks.get_mut(cid) {
+            disk.disk.attached_to = None;
+            disk.disk.state = DiskState::Available;
+        }
+    }
+
+    /// Kills an instance's VM: the agent is silent, the server dead, the disk free.
+    pub fn lose_vm(&mut self, index: usize) {
+        let Some(vm) = self.instances[index].vm.clone() else { return };
+        if let Some(disk) = self.disk_on(&vm) {
+            self.detach(&disk);
+        }
+        if let Some(vm) = self.vms.get_mut(&vm) {
+            (vm.answers, vm.running, vm.backup) = (false, false, None);
+        }
+    }
+
+    /// Ends backup mode where nobody has renewed it.
+    pub fn end_expired_backups(&mut self) {
+        for index in 0..self.instances.len() {
+            let Some(vm) = self.vm_mut(index) else { continue };
+            if vm.backup.as_ref().is_some_and(|held| held.until <= Instant::now()) {
+                vm.backup = None;
+                if let Some(content) = self.content_mut(index) {
+                    content.backup = None;
+                }
+            }
+        }
+    }
+
+    /// Whether any server is in backup mode, or any attached disk carries `backup.json`.
+    pub fn in_backup_mode(&self) -> bool {
+        let marked = |disk: &MemoryDisk| disk.disk.attached_to.is_some() && disk.content.backup.is_some();
+        self.vms.values().any(|vm| vm.backup.is_some()) || self.disks.values().any(marked)
+    }
+}

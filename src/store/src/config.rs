@@ -1,0 +1,152 @@
+//! The `store` block, the same in the configuration of every program.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opendal::{OperationContext, Operator};
+use serde::Deserialize;
+
+use crate::folder_writer::FolderWriter;
+use crate::opendal_objects::{OpendalObjects, Patience, Writes};
+use crate::{Error, Result, SigningKey, Store, transport};
+
+/// The `store` block of a program's configuration (`src/ARCHITECTURE.md`).
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    #[serde(rename = "type")]
+    kind: Kind,
+    /// `fs`: the folder.
+    root: Option<PathBuf>,
+    /// `s3`: the path below the bucket.
+    prefix: Option<String>,
+    bucket: Option<String>,
+    region: Option<String>,
+    endpoint: Option<String>,
+    access_key_id: Option<String>,
+    secret_access_key: Option<String>,
+    ca_file: Option<PathBuf>,
+    signing_key: SigningKey,
+    #[serde(default = "default_timeout_seconds")]
+    timeout_seconds: u64,
+    #[serde(default = "default_attempts")]
+    attempts: usize,
+}
+
+/// Where the objects lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Fs,
+    S3,
+}
+
+const fn default_timeout_seconds() -> u64 {
+    30
+}
+
+const fn default_attempts() -> usize {
+    5
+}
+
+impl StoreConfig {
+    /// Opens the store. No request is made: a wrong address shows with the first call.
+    ///
+    /// # Errors
+    /// [`Error::Config`], with all that is wrong.
+    pub fn open(&self) -> Result<Store> {
+        let problems = self.problems();
+        if !problems.is_empty() {
+            return Err(Error::Config(problems.join("; ")));
+        }
+        let patience =
+            Patience { timeout: Duration::from_secs(self.timeout_seconds), attempts: self.attempts };
+        let objects = match self.kind {
+            Kind::Fs => self.open_folder(patience)?,
+            Kind::S3 => self.open_s3(patience)?,
+        };
+        Ok(Store::new(Arc::new(objects), self.signing_key.clone()))
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut demand = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(problem.to_owned());
+            }
+        };
+        match self.kind {
+            Kind::Fs => {
+                let absolute = self.root.as_ref().is_some_and(|root| root.is_absolute());
+                demand(absolute, "`store.root` has to be an absolute path");
+            }
+            Kind::S3 => {
+                demand(is_set(self.bucket.as_ref()), "`store.bucket` is missing");
+                let pair = is_set(self.access_key_id.as_ref()) == is_set(self.secret_access_key.as_ref());
+                demand(pair, "`store.access_key_id` and `store.secret_access_key` go together");
+            }
+        }
+        demand(self.timeout_seconds > 0, "`store.timeout_seconds` has to be at least 1");
+        demand(self.attempts > 0, "`store.attempts` has to be at least 1");
+        problems
+    }
+
+    fn open_folder(&self, patience: Patience) -> Result<OpendalObjects> {
+        let root = self.root.clone().unwrap_or_default();
+        // OpenDAL makes the folder where it is missing; a missing one is an unmounted filesystem.
+        if !root.is_dir() {
+            let problem =
+                format!("`store.root`: {} is not a folder; is its filesystem mounted?", root.display());
+            return Err(Error::Config(problem));
+        }
+        let service = opendal::services::Fs::default().root(&root.to_string_lossy());
+        let operator = Operator::new(service).map_err(|error| Error::Config(error.to_string()))?;
+        let writer = FolderWriter::new(root, patience.timeout);
+        Ok(OpendalObjects::new(operator, Writes::Folder(writer), patience))
+    }
+
+    fn open_s3(&self, patience: Patience) -> Result<OpendalObjects> {
+        let mut service = opendal::services::S3::default()
+            .bucket(self.bucket.as_deref().unwrap_or_default())
+            .root(self.prefix.as_deref().unwrap_or_default())
+            .region(self.region.as_deref().unwrap_or(DEFAULT_REGION));
+        if let Some(endpoint) = &self.endpoint {
+            service = service.endpoint(endpoint);
+        }
+        if let (Some(id), Some(secret)) = (&self.access_key_id, &self.secret_access_key) {
+            // Ours alone: no profile or environment of the machine may decide who we are.
+            service = service.access_key_id(id).secret_access_key(secret).disable_config_load();
+            service = service.disable_ec2_metadata();
+        }
+        let operator = Operator::new(service).map_err(|error| Error::Config(error.to_string()))?;
+        let transport = transport::open(self.ca_file.as_deref(), patience.timeout)?;
+        let operator = operator.with_context(OperationContext::new().with_http_transport(transport));
+        Ok(OpendalObjects::new(operator, Writes::Service, patience))
+    }
+}
+
+/// What S3 without regions (MinIO, Ceph) signs with.
+const DEFAULT_REGION: &str = "us-east-1";
+
+fn is_set(value: Option<&String>) -> bool {
+    value.is_some_and(|value| !value.is_empty())
+}
+
+impl fmt::Debug for StoreConfig {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig")
+            .field("kind", &self.kind)
+            .field("root", &self.root)
+            .field("prefix", &self.prefix)
+            .field("bucket", &self.bucket)
+            .field("region", &self.region)
+            .field("endpoint", &self.endpoint)
+            .field("ca_file", &self.ca_file)
+            .field("timeout_seconds", &self.timeout_seconds)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}

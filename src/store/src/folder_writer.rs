@@ -1,0 +1,148 @@
+//! Writes to a filesystem so that an object appears whole or not at all, and stays.
+//!
+//! OpenDAL's create-if-absent on a filesystem writes in place: a crash leaves half an object under its
+//! final name, and a reader can see it grow. Here content goes to a temporary file on the same
+//! filesystem, is fsynced, and then gets its name by a hard link (which fails where the name is
+//! taken) or a rename (which replaces); then the folder is fsynced.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+use tempfile::NamedTempFile;
+
+use crate::{Created, Error, Metadata, Result};
+
+/// Writes below a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct FolderWriter {
+    root: PathBuf,
+    timeout: Duration,
+}
+
+/// Holds the files that have no name yet. No object's path begins with a dot.
+const TEMPORARY: &str = ".remount-tmp";
+
+impl FolderWriter {
+    pub(crate) fn new(root: PathBuf, timeout: Duration) -> Self {
+        Self { root, timeout }
+    }
+
+    pub(crate) async fn create(&self, path: &str, content: Bytes, metadata: &Metadata) -> Result<Created> {
+        let (root, target) = (self.root.clone(), self.root.join(path));
+        let metadata = metadata.clone();
+        self.call(format!("create {path}"), move || {
+            let written = write_temporary(&root, &content, &metadata)?;
+            prepare_folder(&root, &target)?;
+            let created = link(&written, &target)?;
+            // Also where it existed: its writer may have died before it could do this.
+            sync_folder_of(&target)?;
+            Ok(created)
+        })
+        .await
+    }
+
+    pub(crate) async fn replace(&self, path: &str, content: Bytes) -> Result<()> {
+        let (root, target) = (self.root.clone(), self.root.join(path));
+        self.call(format!("write {path}"), move || {
+            let written = write_temporary(&root, &content, &Metadata::new())?;
+            prepare_folder(&root, &target)?;
+            written.persist(&target).map_err(|error| error.error)?;
+            sync_folder_of(&target)
+        })
+        .await
+    }
+
+    /// Runs `work` where it may block, for as long as one call may take. A hung network
+    /// filesystem keeps its thread; it does not keep us.
+    async fn call<T: Send + 'static>(
+        &self,
+        action: String,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let done = tokio::time::timeout(self.timeout, tokio::task::spawn_blocking(work)).await;
+        match done {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(error))) => Err(failure(action, error)),
+            Ok(Err(join)) => Err(Error::Unanswered { action, source: Box::new(join) }),
+            Err(elapsed) => Err(Error::Unanswered { action, source: Box::new(elapsed) }),
+        }
+    }
+}
+
+fn failure(action: String, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::Unsupported => {
+            Error::Refused { action, source: Box::new(error) }
+        }
+        _ => Error::Unanswered { action, source: Box::new(error) },
+    }
+}
+
+/// A durable file without its name. It disappears when it is dropped.
+fn write_temporary(root: &Path, content: &[u8], metadata: &Metadata) -> io::Result<NamedTempFile> {
+    let folder = root.join(TEMPORARY);
+    // Not `create_dir_all`: a root that is not there is a filesystem that is not mounted.
+    match fs::create_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let mut file = NamedTempFile::new_in(&folder)?;
+    file.write_all(content)?;
+    for (key, value) in metadata {
+        set_attribute(file.as_file(), key, value)?;
+    }
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// As OpenDAL reads it: an extended attribute in the user's namespace.
+fn set_attribute(file: &File, key: &str, value: &str) -> io::Result<()> {
+    rustix::fs::fsetxattr(file, format!("user.{key}"), value.as_bytes(), XattrFlags::empty()).map_err(
+        |errno| match errno {
+            Errno::NOTSUP => io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the filesystem of `store.root` keeps no extended attributes (user.*)",
+            ),
+            errno => errno.into(),
+        },
+    )
+}
+
+/// Makes the folders above `target`, each durable in its parent.
+fn prepare_folder(root: &Path, target: &Path) -> io::Result<()> {
+    let Some(folder) = target.parent() else {
+        return Ok(());
+    };
+    if folder == root || folder.is_dir() {
+        return Ok(());
+    }
+    prepare_folder(root, folder)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_folder_of(folder)
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Gives the file its name, unless that is taken. Over NFS a link whose answer was lost is repeated
+/// and finds its own name taken: the file then has two.
+fn link(written: &NamedTempFile, target: &Path) -> io::Result<Created> {
+    match fs::hard_link(written.path(), target) {
+        Ok(()) => Ok(Created::New),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let names = written.as_file().metadata()?.nlink();
+            Ok(if names > 1 { Created::New } else { Created::Existed })
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,93 @@
+//! What a listing of `lease/` says.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{ClusterStore, ObjectInfo, Result};
+
+/// The epochs of a cluster's lease that are still listed.
+#[derive(Debug, Default)]
+pub(crate) struct LeaseTable {
+    pub(crate) epochs: BTreeMap<u64, Epoch>,
+    /// Every file, with the epoch it belongs to.
+    files: Vec<(u64, String)>,
+    /// Probes whose writer died before it could delete them.
+    stale_probes: Vec<String>,
+}
+
+/// One epoch.
+#[derive(Debug)]
+pub(crate) struct Epoch {
+    pub(crate) taken_at: Timestamp,
+    /// When it was taken or the last beat after that.
+    pub(crate) last_sign: Timestamp,
+    pub(crate) released: bool,
+}
+
+/// A probe lives for moments.
+const PROBE_LIFE: SignedDuration = SignedDuration::from_hours(1);
+
+impl LeaseTable {
+    pub(crate) async fn read(cluster: &ClusterStore) -> Result<Self> {
+        let folder = cluster.path("lease/");
+        Ok(Self::of(&folder, &cluster.objects.list(&folder).await?))
+    }
+
+    fn of(folder: &str, listed: &[ObjectInfo]) -> Self {
+        let mut table = Self::default();
+        let newest = listed.iter().map(|info| info.modified).max();
+        for info in listed {
+            let name = info.path.strip_prefix(folder).unwrap_or(&info.path);
+            match parse(name) {
+                Some((number, _)) => table.files.push((number, info.path.clone())),
+                None if name.starts_with("probe-") => {
+                    let age = newest.map(|newest| newest.duration_since(info.modified));
+                    if age.is_some_and(|age| age > PROBE_LIFE) {
+                        table.stale_probes.push(info.path.clone());
+                    }
+                }
+                None => {}
+            }
+        }
+        table.add_epochs(folder, listed);
+        table
+    }
+
+    /// Only `.json` makes an epoch: a beat or release that outlives it means nothing.
+    fn add_epochs(&mut self, folder: &str, listed: &[ObjectInfo]) {
+        let named = |info: &ObjectInfo| {
+            let (number, suffix) = parse(info.path.strip_prefix(folder)?)?;
+            Some((number, suffix.to_owned(), info.modified))
+        };
+        let files: Vec<_> = listed.iter().filter_map(named).collect();
+        for (number, _, taken_at) in files.iter().filter(|(_, suffix, _)| suffix == "json") {
+            let epoch = Epoch { taken_at: *taken_at, last_sign: *taken_at, released: false };
+            self.epochs.insert(*number, epoch);
+        }
+        for (number, suffix, modified) in &files {
+            let Some(epoch) = self.epochs.get_mut(number) else {
+                continue;
+            };
+            epoch.last_sign = epoch.last_sign.max(*modified);
+            epoch.released |= suffix == "released";
+        }
+    }
+
+    /// The highest epoch; 0 where the lease was never taken.
+    pub(crate) fn highest(&self) -> u64 {
+        self.epochs.last_key_value().map_or(0, |(number, _)| *number)
+    }
+
+    /// What may be deleted: files of epochs below `limit`, and forgotten probes.
+    pub(crate) fn older_than(&self, limit: u64) -> impl Iterator<Item = &String> {
+        let old = self.files.iter().filter(move |(number, _)| *number < limit).map(|(_, path)| path);
+        old.chain(&self.stale_probes)
+    }
+}
+
+fn parse(name: &str) -> Option<(u64, &str)> {
+    let (number, suffix) = name.split_once('.')?;
+    let known = matches!(suffix, "json" | "beat" | "released");
+    if known { Some((number.parse().ok()?, suffix)) } else { None }
+}

@@ -1,0 +1,197 @@
+//! Objects through OpenDAL: S3, and a filesystem but for its writes ([`FolderWriter`]).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use opendal::layers::{RetryLayer, TimeoutLayer};
+use opendal::{Entry, EntryMode, ErrorKind, Operator};
+
+use crate::folder_writer::FolderWriter;
+use crate::{Created, Error, Metadata, Object, ObjectInfo, Objects, Result};
+
+/// An object store behind an OpenDAL operator.
+#[derive(Debug)]
+pub(crate) struct OpendalObjects {
+    operator: Operator,
+    writes: Writes,
+}
+
+/// How objects are written so that they appear whole or not at all.
+#[derive(Debug)]
+pub(crate) enum Writes {
+    /// The service does it: a conditional PUT.
+    Service,
+    /// The service writes in place: we do it.
+    Folder(FolderWriter),
+}
+
+/// How often and how long a call is tried: the one retry policy of the store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Of one try.
+    pub(crate) timeout: Duration,
+    /// Tries in all, at least one.
+    pub(crate) attempts: usize,
+}
+
+/// Before the second try; doubles from try to try.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// No pause is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+impl OpendalObjects {
+    pub(crate) fn new(operator: Operator, writes: Writes, patience: Patience) -> Self {
+        let timeouts = TimeoutLayer::new().with_timeout(patience.timeout).with_io_timeout(patience.timeout);
+        let retries = RetryLayer::new()
+            .with_max_times(patience.attempts.saturating_sub(1))
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .with_jitter();
+        Self { operator: operator.layer(timeouts).layer(retries), writes }
+    }
+
+    async fn create_by_service(&self, path: &str, content: Bytes, metadata: &Metadata) -> Result<Created> {
+        let write = self.operator.write_with(path, content).if_not_exists(true);
+        match write.user_metadata(metadata.clone()).await {
+            Ok(_) => Ok(Created::New),
+            Err(error) if error.kind() == ErrorKind::ConditionNotMatch => Ok(Created::Existed),
+            Err(error) => Err(failure(format!("create {path}"), error)),
+        }
+    }
+
+    /// Whether the store itself said that there is no such object. Over HTTP anything on the way can
+    /// answer 404; S3 says `NoSuchKey` in the body. To HEAD it has no body to say it in.
+    fn says_absent(&self, error: &opendal::Error) -> bool {
+        let own_words = match self.writes {
+            Writes::Service => error.to_string().contains("NoSuchKey"),
+            Writes::Folder(_) => true,
+        };
+        error.kind() == ErrorKind::NotFound && own_words
+    }
+
+    async fn entries(&self, prefix: &str, recursive: bool) -> Result<Vec<Entry>> {
+        match self.operator.list_with(prefix).recursive(recursive).await {
+            Ok(entries) => Ok(entries),
+            Err(error) if error.kind() == ErrorKind::NotFound && matches!(self.writes, Writes::Folder(_)) => {
+                Ok(Vec::new())
+            }
+            Err(error) => Err(failure(format!("list {prefix}"), error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Objects for OpendalObjects {
+    async fn create(&self, path: &str, content: Bytes, metadata: &Metadata) -> Result<Created> {
+        match &self.writes {
+            Writes::Service => self.create_by_service(path, content, metadata).await,
+            Writes::Folder(folder) => folder.create(path, content, metadata).await,
+        }
+    }
+
+    async fn replace(&self, path: &str, content: Bytes) -> Result<()> {
+        match &self.writes {
+            Writes::Service => match self.operator.write(path, content).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(failure(format!("write {path}"), error)),
+            },
+            Writes::Folder(folder) => folder.replace(path, content).await,
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Object>> {
+        let action = || format!("read {path}");
+        let reader = self.operator.reader(path).await.map_err(|error| failure(action(), error))?;
+        let content = match reader.read(..).await {
+            Ok(content) => content.to_bytes(),
+            Err(error) if self.says_absent(&error) => return Ok(None),
+            Err(error) => return Err(failure(action(), error)),
+        };
+        // S3 sends the metadata along; on a filesystem it takes a second look.
+        let metadata = match (&self.writes, reader.metadata()) {
+            (Writes::Service, Some(sent)) => user_metadata(sent),
+            _ => match self.operator.stat(path).await {
+                Ok(found) => user_metadata(&found),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None), // Deleted meanwhile.
+                Err(error) => return Err(failure(action(), error)),
+            },
+        };
+        Ok(Some(Object { content, metadata }))
+    }
+
+    async fn stat(&self, path: &str) -> Result<Option<(ObjectInfo, Metadata)>> {
+        let found = match self.operator.stat(path).await {
+            Ok(found) => found,
+            // What a HEAD cannot say, a GET can: it fails, or finds nothing, or an object written
+            // since, which a second HEAD then finds too.
+            Err(error) if error.kind() == ErrorKind::NotFound => match self.read(path).await? {
+                None => return Ok(None),
+                Some(_) => self.operator.stat(path).await.map_err(|e| failure(format!("stat {path}"), e))?,
+            },
+            Err(error) => return Err(failure(format!("stat {path}"), error)),
+        };
+        Ok(Some((info(path, &found)?, user_metadata(&found))))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
+        let mut found = Vec::new();
+        for entry in self.entries(prefix, true).await? {
+            if entry.metadata().mode() == EntryMode::FILE {
+                found.push(self.listed(entry).await?);
+            }
+        }
+        let mut found: Vec<_> = found.into_iter().flatten().collect();
+        found.sort_by(|a: &ObjectInfo, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        let entries = self.entries(prefix, false).await?;
+        let folder = |entry: &Entry| {
+            let name = entry.path().strip_prefix(prefix)?.strip_suffix('/')?;
+            if name.is_empty() { None } else { Some(name.to_owned()) }
+        };
+        let mut names: Vec<_> = entries.iter().filter_map(folder).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    async fn delete(&self, path: &str) -> Result<()> {
+        self.operator.delete(path).await.map_err(|error| failure(format!("delete {path}"), error))
+    }
+}
+
+impl OpendalObjects {
+    /// A listed object. Where the listing has no times (a filesystem's), it takes a look at each; one
+    /// that was deleted meanwhile is no longer listed.
+    async fn listed(&self, entry: Entry) -> Result<Option<ObjectInfo>> {
+        if entry.metadata().last_modified().is_some() {
+            return Ok(Some(info(entry.path(), entry.metadata())?));
+        }
+        Ok(self.stat(entry.path()).await?.map(|(info, _)| info))
+    }
+}
+
+fn user_metadata(metadata: &opendal::Metadata) -> Metadata {
+    let pairs = metadata.user_metadata().into_iter().flatten();
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn info(path: &str, metadata: &opendal::Metadata) -> Result<ObjectInfo> {
+    let unknown = || Error::Unanswered {
+        action: format!("stat {path}"),
+        source: "the store does not say when the object was written".into(),
+    };
+    let modified = metadata.last_modified().map(Timestamp::from).ok_or_else(unknown)?;
+    Ok(ObjectInfo { path: path.to_owned(), size_bytes: metadata.content_length(), modified })
+}
+
+/// What a failed call means: refused for good, or no usable answer.
+fn failure(action: String, error: opendal::Error) -> Error {
+    let refused = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ConfigInvalid);
+    let source = Box::new(error);
+    if refused { Error::Refused { action, source } } else { Error::Unanswered { action, source } }
+}

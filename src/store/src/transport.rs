@@ -1,0 +1,35 @@
+//! HTTP of our own: rustls with ring, a pinned CA where one is configured, a limit on connecting.
+//!
+//! OpenDAL's default client is one per process and bound to the runtime that used it first.
+
+use std::path::Path;
+use std::time::Duration;
+
+use opendal::HttpTransporter;
+use opendal_http_transport_reqwest::ReqwestTransport;
+
+use crate::{Error, Result};
+
+/// A connection that is not there by then is tried again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) fn open(ca_file: Option<&Path>, timeout: Duration) -> Result<HttpTransporter> {
+    // Another part of the program may have installed it before: both mean ring.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+    }
+    let mut client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT.min(timeout));
+    if let Some(path) = ca_file {
+        client = client.tls_certs_only(certificates(path)?);
+    }
+    let client = client.build().map_err(|error| Error::Config(format!("HTTP client: {error}")))?;
+    Ok(HttpTransporter::new(ReqwestTransport::new(client)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>> {
+    let wrong = |problem: String| Error::Config(format!("`store.ca_file`: {}: {problem}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let certificates =
+        reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+    if certificates.is_empty() { Err(wrong("it holds no certificate".into())) } else { Ok(certificates) }
+}

@@ -1,0 +1,74 @@
+//! How a segment is compressed.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use lz4_flex::frame::{FrameDecoder, FrameEncoder, FrameInfo};
+use serde::{Deserialize, Serialize};
+
+/// How a segment is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Codec {
+    /// Not at all. `none` in configurations, `raw` in names.
+    #[serde(rename = "none")]
+    Raw,
+    /// LZ4 frames with a checksum: cheap.
+    #[serde(rename = "lz4")]
+    Lz4,
+    /// Zstandard frames with a checksum: small.
+    #[default]
+    #[serde(rename = "zst")]
+    Zst,
+}
+
+/// Zstandard's own default: beyond it WAL gets little smaller and much slower.
+const ZSTD_LEVEL: i32 = 3;
+
+impl Codec {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Zst, Self::Lz4, Self::Raw];
+
+    /// What ends the name of an object.
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Lz4 => "lz4",
+            Self::Zst => "zst",
+        }
+    }
+
+    pub(crate) fn compress(self, content: &Bytes) -> io::Result<Bytes> {
+        match self {
+            Self::Raw => Ok(content.clone()),
+            Self::Lz4 => {
+                let frame = FrameInfo::new().content_checksum(true).content_size(Some(content.len() as u64));
+                let mut encoder = FrameEncoder::with_frame_info(frame, Vec::new());
+                encoder.write_all(content)?;
+                Ok(encoder.finish().map_err(io::Error::other)?.into())
+            }
+            Self::Zst => {
+                let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+                encoder.include_checksum(true)?;
+                encoder.set_pledged_src_size(Some(content.len() as u64))?;
+                encoder.write_all(content)?;
+                Ok(encoder.finish()?.into())
+            }
+        }
+    }
+
+    /// At most one byte more than `expected_bytes`: enough to see that it is too long.
+    pub(crate) fn decompress(self, stored: &Bytes, expected_bytes: u64) -> io::Result<Bytes> {
+        match self {
+            Self::Raw => Ok(stored.clone()),
+            Self::Lz4 => read_limited(FrameDecoder::new(&stored[..]), expected_bytes),
+            Self::Zst => read_limited(zstd::Decoder::with_buffer(&stored[..])?, expected_bytes),
+        }
+    }
+}
+
+fn read_limited(decoder: impl Read, expected_bytes: u64) -> io::Result<Bytes> {
+    let mut content = Vec::with_capacity(usize::try_from(expected_bytes).map_err(io::Error::other)?);
+    decoder.take(expected_bytes + 1).read_to_end(&mut content)?;
+    Ok(content.into())
+}

@@ -1,0 +1,13 @@
+//! WAL in the store: names, checks, codecs, push and fetch.
+
+mod archive;
+mod codec;
+mod commits;
+mod header;
+mod name;
+mod object;
+
+pub use archive::{PushOptions, Pushed, WalArchive, WalListing};
+pub use codec::Codec;
+pub use header::SegmentHeader;
+pub use name::{ArchiveFile, ArchiveFileError};

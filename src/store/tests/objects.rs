@@ -1,0 +1,163 @@
+//! The contract on memory, a folder and S3; and what is special to each.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use bytes::Bytes;
+use remount_core::{Advice, Retry};
+use remount_store::{Created, Error, Metadata, contract};
+use support::{Moto, config, folder, memory};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_keeps_every_promise() {
+    contract::every_promise_holds(memory().1.objects()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_keeps_every_promise() {
+    let root = tempfile::tempdir().unwrap();
+    contract::every_promise_holds(folder(root.path()).objects()).await;
+    let left = std::fs::read_dir(root.path().join(".remount-tmp")).unwrap().count();
+    assert_eq!(left, 0, "no temporary file is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_keeps_every_promise() {
+    let moto = Moto::start();
+    contract::every_promise_holds(moto.store().await.objects()).await;
+}
+
+#[tokio::test]
+async fn a_missing_bucket_is_not_an_absent_object() {
+    let moto = Moto::start();
+    let store = config(moto.config("nowhere")).open().unwrap();
+    for error in [
+        store.objects().read("a").await.map(drop).unwrap_err(),
+        store.objects().stat("a").await.map(drop).unwrap_err(),
+        store.objects().list("a/").await.map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+        assert_eq!(error.retry(), Retry::Never);
+    }
+}
+
+#[tokio::test]
+async fn a_404_that_is_not_the_stores_own_is_not_an_absent_object() {
+    let moto = Moto::start();
+    moto.store().await;
+    let mut json = moto.config("wal");
+    // moto answers 404 with a page of HTML to what is no S3 at all.
+    json["endpoint"] = format!("{}/moto-api/nothing", moto.endpoint).into();
+    let store = config(json).open().unwrap();
+    let error = store.objects().read("a").await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::Unanswered { .. } | Error::Refused { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_unanswered() {
+    // Bound and never accepted from, then gone: refused at once.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let store = config(serde_json::json!({
+        "type": "s3", "bucket": "b", "endpoint": format!("http://127.0.0.1:{port}"),
+        "access_key_id": "id", "secret_access_key": "very-secret", "signing_key": support::KEY,
+        "timeout_seconds": 1, "attempts": 2,
+    }))
+    .open()
+    .unwrap();
+    let error = store.objects().read("a").await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+    assert_eq!(error.retry(), Retry::Soon);
+    let report = remount_core::report(&error);
+    assert!(report.contains("read a") && !report.contains("very-secret"), "{report}");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_not_made() {
+    let root = tempfile::tempdir().unwrap();
+    let missing = root.path().join("not-mounted");
+    let json = serde_json::json!({"type": "fs", "root": missing, "signing_key": support::KEY});
+    let error = config(json).open().unwrap_err();
+    assert!(error.to_string().contains("mounted"), "{error}");
+    assert!(!missing.exists());
+}
+
+#[tokio::test]
+async fn an_object_in_a_folder_is_there_whole_or_not_at_all() {
+    let root = tempfile::tempdir().unwrap();
+    let store = folder(root.path());
+    // What a killed writer leaves: no name below the folder that anybody lists.
+    std::fs::create_dir(root.path().join(".remount-tmp")).unwrap();
+    std::fs::write(root.path().join(".remount-tmp/half"), b"half").unwrap();
+    let created =
+        store.objects().create("clusters/a/b", Bytes::from_static(b"whole"), &Metadata::new()).await;
+    assert_eq!(created.unwrap(), Created::New);
+    assert_eq!(store.objects().list("clusters/").await.unwrap().len(), 1);
+    let mode = std::fs::metadata(root.path().join("clusters/a/b")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "objects are their owner's alone");
+}
+
+#[test]
+fn all_that_is_wrong_with_a_configuration_is_said_at_once_and_no_secret_with_it() {
+    let wrong = config(serde_json::json!({
+        "type": "s3", "secret_access_key": "very-secret", "signing_key": support::KEY,
+        "timeout_seconds": 0, "attempts": 0,
+    }));
+    let error = wrong.open().unwrap_err().to_string();
+    for part in ["bucket", "access_key_id", "timeout_seconds", "attempts"] {
+        assert!(error.contains(part), "{part} is not in: {error}");
+    }
+    let shown = format!("{wrong:?} {error}");
+    assert!(!shown.contains("very-secret") && !shown.contains(support::KEY), "{shown}");
+}
+
+/// The child of the test below: creates the objects 0.. until all are there, and prints which it won.
+fn race(root: &str, me: &str) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = folder(std::path::Path::new(root));
+        for n in 0..RACES {
+            let content = Bytes::from(me.repeat(1000));
+            if store.objects().create(&format!("race/{n:03}"), content, &Metadata::new()).await.unwrap()
+                == Created::New
+            {
+                println!("won {n:03}");
+            }
+        }
+    });
+}
+
+const RACES: usize = 50;
+
+#[test]
+fn of_two_processes_that_create_one_wins() {
+    if let (Ok(root), Ok(me)) = (std::env::var("REMOUNT_RACE_ROOT"), std::env::var("REMOUNT_RACE_NAME")) {
+        return race(&root, &me);
+    }
+    let root = tempfile::tempdir().unwrap();
+    let spawn = |name: &str| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "of_two_processes_that_create_one_wins", "--nocapture"])
+            .env("REMOUNT_RACE_ROOT", root.path())
+            .env("REMOUNT_RACE_NAME", name)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let (a, b) = (spawn("A"), spawn("B"));
+    let won = |child: std::process::Child| {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().filter_map(|line| line.strip_prefix("won ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (a, b) = (won(a), won(b));
+    assert_eq!(a.len() + b.len(), RACES, "each object has one creator");
+    for (winner, names) in [("A", &a), ("B", &b)] {
+        for name in names {
+            let content = std::fs::read_to_string(root.path().join("race").join(name)).unwrap();
+            assert_eq!(content, winner.repeat(1000), "{name} holds its creator's content, whole");
+        }
+    }
+}

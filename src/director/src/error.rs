@@ -96,8 +96,12 @@ impl Advice for Error {
             Self::Unanswered { .. } => {
                 "check that the Director answers (`bosh environment`), then run the command again".into()
             }
-            Self::Unauthorized { .. } => {
+            // The Director answers 401 both to strangers and to those whose scope is too small.
+            Self::Unauthorized { detail, .. } if detail.contains("scope") => {
                 "give the client of `director.*` the scope bosh.admin: attaching disks needs it".into()
+            }
+            Self::Unauthorized { .. } => {
+                "check `director.client_id` and its secret, or `director.username` and its password".into()
             }
             Self::NotFound { .. } => "check the name against `bosh deployments` and `bosh instances`".into(),
             Self::TaskTimeout { task, state, .. } if state == "queued" => {

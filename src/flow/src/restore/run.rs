@@ -321,7 +321,11 @@ fn timeline(outcome: &Value) -> Option<TimelineId> {
 ///
 /// # Errors
 /// The store does not answer, or the journal cannot be read.
-pub async fn read_report(cluster: &ClusterStore, plan: RestorePlan, retry: Duration) -> Result<RestoreReport> {
+pub async fn read_report(
+    cluster: &ClusterStore,
+    plan: RestorePlan,
+    retry: Duration,
+) -> Result<RestoreReport> {
     let events = saga::read(cluster, &plan.id, retry).await?;
     let known = known_from(&events);
     Ok(report(plan, known, &events))

@@ -57,7 +57,7 @@ pub enum Command {
         target: TargetArguments,
     },
     /// Restore: request it for the errand, or run it from here.
-    Restore(RestoreArguments),
+    Restore(Box<RestoreArguments>),
     /// List the restore requests that the errand has not carried out yet.
     Requests,
     /// Show what a restore did, step by step; the newest one of a cluster without an id.
@@ -93,6 +93,12 @@ pub struct RestoreArguments {
     pub request: Option<RestoreCommand>,
     #[command(flatten)]
     pub wish: Option<RestoreWish>,
+    /// Go on with a restore whose driver died, or that was held.
+    #[arg(long, value_name = "RESTORE", conflicts_with_all = ["rollback", "RestoreWish"])]
+    pub resume: Option<RestoreId>,
+    /// Take such a restore back: the old disks return, and the cluster starts as it was.
+    #[arg(long, value_name = "RESTORE", conflicts_with = "RestoreWish")]
+    pub rollback: Option<RestoreId>,
     /// Run it from here, now; without this, use `restore request` and the errand.
     #[arg(long)]
     pub now: bool,

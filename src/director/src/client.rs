@@ -113,6 +113,17 @@ impl Director for HttpDirector {
         self.change(action, Method::POST, path, Some(context)).await
     }
 
+    async fn recreate(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        context: &str,
+    ) -> Result<TaskId> {
+        let path = route::recreate(deployment, instance)?;
+        let action = format!("recreate {instance} of deployment {deployment}");
+        self.change(action, Method::POST, path, Some(context)).await
+    }
+
     async fn attach_disk(
         &self,
         deployment: &DeploymentName,

@@ -157,7 +157,7 @@ pub enum StopKind {
     Soft,
     /// Processes stop, the VM is deleted: the instance is then `detached`.
     Hard,
-    /// As `Hard`, without pre-stop and drain: for a VM whose agent does not answer.
+    /// As `Hard`, without pre-stop and drain: for an instance that has no VM.
     HardWithoutDrain,
 }
 
@@ -195,6 +195,16 @@ pub trait Director: Debug + Send + Sync {
     /// Starts one instance (`actions/start`), touching nothing else. It never looks at disks unless
     /// the instance has no VM.
     async fn start(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        context: &str,
+    ) -> Result<TaskId>;
+
+    /// Makes an instance's VM anew, with the disks that are recorded for it, though its agent does not answer
+    /// (`actions/recreate?ignore_unresponsive_agent=true`); every other action asks the agent first and fails
+    /// with 450002. The instance is started where it is to be.
+    async fn recreate(
         &self,
         deployment: &DeploymentName,
         instance: &InstanceSlug,

@@ -29,6 +29,10 @@ pub(crate) fn start(deployment: &DeploymentName, instance: &InstanceSlug) -> Res
     Ok(format!("{}/start", actions(deployment, instance)?))
 }
 
+pub(crate) fn recreate(deployment: &DeploymentName, instance: &InstanceSlug) -> Result<String> {
+    Ok(format!("{}/recreate?ignore_unresponsive_agent=true", actions(deployment, instance)?))
+}
+
 /// With `disk_properties=copy`: without it the record says 1 MiB, and the next deploy copies the data to a
 /// new disk and drops this one.
 pub(crate) fn attachment(

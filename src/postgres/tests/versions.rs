@@ -103,7 +103,7 @@ async fn past(major: u32) -> Past {
     server.execute("INSERT INTO ledger VALUES (4)").await;
     server.execute("INSERT INTO ledger VALUES (5)").await;
     server.stop();
-    let exclusive = |target| RestoreTarget { target, timeline: None, exclusive: true };
+    let exclusive = |target| RestoreTarget { exclusive: true, ..RestoreTarget::of(target) };
     let targets = vec![
         (RestoreTarget::of(RecoveryTarget::Latest), "5"),
         (RestoreTarget::of(RecoveryTarget::Time(Timestamp::from_microsecond(at).unwrap())), "3"),

@@ -6,7 +6,7 @@ use remount_core::{DeploymentName, ExitCode, FORMAT, RestoreId};
 use remount_flow::{BackupRequest, FlowContext, run_backup};
 use remount_store::{RequestOutcome, RestoreRequest, Store};
 
-use super::restore::{answer, carry_out, refuse_own};
+use super::restore::{answer, carry_out, keep_note, refuse_own};
 use super::{Output, opened};
 use crate::arguments::Errand;
 use crate::config::Config;
@@ -69,7 +69,9 @@ async fn restore_one(
 ) -> Result<(), Failure> {
     refuse_own(config, &request.deployment)?;
     let report = carry_out(context, request).await?;
-    answer(&report, output)
+    answer(&report, output)?;
+    keep_note(config);
+    Ok(())
 }
 
 /// A request is over whatever came of it: it is never carried out twice by accident.

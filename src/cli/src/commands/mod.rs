@@ -48,7 +48,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Backup(cluster) => backup::run(&opened(&config)?, &cluster, output).await,
         Command::Plan { cluster, target } => plan::run(&opened(&config)?, &cluster, &target, output).await,
-        Command::Restore(restore) => restore::run(&config, restore, output).await,
+        Command::Restore(restore) => restore::run(&config, *restore, output).await,
         Command::Errand { errand } => errand::run(&config, errand, output).await,
     }
 }

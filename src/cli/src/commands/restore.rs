@@ -1,8 +1,8 @@
 //! `remount restore`: request it, look at it, or run it.
 
-use remount_core::DeploymentName;
-use remount_flow::{FlowContext, RestoreReport, run_restore};
-use remount_store::RestoreRequest;
+use remount_core::{ClusterName, DeploymentName, RestoreId};
+use remount_flow::{FlowContext, RestoreReport, resume_restore, rollback_restore, run_restore};
+use remount_store::{OnFailure, RestoreRequest};
 
 use super::plan::{dry_run, request_for};
 use super::{Output, opened, print_json};
@@ -15,6 +15,12 @@ use crate::progress::Lines;
 pub async fn run(config: &Config, arguments: RestoreArguments, output: Output) -> Result<(), Failure> {
     if let Some(RestoreCommand::Request(wish)) = arguments.request {
         return request(config, &wish, output).await;
+    }
+    if let Some(restore) = arguments.resume {
+        return resume(&opened(config)?, &restore, output).await;
+    }
+    if let Some(restore) = arguments.rollback {
+        return rollback(&opened(config)?, &restore).await;
     }
     let Some(wish) = arguments.wish else {
         return Err(Failure::usage("no deployment and no target are given", "see `remount restore --help`"));
@@ -30,7 +36,18 @@ pub async fn run(config: &Config, arguments: RestoreArguments, output: Output) -
         ));
     }
     let report = carry_out(&opened(config)?, request).await?;
-    answer(&report, output)
+    answer(&report, output)?;
+    keep_note(config);
+    Ok(())
+}
+
+/// How long the way back stays open.
+pub fn keep_note(config: &Config) {
+    if let Some(hours) = config.restore.keep_old_disks_hours {
+        eprintln!(
+            "the old disks are the way back: keep them {hours} h; the Director deletes orphans after its own max_orphaned_age_in_days (5)"
+        );
+    }
 }
 
 fn asked(wish: &RestoreWish) -> RestoreRequest {
@@ -51,6 +68,34 @@ async fn request(config: &Config, wish: &RestoreWish, output: Output) -> Result<
         config.deployment.as_ref().map_or("remount", |d| d.as_str())
     );
     Ok(())
+}
+
+/// Goes on where the journal ends.
+async fn resume(context: &FlowContext, restore: &RestoreId, output: Output) -> Result<(), Failure> {
+    let cluster = cluster_of_restore(context, restore).await?;
+    let report = resume_restore(context, &cluster, restore, OnFailure::Rollback, &Lines::new()).await?;
+    answer(&report, output)
+}
+
+/// Takes a begun restore back.
+async fn rollback(context: &FlowContext, restore: &RestoreId) -> Result<(), Failure> {
+    let cluster = cluster_of_restore(context, restore).await?;
+    rollback_restore(context, &cluster, restore, &Lines::new()).await?;
+    println!("restore {restore} was taken back: {cluster} is as it was");
+    Ok(())
+}
+
+/// The cluster that a restore is of, by the store.
+async fn cluster_of_restore(context: &FlowContext, restore: &RestoreId) -> Result<ClusterName, Failure> {
+    for cluster in context.store.clusters().await? {
+        if context.store.cluster(&cluster).restores().await?.contains(restore) {
+            return Ok(cluster);
+        }
+    }
+    Err(Failure::missing(
+        format!("there is no restore {restore}"),
+        "look at `remount journal --deployment …`",
+    ))
 }
 
 /// The errand could never stop the deployment it runs in.

@@ -13,11 +13,9 @@ const ATTACHES: u32 = 2;
 
 /// How an instance has to be stopped so that a disk can be attached; none where it is so already.
 fn stop_kind(instance: &Instance) -> Option<StopKind> {
-    let silent = instance.job_state.as_deref() == Some("unresponsive agent");
     match (&instance.vm, instance.desired.as_str()) {
         (None, "detached") => None,
         (None, _) => Some(StopKind::HardWithoutDrain),
-        (Some(_), _) if silent => Some(StopKind::HardWithoutDrain),
         (Some(_), "stopped" | "detached") => None,
         (Some(_), _) => Some(StopKind::Soft),
     }
@@ -36,19 +34,44 @@ pub async fn stop_as(
     instance: &Instance,
     accepted: impl Fn(),
 ) -> Result<bool> {
+    let anew = if is_silent(instance) { Some(vm_anew(cx, planned).await?) } else { None };
+    let instance = anew.as_ref().unwrap_or(instance);
     let Some(kind) = stop_kind(instance) else {
         return Ok(instance.vm.is_some());
     };
-    if kind != StopKind::Soft {
-        cx.watch.note(format!("{}: no agent answers; its VM is given up and made anew", planned.instance));
-    }
     tasks::change(cx, &planned.instance, Change::Stop(kind), accepted).await?;
     Ok(kind == StopKind::Soft)
 }
 
+/// Whether the instance has a VM of which nobody hears.
+fn is_silent(instance: &Instance) -> bool {
+    instance.vm.is_some() && instance.job_state.as_deref() == Some("unresponsive agent")
+}
+
+/// Has the VM of a silent agent made anew: the Director asks an agent before every other action. That what
+/// was on it starts does no harm, and that it does not start is why it is restored.
+async fn vm_anew(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<Instance> {
+    cx.watch.note(format!("{}: no agent answers; its VM is given up and made anew", planned.instance));
+    let made = tasks::change(cx, &planned.instance, Change::Recreate, || {}).await;
+    let instance = cx.instance(&planned.instance).await?;
+    match made {
+        Err(error) if error.is_fenced() || is_silent(&instance) => Err(error),
+        Err(error) => {
+            cx.watch.note(format!(
+                "{}: {}; its agent answers now",
+                planned.instance,
+                Problem::of(&error).what
+            ));
+            Ok(instance)
+        }
+        Ok(()) => Ok(instance),
+    }
+}
+
 /// Whether an instance is stopped, so that a disk can be attached.
 pub async fn is_stopped(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<bool> {
-    Ok(stop_kind(&cx.instance(&planned.instance).await?).is_none())
+    let instance = cx.instance(&planned.instance).await?;
+    Ok(!is_silent(&instance) && stop_kind(&instance).is_none())
 }
 
 /// Starts an instance. One that runs is left alone by the Director.

@@ -25,6 +25,8 @@ pub enum Change<'x> {
     Stop(StopKind),
     /// Start it.
     Start,
+    /// Make its VM anew: its agent does not answer.
+    Recreate,
     /// Put a disk in the place of its own.
     Attach(&'x DiskCid),
 }
@@ -34,6 +36,7 @@ impl Change<'_> {
         match self {
             Self::Stop(_) => "stop",
             Self::Start => "start",
+            Self::Recreate => "recreate",
             Self::Attach(_) => "attach",
         }
     }
@@ -41,7 +44,7 @@ impl Change<'_> {
     fn limit(&self, cx: &Restore<'_>) -> std::time::Duration {
         match self {
             Self::Stop(_) => cx.ctx.timeouts.stop,
-            Self::Start => cx.ctx.timeouts.start,
+            Self::Start | Self::Recreate => cx.ctx.timeouts.start,
             Self::Attach(_) => cx.ctx.timeouts.attach,
         }
     }
@@ -122,6 +125,7 @@ async fn send(
     match change {
         Change::Stop(kind) => director.stop(deployment, instance, *kind, context).await,
         Change::Start => director.start(deployment, instance, context).await,
+        Change::Recreate => director.recreate(deployment, instance, context).await,
         Change::Attach(disk) => director.attach_disk(deployment, instance, disk).await,
     }
 }

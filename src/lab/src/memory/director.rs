@@ -124,6 +124,16 @@ impl Director for MemoryDirector {
         self.accept("director.start", &instance.to_string(), Work::Start(instance.clone()), context)
     }
 
+    async fn recreate(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        context: &str,
+    ) -> Result<TaskId> {
+        self.exists(deployment)?;
+        self.accept("director.recreate", &instance.to_string(), Work::Recreate(instance.clone()), context)
+    }
+
     async fn attach_disk(
         &self,
         deployment: &DeploymentName,

@@ -18,6 +18,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 pub enum Work {
     Stop(InstanceSlug, StopKind),
     Start(InstanceSlug),
+    Recreate(InstanceSlug),
     Attach(InstanceSlug, DiskCid),
     DeleteOrphan(DiskCid),
 }
@@ -30,6 +31,7 @@ impl Work {
         match self {
             Self::Stop(instance, _) => format!("stop instance {instance}"),
             Self::Start(instance) => format!("start instance {instance}"),
+            Self::Recreate(instance) => format!("recreate instance {instance}"),
             Self::Attach(instance, disk) => format!("attach disk '{disk}' to '{instance}'"),
             Self::DeleteOrphan(disk) => format!("delete disk {disk}"),
         }
@@ -41,7 +43,7 @@ impl Work {
 
     /// Attach takes no lock of the deployment.
     const fn locks(&self) -> bool {
-        matches!(self, Self::Stop(..) | Self::Start(_))
+        matches!(self, Self::Stop(..) | Self::Start(_) | Self::Recreate(_))
     }
 }
 
@@ -82,6 +84,7 @@ impl World {
         match work {
             Work::Stop(instance, kind) => self.stop(instance, *kind).await?,
             Work::Start(instance) => self.start(instance).await?,
+            Work::Recreate(instance) => self.recreate(instance).await?,
             Work::Attach(instance, disk) => attach(&mut self.state(), instance, disk, half)?,
             Work::DeleteOrphan(disk) => delete_orphan(&mut self.state(), disk),
         }
@@ -113,7 +116,7 @@ impl World {
         if kind == StopKind::Soft && desired == "stopped" {
             return Ok(());
         }
-        if kind != StopKind::HardWithoutDrain && answers == Some(false) {
+        if answers == Some(false) {
             return Err((450_002, format!("Timed out sending 'prepare' to instance: '{slug}'")));
         }
         if answers == Some(true) {
@@ -131,6 +134,27 @@ impl World {
             state.vms.remove(&vm);
         }
         Ok(())
+    }
+
+    /// The one action that does not ask the agent first.
+    async fn recreate(&self, slug: &InstanceSlug) -> Result<(), Failure> {
+        let index = self.find(slug)?;
+        let (desired, answers) = {
+            let mut state = self.state();
+            (state.instances[index].desired.clone(), state.vm_mut(index).map(|vm| vm.answers))
+        };
+        if answers == Some(true) {
+            self.shut_down(index).await;
+        }
+        {
+            let mut state = self.state();
+            state.lose_vm(index);
+            if let Some(vm) = state.instances[index].vm.take() {
+                state.vms.remove(&vm);
+            }
+            create_vm(&mut state, index)?;
+        }
+        if desired == "started" { self.start(slug).await } else { Ok(()) }
     }
 
     async fn start(&self, slug: &InstanceSlug) -> Result<(), Failure> {

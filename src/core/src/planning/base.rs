@@ -114,9 +114,10 @@ fn choose_named<'a>(
     })
 }
 
-/// The youngest: on one line the positions say it; ids break the tie, so that the answer is always the same.
+/// The youngest. All of them end before the target, so the last to begin needs the least WAL: where it
+/// meets a gap, every other does too. Ids break a tie, so that the answer is always the same.
 fn newest<'a>(backups: impl Iterator<Item = &'a BackupManifest>) -> Option<&'a BackupManifest> {
-    backups.max_by_key(|backup| (backup.stop_lsn, &backup.id))
+    backups.max_by_key(|backup| (backup.start_lsn, backup.stop_lsn, &backup.id))
 }
 
 /// Whether the backup is consistent at the target. Where a transaction or a restore point lies is not known.

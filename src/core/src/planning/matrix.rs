@@ -176,6 +176,20 @@ fn a_gap_before_the_end_of_the_backup_is_one_even_while_the_cluster_runs() {
 }
 
 #[test]
+fn wal_that_a_later_backup_proves_is_missed_even_at_the_end_of_the_archive() {
+    let world = World::plain().backup("cccc", 1, ("0/9000028", "0/A000100"), "10:09:30");
+    for world in [world.clone(), world.running(1, "0/A000200", "10:12:00")] {
+        for target in [to_latest(), to_latest().from("bbbb"), to_lsn("0/A000000")] {
+            let error = refused(&world, target);
+            assert!(
+                matches!(error, PlanError::Gap { missing, .. } if missing == segment(1, 10)),
+                "{error:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_backup_across_two_segments_needs_both() {
     let world = World::empty().archived(1, 3, None).backup("aaaa", 1, ("0/3000028", "0/4000100"), "10:00:00");
     let error = refused(&world, to_latest());

@@ -1,1 +1,493 @@
+//! Planning against random pasts: trees of timelines, backups, archives with holes. A checker that walks
+//! the tree quarter segment by quarter segment, and knows nothing of histories, judges every answer.
 
+use jiff::{Timestamp, ToSpan};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::PlanError;
+use super::world::*;
+use crate::{
+    Advice, BackupManifest, Fork, Lsn, MoreWal, RecoveryPath, RecoveryTarget, RestoreTarget, RunningPrimary,
+    TimelineHistory, WalSegment,
+};
+
+/// Positions are counted in quarters of a segment.
+const QUARTER: u64 = SIZE.bytes() as u64 / 4;
+/// No timeline goes on beyond this.
+const END: u64 = 40;
+
+/// A timeline of the model: it leaves `parent` at `begin` and its WAL ends at `end`.
+#[derive(Clone, Debug)]
+struct Branch {
+    parent: u32,
+    begin: u64,
+    end: u64,
+}
+
+/// A past, the archive that is left of it, and a question.
+#[derive(Clone, Debug)]
+struct Case {
+    /// Timeline 1 is at index 0.
+    branches: Vec<Branch>,
+    world: World,
+    target: RestoreTarget,
+}
+
+impl Case {
+    fn branch(&self, tli: u32) -> &Branch {
+        &self.branches[tli as usize - 1]
+    }
+
+    /// The timeline that wrote this quarter, on the way to `tli`.
+    fn writer(&self, tli: u32, quarter: u64) -> u32 {
+        let branch = self.branch(tli);
+        if tli == 1 || quarter >= branch.begin { tli } else { self.writer(branch.parent, quarter) }
+    }
+
+    fn segment_for(&self, tli: u32, number: u64) -> WalSegment {
+        segment(self.writer(tli, number * 4 + 3), number)
+    }
+
+    fn has(&self, segment: WalSegment) -> bool {
+        self.world.archive.segments.contains(&segment)
+    }
+
+    fn last_archived(&self, tli: u32) -> Option<u64> {
+        (0..=END).rev().find(|&n| self.has(self.segment_for(tli, n)))
+    }
+
+    /// A backup is written down when its last segment is archived: it proves that there was WAL up to there.
+    fn known_to_have_been_archived(&self, line: u32) -> Option<u64> {
+        let on_line = self.world.manifests.iter().filter(|backup| self.is_on_line(line, backup));
+        on_line.map(|backup| (backup.stop_lsn.0 / QUARTER - 1) / 4).max()
+    }
+
+    /// Whether the segment is there or will be.
+    fn can_be_read(&self, line: u32, number: u64) -> bool {
+        let wanted = self.segment_for(line, number);
+        let coming = self.world.archive.primary().is_some_and(|primary| {
+            primary.timeline == wanted.timeline
+                && self.last_archived(line).is_none_or(|last| number > last)
+                && self.known_to_have_been_archived(line).is_none_or(|known| number > known)
+        });
+        self.has(wanted) || coming
+    }
+
+    fn is_on_line(&self, line: u32, backup: &BackupManifest) -> bool {
+        let quarters = backup.start_lsn.0 / QUARTER..backup.stop_lsn.0 / QUARTER;
+        quarters.into_iter().all(|quarter| self.writer(line, quarter) == backup.timeline.get())
+    }
+
+    /// The timeline that the question is about.
+    fn line(&self) -> u32 {
+        let archive = &self.world.archive;
+        let newest = archive.segments.iter().map(|segment| segment.timeline);
+        let newest = newest.chain(archive.histories.keys().copied());
+        let newest = newest.chain(self.world.manifests.iter().map(|backup| backup.timeline)).max();
+        let of_backup = match &self.target.target {
+            RecoveryTarget::Backup(id) => self.world.manifests.iter().find(|backup| backup.id == *id),
+            _ => None,
+        };
+        let line = self.target.timeline.or(of_backup.map(|backup| backup.timeline));
+        line.or(archive.primary().map(|primary| primary.timeline)).or(newest).map_or(1, |line| line.get())
+    }
+
+    /// The backups from which the target could be reached if all WAL were there.
+    fn candidates(&self, line: u32) -> Vec<&BackupManifest> {
+        let named = match (&self.target.target, &self.target.from_backup) {
+            (RecoveryTarget::Backup(id), _) | (_, Some(id)) => Some(id),
+            _ => None,
+        };
+        let fits = |backup: &&BackupManifest| {
+            named.is_none_or(|id| backup.id == *id)
+                && self.is_on_line(line, backup)
+                && ends_in_time(backup, &self.target)
+        };
+        self.world.manifests.iter().filter(fits).collect()
+    }
+
+    /// Whether PostgreSQL could read its way from the backup to the target.
+    fn can_be_reached(&self, line: u32, backup: &BackupManifest) -> bool {
+        let first = backup.start_lsn.0 / QUARTER / 4;
+        let stop = (backup.stop_lsn.0 / QUARTER - 1) / 4;
+        let all = |last: u64| {
+            (first..=stop).all(|n| self.has(self.segment_for(line, n)))
+                && (first..=last).all(|n| self.can_be_read(line, n))
+        };
+        let birth = self.branch(line).begin / 4;
+        let known = self.known_to_have_been_archived(line).unwrap_or(stop);
+        let end = self.last_archived(line).unwrap_or(0).max(known).max(birth);
+        let primary = self.world.archive.primary();
+        match &self.target.target {
+            RecoveryTarget::Backup(_) => all(stop),
+            RecoveryTarget::Lsn(lsn) => {
+                let number = lsn.0 / QUARTER / 4;
+                let written = primary.is_some_and(|primary| *lsn <= primary.lsn);
+                all(number) && (self.has(self.segment_for(line, number)) || written)
+            }
+            RecoveryTarget::Time(time) => {
+                let later = |commit: Timestamp| commit > *time || self.target.exclusive && commit == *time;
+                let shows = |n: &u64| {
+                    self.world
+                        .archive
+                        .commit_times
+                        .get(&self.segment_for(line, *n))
+                        .copied()
+                        .is_some_and(later)
+                };
+                let living = primary.is_some_and(|primary| primary.timeline.get() == line);
+                (first..=END).find(shows).is_some_and(|n| all(n.max(stop))) || living && all(end)
+            }
+            _ => all(end),
+        }
+    }
+}
+
+fn ends_in_time(backup: &BackupManifest, target: &RestoreTarget) -> bool {
+    match &target.target {
+        RecoveryTarget::Lsn(lsn) => backup.stop_lsn <= *lsn,
+        RecoveryTarget::Time(time) => backup.stopped_at <= *time,
+        _ => true,
+    }
+}
+
+/// The wall clock at a position of a timeline: a child lives after its parent.
+fn clock(tli: u32, quarter: u64) -> Timestamp {
+    time("00:00:00") + (i64::from(tli) * 40 + i64::try_from(quarter).unwrap()).minutes()
+}
+
+fn at(quarter: u64) -> Lsn {
+    Lsn(quarter * QUARTER)
+}
+
+/// Two to four timelines, each leaving an older one inside its own WAL.
+fn branches() -> impl Strategy<Value = Vec<Branch>> {
+    prop::collection::vec((any::<Index>(), any::<Index>(), 0u64..16), 0..4).prop_map(|children| {
+        let mut all = vec![Branch { parent: 1, begin: 4, end: 28 }];
+        for (parent, fork, length) in children {
+            let parent = parent.index(all.len());
+            let within = usize::try_from(all[parent].end - all[parent].begin).unwrap() + 1;
+            let begin = all[parent].begin + fork.index(within) as u64;
+            let parent = u32::try_from(parent).unwrap() + 1;
+            all.push(Branch { parent, begin, end: (begin + length).min(END) });
+        }
+        all
+    })
+}
+
+/// Holes, lost histories and unknown times: each index takes one away.
+#[derive(Clone, Debug)]
+struct Losses {
+    segments: Vec<Index>,
+    histories: Vec<Index>,
+    times: Vec<Index>,
+}
+
+fn losses() -> impl Strategy<Value = Losses> {
+    let some = |most| prop::collection::vec(any::<Index>(), 0..most);
+    let histories = prop_oneof![3 => Just(Vec::new()), 1 => some(3)];
+    (some(3), histories, some(4)).prop_map(|(segments, histories, times)| Losses {
+        segments,
+        histories,
+        times,
+    })
+}
+
+fn archive_of(branches: &[Branch], losses: &Losses) -> World {
+    let mut world = World::empty();
+    let archive = &mut world.archive;
+    for (tli, branch) in (1u32..).zip(branches) {
+        for number in branch.begin / 4..branch.end.div_ceil(4) {
+            archive.segments.insert(segment(tli, number));
+            archive.commit_times.insert(segment(tli, number), clock(tli, (number * 4 + 4).min(branch.end)));
+        }
+        if tli > 1 {
+            let parents = archive.histories.get(&timeline(branch.parent));
+            let mut forks = parents.map_or_else(Vec::new, |history: &TimelineHistory| history.forks.clone());
+            forks.push(Fork {
+                parent: timeline(branch.parent),
+                lsn: at(branch.begin),
+                reason: String::new(),
+            });
+            archive.histories.insert(timeline(tli), TimelineHistory { timeline: timeline(tli), forks });
+        }
+    }
+    for lost in &losses.segments {
+        let segment = *lost.get(&world.archive.segments.iter().copied().collect::<Vec<_>>());
+        world.archive.commit_times.remove(&segment);
+        if world.archive.segments.len() > 1 {
+            world.archive.segments.remove(&segment);
+        }
+    }
+    for lost in &losses.times {
+        let segments: Vec<_> = world.archive.segments.iter().copied().collect();
+        world.archive.commit_times.remove(lost.get(&segments));
+    }
+    for lost in &losses.histories {
+        let timelines: Vec<_> = world.archive.histories.keys().copied().collect();
+        if !timelines.is_empty() {
+            world.archive.histories.remove(lost.get(&timelines));
+        }
+    }
+    world
+}
+
+/// Backups anywhere on the way to a timeline's end, also where no sound server would take one.
+fn backups() -> impl Strategy<Value = Vec<(Index, Index, u64)>> {
+    prop::collection::vec((any::<Index>(), any::<Index>(), 1u64..7), 0..6)
+}
+
+fn targets() -> impl Strategy<Value = (RestoreTarget, Option<Index>)> {
+    let target = prop_oneof![
+        3 => (0..END + 6).prop_map(|quarter| RecoveryTarget::Lsn(at(quarter))),
+        3 => (0u32..6, 0..END).prop_map(|(tli, quarter)| RecoveryTarget::Time(clock(tli, quarter))),
+        2 => Just(RecoveryTarget::Latest),
+        1 => Just(RecoveryTarget::Name("before-migration".into())),
+        1 => Just(RecoveryTarget::Backup(backup_id("none"))),
+    ];
+    let line = prop_oneof![2 => Just(None), 1 => (1u32..6).prop_map(|tli| Some(timeline(tli)))];
+    let from = prop_oneof![4 => Just(None), 1 => any::<Index>().prop_map(Some)];
+    (target, line, any::<bool>(), from).prop_map(|(target, timeline, exclusive, from)| {
+        (RestoreTarget { target, timeline, exclusive, from_backup: None }, from)
+    })
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let running = prop_oneof![1 => Just(None), 1 => (any::<Index>(), 0u64..6).prop_map(Some)];
+    (branches(), losses(), backups(), targets(), running).prop_map(
+        |(branches, losses, backups, (mut target, from), running)| {
+            let mut world = archive_of(&branches, &losses);
+            for (name, (tli, start, length)) in backups.iter().enumerate() {
+                let tli = tli.index(branches.len());
+                let end = branches[tli].end.max(2);
+                let start = start.index(usize::try_from(end - 1).unwrap()) as u64;
+                let stop = (start + length).min(end);
+                let tli = u32::try_from(tli).unwrap() + 1;
+                let range = (at(start), at(stop));
+                world.manifests.push(manifest(
+                    &format!("b{name:03}"),
+                    timeline(tli),
+                    range,
+                    clock(tli, stop),
+                ));
+            }
+            if let Some((tli, more)) = running {
+                let tli = tli.index(branches.len());
+                let end = branches[tli].end + more;
+                let tli = u32::try_from(tli).unwrap() + 1;
+                let primary = RunningPrimary { now: clock(tli, end), timeline: timeline(tli), lsn: at(end) };
+                world.archive.more_to_come = MoreWal::ClusterRuns(primary);
+            }
+            let named = from
+                .filter(|_| !world.manifests.is_empty())
+                .map(|from| from.get(&world.manifests).id.clone());
+            match (&target.target, named) {
+                (RecoveryTarget::Backup(_), Some(id)) => target.target = RecoveryTarget::Backup(id),
+                (_, named) => target.from_backup = named,
+            }
+            Case { branches, world, target }
+        },
+    )
+}
+
+/// Whether the plan is right: its backup, its WAL, its timelines.
+fn judge_plan(case: &Case, path: &RecoveryPath) -> Result<(), TestCaseError> {
+    let line = case.line();
+    let followed = path.history.timeline.get();
+    let candidates = case.candidates(line);
+    let backup = candidates.iter().find(|backup| backup.id == path.backup);
+    let backup =
+        backup.ok_or_else(|| TestCaseError::fail("the backup is not on the line or ends too late"))?;
+    prop_assert!(candidates.iter().all(|other| other.start_lsn <= backup.start_lsn), "a newer backup serves");
+    prop_assert!(case.is_on_line(followed, backup), "the backup is not on the line that is followed");
+    prop_assert!(case.can_be_reached(line, backup), "the WAL is not there");
+    let (first, last) = (path.segments.0.number(SIZE), path.segments.1.number(SIZE));
+    prop_assert_eq!(first, backup.start_lsn.0 / QUARTER / 4);
+    for number in first..=last {
+        prop_assert!(case.can_be_read(line, number), "segment {} cannot be read", number);
+        let same = case.segment_for(followed, number) == case.segment_for(line, number);
+        prop_assert!(same, "the lines differ in segment {}", number);
+    }
+    prop_assert_eq!(path.segments.1, case.segment_for(followed, last));
+    prop_assert!(path.minimum_lsn >= backup.stop_lsn && path.minimum_lsn <= path.segments.1.end(SIZE));
+    match &case.target.target {
+        RecoveryTarget::Lsn(lsn) => {
+            prop_assert_eq!(last, lsn.0 / QUARTER / 4);
+            prop_assert!(path.minimum_lsn <= *lsn);
+        }
+        RecoveryTarget::Latest => prop_assert!(case.last_archived(line).is_none_or(|end| end <= last)),
+        RecoveryTarget::Time(time) => {
+            prop_assert!(case.world.archive.primary().is_none_or(|primary| *time <= primary.now));
+        }
+        _ => {}
+    }
+    let histories = &case.world.archive.histories;
+    prop_assert!(!histories.contains_key(&path.new_timeline));
+    let between = followed + 1..path.new_timeline.get();
+    prop_assert!(between.into_iter().all(|tli| histories.contains_key(&timeline(tli))));
+    Ok(())
+}
+
+/// Whether the reason holds, and whether there is really no plan.
+fn judge_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
+    let line = case.line();
+    let archive = &case.world.archive;
+    let known = line as usize <= case.branches.len();
+    let candidates = if known { case.candidates(line) } else { Vec::new() };
+    let find = |id: &crate::BackupId| case.world.manifests.iter().find(|backup| backup.id == *id);
+    prop_assert!(error.next_step().is_some());
+    match error {
+        PlanError::NoBackup(_) => prop_assert!(case.world.manifests.is_empty()),
+        PlanError::OtherCluster { .. } => prop_assert!(false, "all backups are of one cluster"),
+        PlanError::UnknownBackup(id) => prop_assert!(find(id).is_none()),
+        PlanError::MissingHistory { missing, .. } => {
+            prop_assert!(!archive.histories.contains_key(missing) && missing.get() > 1);
+        }
+        PlanError::TimelineUnclear { newest_at, other_at, .. } => {
+            prop_assert!(
+                case.target.timeline.is_none() && archive.primary().is_none() && other_at > newest_at
+            );
+        }
+        PlanError::InFuture { now, .. } => {
+            let future = matches!(&case.target.target, RecoveryTarget::Time(time) if time > now);
+            prop_assert!(future && archive.primary().is_some());
+        }
+        PlanError::BeforeFirstBackup { first, .. } => {
+            prop_assert!(candidates.is_empty());
+            prop_assert!(find(first).is_some_and(|backup| !ends_in_time(backup, &case.target)));
+        }
+        PlanError::BeforeNamedBackup { backup, .. } => {
+            prop_assert!(candidates.is_empty());
+            prop_assert!(find(backup).is_some_and(|backup| !ends_in_time(backup, &case.target)));
+        }
+        PlanError::ForkInsideBackup { backup, .. } | PlanError::AbandonedBackup { backup, .. } => {
+            prop_assert!(candidates.is_empty());
+            let inside = matches!(error, PlanError::ForkInsideBackup { .. });
+            let backup = find(backup).expect("the backup that is named exists");
+            let first = backup.start_lsn.0 / QUARTER;
+            let holds_a_part =
+                (first..backup.stop_lsn.0 / QUARTER).any(|q| case.writer(line, q) == backup.timeline.get());
+            prop_assert!(!case.is_on_line(line, backup));
+            prop_assert!(!inside || holds_a_part || case.branch(backup.timeline.get()).begin > first);
+        }
+        PlanError::AbandonedTarget { holder, .. } => {
+            prop_assert!(holder.get() != line, "the line itself is named");
+            // A time that the line answers with its fork is refused though PostgreSQL would take it.
+            let by_time = matches!(case.target.target, RecoveryTarget::Time(_));
+            prop_assert!(by_time || candidates.iter().all(|backup| !case.can_be_reached(line, backup)));
+        }
+        PlanError::BeyondEnd { .. } | PlanError::Gap { .. } => {
+            prop_assert!(
+                candidates.iter().all(|backup| !case.can_be_reached(line, backup)),
+                "there is a plan"
+            );
+        }
+        PlanError::TimelineTaken { timeline } => prop_assert!(!archive.histories.contains_key(timeline)),
+    }
+    if let PlanError::Gap { missing, before, after, .. } = error {
+        prop_assert!(!case.has(*missing));
+        prop_assert_eq!(*missing, case.segment_for(line, missing.number(SIZE)));
+        for reachable in [before, after].into_iter().flatten() {
+            for lsn in [reachable.from, Lsn(reachable.to.0 - 1)] {
+                let target = RestoreTarget {
+                    from_backup: Some(reachable.backup.clone()),
+                    ..RestoreTarget::of(RecoveryTarget::Lsn(lsn))
+                };
+                let answer = case.world.plan(&target.on(line));
+                let within = reachable.from < reachable.to;
+                let reached = matches!(answer, Ok(_) | Err(PlanError::TimelineTaken { .. }));
+                prop_assert!(reached || !within, "{} is promised: {:?}", lsn, answer);
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn an_independent_checker_agrees_with_every_answer(case in cases()) {
+        match case.world.plan(&case.target) {
+            Ok(path) => judge_plan(&case, &path)?,
+            Err(error) => judge_refusal(&case, &error)?,
+        }
+    }
+}
+
+/// Numbers that no cluster has, from a damaged or malicious manifest or archive.
+fn wild_positions() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), Just(1), Just(u64::MAX), Just(u64::MAX - u64::from(SIZE.bytes())), any::<u64>()]
+}
+
+proptest! {
+    #[test]
+    fn no_input_makes_planning_panic_or_run_on(
+        (start, stop, fork) in (wild_positions(), wild_positions(), wild_positions()),
+        numbers in prop::collection::vec(wild_positions(), 0..8),
+        lsn in wild_positions(), running in prop::option::of(wild_positions()), tli in prop::option::of(1u32..4),
+    ) {
+        let mut world = World::empty();
+        world.manifests.push(manifest("wild", timeline(1), (Lsn(start), Lsn(stop)), time("10:00:00")));
+        for number in numbers {
+            for tli in [1, 2, u32::MAX] {
+                world.archive.segments.insert(WalSegment::containing(timeline(tli), Lsn(number), SIZE));
+            }
+        }
+        let forks = vec![Fork { parent: timeline(1), lsn: Lsn(fork), reason: String::new() }];
+        for tli in [2, u32::MAX] {
+            let history = TimelineHistory { timeline: timeline(tli), forks: forks.clone() };
+            world.archive.histories.insert(timeline(tli), history);
+        }
+        if let Some(lsn) = running {
+            let primary = RunningPrimary { now: time("11:00:00"), timeline: timeline(1), lsn: Lsn(lsn) };
+            world.archive.more_to_come = MoreWal::ClusterRuns(primary);
+        }
+        for target in [RecoveryTarget::Lsn(Lsn(lsn)), RecoveryTarget::Latest, RecoveryTarget::Time(time("10:30:00"))] {
+            let target = RestoreTarget { timeline: tli.map(timeline), ..RestoreTarget::of(target) };
+            if let Err(error) = world.plan(&target) {
+                prop_assert!(!error.to_string().is_empty() && error.next_step().is_some());
+            }
+        }
+    }
+}
+
+/// A checker that never sees an answer of some kind proves nothing about it.
+#[test]
+fn the_random_pasts_lead_to_every_kind_of_answer() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let mut seen = std::collections::BTreeMap::<String, u32>::new();
+    for _ in 0..4000 {
+        let case = cases().new_tree(&mut runner).unwrap().current();
+        let kind = match case.world.plan(&case.target) {
+            Ok(path) if path.history.timeline.get() != case.line() => "plan on a shorter line".to_owned(),
+            Ok(path) if path.segments.0.timeline != path.segments.1.timeline => "plan over a fork".to_owned(),
+            Ok(_) => "plan".to_owned(),
+            Err(error) => format!("{error:?}").split(['(', ' ']).next().unwrap().to_owned(),
+        };
+        *seen.entry(kind).or_default() += 1;
+    }
+    for kind in [
+        "plan",
+        "plan on a shorter line",
+        "plan over a fork",
+        "NoBackup",
+        "UnknownBackup",
+        "MissingHistory",
+        "BeforeFirstBackup",
+        "BeforeNamedBackup",
+        "ForkInsideBackup",
+        "AbandonedBackup",
+        "AbandonedTarget",
+        "Gap",
+        "BeyondEnd",
+        "InFuture",
+        "TimelineTaken",
+    ] {
+        assert!(seen.get(kind).is_some_and(|count| *count >= 5), "{kind} was hardly seen: {seen:#?}");
+    }
+}

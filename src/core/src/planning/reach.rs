@@ -45,12 +45,7 @@ pub(super) fn reach(
     line: TimelineHistory,
     target: &RestoreTarget,
 ) -> Result<Reached, PlanError> {
-    let line = match target.target {
-        // The end of a backup lies on the backup's own timeline, whatever came after.
-        RecoveryTarget::Backup(_) => line.up_to(backup.timeline),
-        _ => line,
-    };
-    let wal = Wal::from(backup, archive, &line);
+    let wal = Wal::from(backups, backup, archive, &line);
     let search = Search { backups, wal, target };
     if search.wal.missing <= search.wal.stop {
         return Err(search.gap());
@@ -84,7 +79,7 @@ impl Search<'_> {
         if written && self.wal.will_be_archived(self.wal.missing).is_some() {
             return Ok(self.reached(number, Lsn(minimum)));
         }
-        if written || self.wal.end.is_some_and(|end| number <= end) {
+        if written || number <= self.wal.end.unwrap_or(0).max(self.wal.proven) {
             return Err(self.gap());
         }
         let elsewhere = self.wal.beside().filter(|segment| segment.number(self.wal.size) == number);
@@ -127,7 +122,9 @@ impl Search<'_> {
         if self.wal.missing > end {
             return Ok(end);
         }
-        match self.wal.will_be_archived(self.wal.missing) {
+        // Where the primary is on another line, this line's own first segment will never come.
+        let primary = self.wal.primary_on_line();
+        match primary.and_then(|_| self.wal.will_be_archived(self.wal.missing)) {
             Some(_) => Ok(self.wal.missing.saturating_sub(1)),
             None => Err(self.gap()),
         }
@@ -203,8 +200,9 @@ impl Search<'_> {
             .copied()
             .filter(|backup| base::place(backup, self.wal.line) == base::Place::OnLine)
             .collect();
-        let reachable =
-            |backup: &&BackupManifest| Wal::from(backup, self.wal.archive, self.wal.line).reachable();
+        let reachable = |backup: &&BackupManifest| {
+            Wal::from(self.backups, backup, self.wal.archive, self.wal.line).reachable()
+        };
         let ends_before = |backup: &&&BackupManifest| backup.stop_lsn <= missing.start(self.wal.size);
         let begins_after = |backup: &&&BackupManifest| self.wal.number(backup.start_lsn) > self.wal.missing;
         let before = on_line.iter().filter(ends_before).max_by_key(|backup| backup.stop_lsn);

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::Reachable;
+use super::base::{self, Place};
 use crate::{
     ArchiveListing, BackupManifest, Lsn, Retry, RunningPrimary, SegmentSize, TimelineHistory, TimelineId,
     WalSegment,
@@ -18,7 +19,10 @@ pub(super) struct Wal<'a> {
     pub(super) first: u64,
     /// The segment where the backup ends.
     pub(super) stop: u64,
-    /// The first segment from there on that the archive has not.
+    /// The last segment in which any backup of the line ends. A backup is written down when that segment is
+    /// archived: up to here WAL existed, and what is missing of it will not come again.
+    pub(super) proven: u64,
+    /// The first segment from `first` on that the archive has not.
     pub(super) missing: u64,
     /// The last segment of the line that it has.
     pub(super) end: Option<u64>,
@@ -26,15 +30,19 @@ pub(super) struct Wal<'a> {
 
 impl<'a> Wal<'a> {
     pub(super) fn from(
+        backups: &[&BackupManifest],
         backup: &'a BackupManifest,
         archive: &'a ArchiveListing,
         line: &'a TimelineHistory,
     ) -> Self {
         let size = backup.segment_size;
         let number = |lsn: u64| lsn / u64::from(size.bytes());
+        let last = |backup: &BackupManifest| number(backup.stop_lsn.0.saturating_sub(1));
         let first = number(backup.start_lsn.0);
-        let mut wal = Self { backup, archive, line, size, first, stop: first, missing: first, end: None };
-        wal.stop = number(backup.stop_lsn.0.saturating_sub(1)).max(first);
+        let stop = last(backup).max(first);
+        let on_line = backups.iter().filter(|other| base::place(other, line) == Place::OnLine);
+        let proven = on_line.map(|other| last(other)).max().unwrap_or(stop).max(stop);
+        let mut wal = Self { backup, archive, line, size, first, stop, proven, missing: first, end: None };
         wal.missing = wal.first_missing();
         wal.end = wal.archive.segments.iter().filter(|s| wal.is_on_line(s)).map(|s| s.number(size)).max();
         wal
@@ -87,7 +95,7 @@ impl<'a> Wal<'a> {
     /// recovery end before the fork, and a promotion there would contradict its history.
     pub(super) fn end_of_line(&self) -> u64 {
         let birth = self.line.forks.last().map_or(0, |fork| self.number(fork.lsn));
-        self.end.unwrap_or(0).max(birth).max(self.stop)
+        self.end.unwrap_or(0).max(birth).max(self.proven)
     }
 
     /// The primary that writes this line, where it runs.
@@ -95,10 +103,15 @@ impl<'a> Wal<'a> {
         self.archive.primary().filter(|primary| primary.timeline == self.line.timeline)
     }
 
-    /// The primary that still has to archive this segment: one after the last of its line.
+    /// The primary that still has to archive this segment: one after all that ever was archived of its
+    /// line and of its timeline.
     pub(super) fn will_be_archived(&self, number: u64) -> Option<&'a RunningPrimary> {
-        let to_come = number > self.stop && self.end.is_none_or(|end| number > end);
         let primary = self.archive.primary()?;
+        let this = WalSegment::numbered(primary.timeline, number, self.size);
+        let later = self.archive.segments.range(this..).next();
+        let to_come = number > self.proven
+            && self.end.is_none_or(|end| number > end)
+            && later.is_none_or(|segment| segment.timeline != primary.timeline);
         (to_come && self.expected(number).timeline == primary.timeline).then_some(primary)
     }
 

@@ -34,7 +34,7 @@ async fn what_cannot_be_reached_is_refused_with_the_reason_and_nothing_is_touche
     stage.mark("b", 1).await?;
     for _ in 0..3 {
         stage.mark("c", 1).await?;
-        stage.value("SELECT pg_switch_wal()::text").await?;
+        stage.superuser("SELECT pg_switch_wal()::text").await?;
     }
     let find =
         format!("find {}/store -name '{segment}.*' -print -delete | grep .", stage.lab.dir().display());

@@ -55,6 +55,19 @@ impl Stage {
         value(&self.primary, sql).await
     }
 
+    /// One value, as text, from the primary, asked as superuser on its VM.
+    pub async fn superuser(&self, sql: &str) -> Result<String> {
+        let line = format!("runuser -u vcap -- psql -h /var/vcap/sys/run/postgres -d app -Atc \"{sql}\"");
+        let ran = self.lab.shell(PRIMARY, &line).await?.success().with_context(|| format!("run `{sql}`"))?;
+        Ok(ran.stdout.trim().to_owned())
+    }
+
+    /// The time of the primary, as `--to-time` takes it.
+    pub async fn now(&self) -> Result<String> {
+        let format = "YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"";
+        self.value(&format!("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', '{format}')")).await
+    }
+
     /// Adds `rows` rows with this label in one transaction and answers with its transaction id.
     pub async fn mark(&self, label: &str, rows: u32) -> Result<String> {
         let mut client = self.primary.connect().await?;

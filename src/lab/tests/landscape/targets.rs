@@ -12,7 +12,7 @@ async fn every_kind_of_target_brings_back_exactly_what_was_committed_by_then() -
     stage.mark("b", 5).await?;
     let lsn = stage.value("SELECT pg_current_wal_flush_lsn()::text").await?;
     let xid = stage.mark("c", 2).await?;
-    stage.value("SELECT pg_create_restore_point('after-c')::text").await?;
+    stage.superuser("SELECT pg_create_restore_point('after-c')::text").await?;
     stage.mark("d", 4).await?;
     let time = stage
         .value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
@@ -44,8 +44,8 @@ async fn a_standby_never_shows_what_lies_past_the_fork() -> Result<()> {
     // Several segments past the target: an eager standby would find them all in the archive.
     for _ in 0..4 {
         stage.mark("lost", 10).await?;
-        stage.sql("CHECKPOINT").await?;
-        stage.value("SELECT pg_switch_wal()::text").await?;
+        stage.superuser("CHECKPOINT").await?;
+        stage.superuser("SELECT pg_switch_wal()::text").await?;
     }
     stage.restore_to(&["--to-time", &time], "kept=10").await?;
     // Past the restore nothing may come back either.

@@ -1,137 +1,171 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use remount_core::{BackupId, DeploymentName, GroupName, RestoreId};
 use remount_store::OnFailure;
 
+use crate::failure::Failure;
 use crate::target::TargetArguments;
 
-/// Where the job `restore` renders its configuration.
-const DEFAULT_CONFIG: &str = "/var/vcap/jobs/restore/config/remount.json";
+/// Where the jobs render the configuration; the first that is there is taken.
+const CONFIGS: [&str; 3] = [
+    "/var/vcap/jobs/remount/config/remount.json",
+    "/var/vcap/jobs/restore/config/remount.json",
+    "/var/vcap/jobs/backup/config/remount.json",
+];
 
 /// Backups of PostgreSQL as disk snapshots with WAL, and restores by swapping disks.
 ///
-/// Exit codes: 0 done; 1 failed, nothing was changed; 2 wrong usage or configuration; 3 failed, changes undone;
-/// 4 stuck, an operator is needed.
+/// Exit codes: 0 done; 1 failed, nothing was changed; 2 wrong usage or configuration; 3 failed, changes
+/// undone; 4 stuck, an operator is needed.
 #[derive(Debug, Parser)]
-#[command(name = "remount", version, max_term_width = 100)]
+#[command(name = "remount", version, max_term_width = 80)]
 pub struct Arguments {
-    /// The configuration, as the jobs render it.
-    #[arg(long, global = true, default_value = DEFAULT_CONFIG)]
-    pub config: PathBuf,
-    /// Answer with JSON on standard output.
+    /// The configuration [default: /var/vcap/jobs/{remount,restore,backup}/config/remount.json]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answer with JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
+    /// Say more on standard error
+    #[arg(long, global = true)]
+    pub verbose: bool,
+    /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// The configuration's file.
+    pub fn config(&self) -> PathBuf {
+        let there = || CONFIGS.iter().map(Path::new).find(|path| path.exists());
+        self.config.clone().unwrap_or_else(|| there().unwrap_or_else(|| Path::new(CONFIGS[0])).to_owned())
+    }
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Take a backup now.
-    Backup(ClusterArguments),
-    /// List the backups of a cluster, or of all.
-    List {
-        /// The deployment; all without it.
+    /// Take a backup now
+    Backup {
+        /// The deployment; without it, those of the configuration's `backup.deployments`
         #[arg(long)]
         deployment: Option<DeploymentName>,
-        /// Its PostgreSQL group, where it has more than one.
+        /// Its PostgreSQL group, where it has more than one
         #[arg(long, requires = "deployment")]
         group: Option<GroupName>,
     },
-    /// Show all that is known of one backup.
+    /// List the backups of a cluster, or of all
+    List(ClusterFilter),
+    /// Show all that is known of a backup
     Info {
-        /// The backup's id.
+        /// The backup's id
         backup: BackupId,
-        #[command(flatten)]
-        cluster: ClusterArguments,
     },
-    /// Plan a restore and check all that can be known beforehand; nothing is touched.
-    Plan {
-        #[command(flatten)]
-        cluster: ClusterArguments,
-        #[command(flatten)]
-        target: TargetArguments,
-    },
-    /// Restore: request it for the errand, or run it from here.
+    /// Plan a restore and check all that can be known beforehand; nothing is touched
+    Plan(WishArguments),
+    /// Restore: request it for the errand, or run it from here
     Restore(Box<RestoreArguments>),
-    /// List the restore requests that the errand has not carried out yet.
-    Requests,
-    /// Show what a restore did, step by step; the newest one of a cluster without an id.
+    /// Show what a restore did, step by step
     Journal {
-        /// The restore's id.
+        /// The restore's id; without it, the newest restore
         restore: Option<RestoreId>,
         #[command(flatten)]
-        cluster: ClusterArguments,
+        cluster: ClusterFilter,
     },
-    /// The entry points of the BOSH errands.
+    /// List the restore requests that the errand has not carried out yet
+    Requests,
+    /// The entry points of the BOSH errands
     Errand {
+        /// Which
         #[command(subcommand)]
         errand: Errand,
     },
 }
 
-/// Which cluster.
-#[derive(Clone, Debug, Args)]
-pub struct ClusterArguments {
-    /// The deployment.
+/// One cluster, or all.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ClusterFilter {
+    /// The deployment; all without it
     #[arg(long)]
-    pub deployment: DeploymentName,
-    /// Its PostgreSQL group, where it has more than one.
-    #[arg(long)]
+    pub deployment: Option<DeploymentName>,
+    /// Its PostgreSQL group, where it has more than one
+    #[arg(long, requires = "deployment")]
     pub group: Option<GroupName>,
 }
 
-/// A restore.
+/// Restores.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct RestoreArguments {
+    /// How
     #[command(subcommand)]
-    pub request: Option<RestoreCommand>,
+    pub how: Option<RestoreCommand>,
     #[command(flatten)]
-    pub wish: Option<RestoreWish>,
-    /// Go on with a restore whose driver died, or that was held.
-    #[arg(long, value_name = "RESTORE", conflicts_with_all = ["rollback", "RestoreWish"])]
-    pub resume: Option<RestoreId>,
-    /// Take such a restore back: the old disks return, and the cluster starts as it was.
-    #[arg(long, value_name = "RESTORE", conflicts_with = "RestoreWish")]
-    pub rollback: Option<RestoreId>,
-    /// Run it from here, now; without this, use `restore request` and the errand.
+    pub wish: WishArguments,
+    /// Run it from here, now
     #[arg(long)]
     pub now: bool,
-    /// Plan and check only; nothing is touched.
-    #[arg(long)]
-    pub dry_run: bool,
+    /// Go on with a restore whose driver died or that was held
+    #[arg(long, value_name = "RESTORE", conflicts_with_all = ["rollback", "now", "deployment", "to", "dry_run"])]
+    pub resume: Option<RestoreId>,
+    /// Take such a restore back: the old disks return
+    #[arg(long, value_name = "RESTORE", conflicts_with_all = ["now", "deployment", "to", "dry_run"])]
+    pub rollback: Option<RestoreId>,
+}
+
+/// How a restore is asked for.
+#[derive(Debug, Subcommand)]
+pub enum RestoreCommand {
+    /// Store a request, which the errand `restore` carries out
+    Request(WishArguments),
+    /// Run it from here, now
+    Run(WishArguments),
 }
 
 /// What is wanted.
 #[derive(Clone, Debug, Args)]
-pub struct RestoreWish {
-    #[command(flatten)]
-    pub cluster: ClusterArguments,
+pub struct WishArguments {
+    /// The deployment to restore
+    #[arg(long)]
+    deployment: Option<DeploymentName>,
+    /// Its PostgreSQL group, where it has more than one
+    #[arg(long, requires = "deployment")]
+    pub group: Option<GroupName>,
     #[command(flatten)]
     pub target: TargetArguments,
-    /// What to do when a step fails for good.
+    /// What to do when a step fails for good
     #[arg(long, value_enum, default_value_t = OnFailureArgument::Rollback)]
     pub on_failure: OnFailureArgument,
+    /// Plan and check only; nothing is touched
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
-/// How it is asked for.
-#[derive(Debug, Subcommand)]
-pub enum RestoreCommand {
-    /// Store a request, which the errand `restore` carries out.
-    Request(RestoreWish),
+impl WishArguments {
+    /// The deployment.
+    ///
+    /// # Errors
+    /// None was named.
+    pub fn deployment(&self) -> Result<DeploymentName, Failure> {
+        let missing = || {
+            Failure::usage(
+                "no deployment is named",
+                "name it with --deployment; `remount list` shows those with backups",
+            )
+        };
+        self.deployment.clone().ok_or_else(missing)
+    }
 }
 
 /// What to do when a step fails for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnFailureArgument {
-    /// The old disks go back, and the cluster starts as it was.
+    /// The old disks go back, and the cluster starts as it was
     Rollback,
-    /// Everything stays as it is, for a person to look.
+    /// Everything stays as it is, for a person to look
     Hold,
 }
 
@@ -147,8 +181,75 @@ impl From<OnFailureArgument> for OnFailure {
 /// The errands.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Errand {
-    /// Carry out the pending restore requests, and the one of the job's properties.
+    /// Carry out the pending restore requests, and the one of the job's properties
     Restore,
-    /// Back up the deployments of the job's properties.
+    /// Back up the deployments of the job's properties
     Backup,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Arguments, String> {
+        let words = std::iter::once("remount").chain(line.split_whitespace());
+        Arguments::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_documented_line_is_understood() {
+        for line in [
+            "backup --deployment pg-0001 --group postgres",
+            "backup",
+            "list",
+            "list --deployment pg-0001 --json",
+            "info 20261123T004500Z-k3f9",
+            "plan --deployment pg-0001 --to-latest",
+            "restore request --deployment pg-0001 --to-time 2026-11-23T10:15:00Z --exclusive",
+            "restore run --deployment pg-0001 --to-lsn 0/4012F88 --timeline 2 --on-failure hold",
+            "restore --now --deployment pg-0001 --to-xid 742",
+            "restore --dry-run --deployment pg-0001 --to-name before-migration",
+            "restore --resume 20261123T004500Z-k3f9",
+            "restore --rollback 20261123T004500Z-k3f9",
+            "journal 20261123T004500Z-k3f9",
+            "journal --deployment pg-0001",
+            "requests --config /tmp/remount.json",
+            "errand restore --config /tmp/remount.json",
+            "errand backup",
+        ] {
+            read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "restore --now --deployment pg --to-latest --to-xid 7",
+            "restore --now --deployment pg --to-latest --exclusive",
+            "restore --resume 20261123T004500Z-k3f9 --rollback 20261123T004500Z-k3f9",
+            "restore --resume 20261123T004500Z-k3f9 --to-latest",
+            "restore --now --deployment ../pg --to-latest",
+            "restore request --deployment pg --to-time yesterday",
+            "list --group postgres",
+            "info latest",
+            "errand drill",
+            "",
+        ] {
+            assert!(read(line).is_err(), "`{line}` was understood");
+        }
+    }
+
+    #[test]
+    fn the_configuration_may_be_named_before_and_after_the_command() {
+        for line in ["--config /a list", "list --config /a"] {
+            assert_eq!(read(line).unwrap().config(), Path::new("/a"));
+        }
+    }
 }

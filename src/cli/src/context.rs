@@ -1,4 +1,4 @@
-//! What the flows are given: adapters made from the configuration.
+//! What the flows are given: adapters made from the configuration, and the wish to stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,48 +10,63 @@ use remount_postgres::RemoteServers;
 use crate::config::Config;
 use crate::failure::Failure;
 
-/// Opens the adapters. `as_errand`: the Director holds the lock of the errand's own deployment meanwhile.
+/// Opens the adapters and listens to signals from now on.
 ///
 /// # Errors
 /// The configuration cannot work.
 pub fn open(config: &Config) -> Result<FlowContext, Failure> {
-    let mut timeouts = Timeouts::default();
-    let task = Duration::from_secs(config.director.task_deadline_seconds.max(1));
-    timeouts.stop = timeouts.stop.min(task);
-    timeouts.attach = timeouts.attach.min(task);
-    if let Some(seconds) = config.backup.lease_seconds {
-        timeouts.agent_lease = Duration::from_secs(seconds.max(5));
-    }
-    Ok(FlowContext {
+    let context = FlowContext {
         cloud: config.cloud.open()?,
         director: Arc::new(HttpDirector::new(&config.director)?),
         servers: Arc::new(RemoteServers::new(&config.agents)?),
         store: config.store.open()?,
-        owner: owner(),
+        owner: format!("remount on {}, process {}", host(), std::process::id()),
         own_deployment: config.deployment.clone(),
-        timeouts,
+        timeouts: timeouts(config),
         cancellation: Cancellation::default(),
-    })
+    };
+    cancel_on_signals(context.cancellation.clone())?;
+    Ok(context)
 }
 
-/// Who acts, as leases and journals name it.
-fn owner() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("remount on {host}, process {}", std::process::id())
+/// Who asks, for requests and journals: the user by the system's own record, not by the environment.
+pub fn requester() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of_uid = |line: &&str| line.split(':').nth(2).is_some_and(|field| field == uid.to_string());
+    let name = passwd.lines().find(of_uid).and_then(|line| line.split(':').next());
+    format!("{}@{}", name.map_or_else(|| uid.to_string(), str::to_owned), host())
 }
 
-/// Turns SIGTERM and SIGINT into a wish to stop before the next step.
-///
-/// # Errors
-/// The signals cannot be had.
-pub fn cancel_on_signals(cancellation: Cancellation) -> Result<(), Failure> {
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn timeouts(config: &Config) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    let task = config.director.task_deadline();
+    (timeouts.stop, timeouts.attach, timeouts.delete) = (task, task, task);
+    // Replay is part of a start, and may take longer than any other task.
+    timeouts.start = timeouts.start.max(task);
+    if let Some(seconds) = config.backup.lease_seconds {
+        timeouts.agent_lease = Duration::from_secs(seconds);
+        timeouts.lease_term = Duration::from_secs(seconds);
+    }
+    timeouts
+}
+
+/// Turns SIGTERM and SIGINT into a wish to stop before the next step: a step is never cut.
+fn cancel_on_signals(cancellation: Cancellation) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error: std::io::Error| Failure::unchanged(format!("listen to signals: {error}"));
-    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
+    let failed = |error: std::io::Error| Failure::unchanged(format!("signals cannot be received: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     tokio::spawn(async move {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        eprintln!("asked to stop: ends before the next step");
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        eprintln!("asked to stop: the step that runs is finished first");
         cancellation.cancel();
     });
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::process;
 
-use remount_core::{ExitCode, report};
+use remount_core::{Advice, ExitCode, report};
 use remount_flow::FlowError;
 
 /// A command failed.
@@ -13,10 +13,14 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Wrong usage or configuration.
+    /// Wrong usage or configuration, and what to do.
     pub fn usage(what: impl AsRef<str>, next: impl AsRef<str>) -> Self {
-        let text = format!("error: {}\n next: {}", what.as_ref(), next.as_ref());
-        Self { code: ExitCode::Usage, text }
+        Self::with(ExitCode::Usage, what, next)
+    }
+
+    /// What was asked for is not there, and what to do.
+    pub fn missing(what: impl AsRef<str>, next: impl AsRef<str>) -> Self {
+        Self::with(ExitCode::Unchanged, what, next)
     }
 
     /// Nothing was changed.
@@ -24,14 +28,13 @@ impl Failure {
         Self { code: ExitCode::Unchanged, text: format!("error: {}", what.as_ref()) }
     }
 
-    /// What was asked for is not there.
-    pub fn missing(what: impl AsRef<str>, next: impl AsRef<str>) -> Self {
-        let text = format!("error: {}\n next: {}", what.as_ref(), next.as_ref());
-        Self { code: ExitCode::Unchanged, text }
+    /// What is true afterwards, what failed, and what to do.
+    pub fn with(code: ExitCode, what: impl AsRef<str>, next: impl AsRef<str>) -> Self {
+        Self { code, text: format!("error: {}\n next: {}", what.as_ref(), next.as_ref()) }
     }
 
-    /// Several things failed; the worst code stands for all, each text was printed already.
-    pub fn worst(code: ExitCode, what: impl AsRef<str>) -> Self {
+    /// Several things failed, each told already; the worst code stands for all.
+    pub fn summary(code: ExitCode, what: impl AsRef<str>) -> Self {
         Self { code, text: format!("error: {}", what.as_ref()) }
     }
 
@@ -40,15 +43,20 @@ impl Failure {
         self.code
     }
 
-    /// The text.
+    /// The lines.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Prints it.
-    pub fn report(&self) -> process::ExitCode {
+    /// Prints the lines and hands out the exit code.
+    pub fn tell(&self) -> process::ExitCode {
         eprintln!("{}", self.text);
         process::ExitCode::from(self.code as u8)
+    }
+
+    fn of(error: &dyn Advice, is_config: bool) -> Self {
+        let code = if is_config { ExitCode::Usage } else { ExitCode::Unchanged };
+        Self { code, text: report(error) }
     }
 }
 
@@ -60,28 +68,24 @@ impl From<FlowError> for Failure {
 
 impl From<remount_store::Error> for Failure {
     fn from(error: remount_store::Error) -> Self {
-        Self { code: code_of(matches!(error, remount_store::Error::Config(_))), text: report(&error) }
+        Self::of(&error, matches!(error, remount_store::Error::Config(_)))
     }
 }
 
 impl From<remount_director::Error> for Failure {
     fn from(error: remount_director::Error) -> Self {
-        Self { code: code_of(matches!(error, remount_director::Error::Config(_))), text: report(&error) }
+        Self::of(&error, matches!(error, remount_director::Error::Config(_)))
     }
 }
 
 impl From<remount_postgres::Error> for Failure {
     fn from(error: remount_postgres::Error) -> Self {
-        Self { code: code_of(matches!(error, remount_postgres::Error::Config(_))), text: report(&error) }
+        Self::of(&error, matches!(error, remount_postgres::Error::Config(_)))
     }
 }
 
 impl From<remount_cloud::Error> for Failure {
     fn from(error: remount_cloud::Error) -> Self {
-        Self { code: ExitCode::Unchanged, text: report(&error) }
+        Self::of(&error, matches!(error, remount_cloud::Error::Refused { .. }))
     }
-}
-
-const fn code_of(is_config: bool) -> ExitCode {
-    if is_config { ExitCode::Usage } else { ExitCode::Unchanged }
 }

@@ -1,72 +1,200 @@
-//! How a flow's steps look: a line that changes on a terminal, plain lines elsewhere. On standard error, so that
-//! an answer on standard output stays clean; an errand's operator reads both.
+//! How a flow's steps look: on a terminal one line per step that counts its seconds, elsewhere plain lines
+//! with the time. An errand's steps are its answer and go to standard output; else they go to standard error.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use remount_flow::{Progress, StepEvent, StepEventKind};
 
+/// How often a line that counts is drawn.
+const TICK: Duration = Duration::from_millis(250);
+
 /// Prints steps as they come.
-#[derive(Debug)]
-pub struct Lines {
-    on_terminal: bool,
+pub struct Steps {
+    screen: Arc<Mutex<Screen>>,
+    live: bool,
 }
 
-impl Lines {
-    /// By what standard error is.
-    pub fn new() -> Self {
-        Self { on_terminal: std::io::stderr().is_terminal() }
+struct Screen {
+    out: Box<dyn Write + Send>,
+    /// The step that runs, and since when.
+    open: Option<(StepEvent, Instant)>,
+}
+
+impl Steps {
+    /// On standard error; live where that is a terminal.
+    pub fn on_stderr() -> Self {
+        Self::new(Box::new(std::io::stderr()), std::io::stderr().is_terminal())
+    }
+
+    /// On standard output, plain lines.
+    pub fn on_stdout() -> Self {
+        Self::new(Box::new(std::io::stdout()), false)
+    }
+
+    fn new(out: Box<dyn Write + Send>, live: bool) -> Self {
+        let screen = Arc::new(Mutex::new(Screen { out, open: None }));
+        if live {
+            count(Arc::downgrade(&screen));
+        }
+        Self { screen, live }
     }
 }
 
-impl Progress for Lines {
+/// Draws the open line again and again, until nobody holds the screen any more.
+fn count(screen: Weak<Mutex<Screen>>) {
+    std::thread::spawn(move || {
+        while let Some(screen) = screen.upgrade() {
+            lock(&screen).redraw();
+            drop(screen);
+            std::thread::sleep(TICK);
+        }
+    });
+}
+
+impl Progress for Steps {
     fn step(&self, event: &StepEvent) {
-        let line = line_of(event);
-        let mut stderr = std::io::stderr().lock();
-        let written = if self.on_terminal {
-            // A step that has begun is overwritten by its end.
-            let end = if event.kind == StepEventKind::Begun { "" } else { "\n" };
-            write!(stderr, "\r\x1b[2K{line}{end}").and_then(|()| stderr.flush())
-        } else {
-            writeln!(stderr, "{} {line}", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"))
-        };
-        if let Err(error) = written {
-            log::debug!(error:%; "nobody reads the progress any more");
+        let mut screen = lock(&self.screen);
+        if !self.live {
+            let at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+            screen.write(&format!("{at} {}\n", line_of(event)));
+            return;
+        }
+        match event.kind {
+            StepEventKind::Begun | StepEventKind::UndoBegun => {
+                screen.open = Some((event.clone(), Instant::now()));
+                screen.redraw();
+            }
+            StepEventKind::Note => {
+                screen.write(&format!("\r\x1b[2K{}\n", line_of(event)));
+                screen.redraw();
+            }
+            _ => {
+                screen.open = None;
+                screen.write(&format!("\r\x1b[2K{}\n", line_of(event)));
+            }
         }
     }
 }
 
+impl Screen {
+    fn redraw(&mut self) {
+        let Some((event, since)) = &self.open else {
+            return;
+        };
+        let running = StepEvent { seconds: since.elapsed().as_secs_f64(), ..event.clone() };
+        let line = line_of(&running);
+        self.write(&format!("\r\x1b[2K{line}"));
+    }
+
+    /// A reader that went away stops nothing: the journal has it all.
+    fn write(&mut self, text: &str) {
+        if let Err(error) = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+            log::debug!(error:% = error; "nobody reads the progress any more");
+        }
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        let mut screen = lock(&self.screen);
+        if screen.open.take().is_some() {
+            screen.write("\n");
+        }
+    }
+}
+
+fn lock(screen: &Mutex<Screen>) -> std::sync::MutexGuard<'_, Screen> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One step in one line: where in the list, its name, what happened, and a word on it.
 fn line_of(event: &StepEvent) -> String {
     let StepEvent { number, total, step, seconds, .. } = event;
     let what = match event.kind {
         StepEventKind::Begun => "…".to_owned(),
-        StepEventKind::Note => String::new(),
-        StepEventKind::Done => format!("done ({seconds:.2} s)"),
-        StepEventKind::Failed => format!("FAILED ({seconds:.2} s)"),
+        StepEventKind::Note => "   ".to_owned(),
+        StepEventKind::Done => "done".to_owned(),
+        StepEventKind::Failed => "FAILED".to_owned(),
         StepEventKind::UndoBegun => "undoing …".to_owned(),
-        StepEventKind::Undone => format!("undone ({seconds:.2} s)"),
-        StepEventKind::UndoFailed => format!("UNDO FAILED ({seconds:.2} s)"),
+        StepEventKind::Undone => "undone".to_owned(),
+        StepEventKind::UndoFailed => "UNDO FAILED".to_owned(),
     };
-    let detail = event.detail.as_deref().unwrap_or_default();
-    let space = if what.is_empty() || detail.is_empty() { "" } else { "  " };
-    format!("[{number:>2}/{total}] {step:<16} {what}{space}{detail}")
+    let shows_time = event.kind != StepEventKind::Note && *seconds >= 0.05;
+    let time = if shows_time { format!(" {seconds:.1} s") } else { String::new() };
+    let detail = event.detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
+    format!("[{number:>2}/{total}] {step:<15} {what}{time}{detail}").trim_end().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_line_says_where_in_the_list_it_is() {
-        let event = StepEvent {
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Paper {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    fn event(kind: StepEventKind, seconds: f64, detail: Option<&str>) -> StepEvent {
+        StepEvent {
             run: "r".into(),
             step: "swap_primary".into(),
             number: 9,
             total: 13,
-            kind: StepEventKind::Done,
-            seconds: 1.234,
-            detail: Some("disk-1 is attached".into()),
-        };
-        assert_eq!(line_of(&event), "[ 9/13] swap_primary     done (1.23 s)  disk-1 is attached");
+            kind,
+            seconds,
+            detail: detail.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_line_says_where_in_the_list_it_is() {
+        let lines = [
+            (event(StepEventKind::Begun, 0.0, None), "[ 9/13] swap_primary    …"),
+            (event(StepEventKind::Note, 3.0, Some("task 7")), "[ 9/13] swap_primary         task 7"),
+            (event(StepEventKind::Done, 1.26, Some("disk-1")), "[ 9/13] swap_primary    done 1.3 s  disk-1"),
+            (event(StepEventKind::UndoFailed, 2.0, None), "[ 9/13] swap_primary    UNDO FAILED 2.0 s"),
+        ];
+        for (event, line) in lines {
+            assert_eq!(line_of(&event), line);
+        }
+    }
+
+    #[test]
+    fn off_a_terminal_every_event_is_a_whole_line_without_control_characters() {
+        let paper = Paper::default();
+        let steps = Steps::new(Box::new(paper.clone()), false);
+        steps.step(&event(StepEventKind::Begun, 0.0, None));
+        steps.step(&event(StepEventKind::Done, 1.0, None));
+        let text = paper.text();
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.ends_with('\n') && !text.contains(['\r', '\x1b']), "{text:?}");
+    }
+
+    #[test]
+    fn on_a_terminal_a_step_ends_on_the_line_it_began_on() {
+        let paper = Paper::default();
+        let steps = Steps::new(Box::new(paper.clone()), true);
+        steps.step(&event(StepEventKind::Begun, 0.0, None));
+        steps.step(&event(StepEventKind::Done, 1.0, None));
+        drop(steps);
+        assert_eq!(paper.text().matches('\n').count(), 1, "{:?}", paper.text());
+        assert!(paper.text().contains("\r\x1b[2K[ 9/13]"));
     }
 }

@@ -4,61 +4,77 @@ use clap::Args;
 use jiff::Timestamp;
 use remount_core::{BackupId, Lsn, RecoveryTarget, RestoreTarget, TimelineId};
 
-/// Where replay is to stop: exactly one of the `--to-…`.
+use crate::failure::Failure;
+
+/// Where replay is to stop, and on which line.
 #[derive(Clone, Debug, Args)]
-#[group(id = "to", required = true, multiple = false, args = ["to_latest", "to_time", "to_lsn", "to_xid", "to_name", "to_backup"])]
 pub struct TargetArguments {
-    /// The newest commit that is archived, or will be once the cluster stops.
-    #[arg(long)]
-    to_latest: bool,
-    /// Before the first commit later than this time, as 2026-11-23T10:15:00Z.
-    #[arg(long, value_name = "TIME")]
-    to_time: Option<Timestamp>,
-    /// After the record at this position, as 0/4012F88.
-    #[arg(long, value_name = "LSN")]
-    to_lsn: Option<Lsn>,
-    /// After the commit of this transaction.
-    #[arg(long, value_name = "XID")]
-    to_xid: Option<u64>,
-    /// At this restore point (pg_create_restore_point).
-    #[arg(long, value_name = "NAME", value_parser = restore_point)]
-    to_name: Option<String>,
-    /// As this backup has it, and nothing later.
-    #[arg(long, value_name = "BACKUP")]
-    to_backup: Option<BackupId>,
-    /// The timeline the target lies on; the cluster's present one without it.
+    #[command(flatten)]
+    to: To,
+    /// The timeline the target lies on; without it, the cluster's present one
     #[arg(long)]
     timeline: Option<TimelineId>,
-    /// The backup to begin from; the newest that fits without it.
+    /// The backup to begin from; without it, the newest that fits
     #[arg(long, value_name = "BACKUP", conflicts_with = "to_backup")]
     from_backup: Option<BackupId>,
-    /// Stop just before the target: of a time, position or transaction.
+    /// Stop just before the target: of a time, position or transaction
     #[arg(long, conflicts_with_all = ["to_latest", "to_name", "to_backup"])]
     exclusive: bool,
 }
 
+/// At most one of these. A struct of its own: clap takes all fields of a struct into its group.
+#[derive(Clone, Debug, Args)]
+#[group(id = "to", multiple = false)]
+struct To {
+    /// The newest commit that is archived, or will be once the cluster stops
+    #[arg(long)]
+    to_latest: bool,
+    /// Before the first commit later than this time, as 2026-11-23T10:15:00Z
+    #[arg(long, value_name = "TIME")]
+    to_time: Option<Timestamp>,
+    /// After the record that begins at this position, as 0/4012F88
+    #[arg(long, value_name = "LSN")]
+    to_lsn: Option<Lsn>,
+    /// After the commit of this transaction
+    #[arg(long, value_name = "XID")]
+    to_xid: Option<u64>,
+    /// At this restore point (pg_create_restore_point)
+    #[arg(long, value_name = "NAME", value_parser = restore_point)]
+    to_name: Option<String>,
+    /// As this backup has it, and nothing later
+    #[arg(long, value_name = "BACKUP")]
+    to_backup: Option<BackupId>,
+}
+
 /// PostgreSQL's restore points have up to 63 bytes (`MAXFNAMELEN`).
 fn restore_point(text: &str) -> Result<String, String> {
-    let fits = (1..=63).contains(&text.len()) && !text.contains(['\n', '\0']);
+    let fits = (1..=63).contains(&text.len()) && !text.contains(char::is_control);
     if fits { Ok(text.to_owned()) } else { Err("a restore point has 1 to 63 bytes and no line break".into()) }
 }
 
 impl TargetArguments {
     /// The target.
-    pub fn target(&self) -> RestoreTarget {
-        let target = self
-            .to_time
-            .map(RecoveryTarget::Time)
-            .or(self.to_lsn.map(RecoveryTarget::Lsn))
-            .or(self.to_xid.map(RecoveryTarget::Xid))
-            .or_else(|| self.to_name.clone().map(RecoveryTarget::Name))
-            .or_else(|| self.to_backup.clone().map(RecoveryTarget::Backup))
-            .unwrap_or(RecoveryTarget::Latest);
-        let mut wanted = RestoreTarget::of(target);
-        wanted.timeline = self.timeline;
-        wanted.exclusive = self.exclusive;
-        wanted.from_backup = self.from_backup.clone();
-        wanted
+    ///
+    /// # Errors
+    /// None was named: `latest` is a choice too, and never a default.
+    pub fn target(&self) -> Result<RestoreTarget, Failure> {
+        let latest = self.to.to_latest.then_some(RecoveryTarget::Latest);
+        let named = latest
+            .or(self.to.to_time.map(RecoveryTarget::Time))
+            .or(self.to.to_lsn.map(RecoveryTarget::Lsn))
+            .or(self.to.to_xid.map(RecoveryTarget::Xid))
+            .or_else(|| self.to.to_name.clone().map(RecoveryTarget::Name))
+            .or_else(|| self.to.to_backup.clone().map(RecoveryTarget::Backup));
+        let missing = || {
+            let next = "choose one of --to-latest, --to-time, --to-lsn, --to-xid, --to-name, --to-backup";
+            Failure::usage("no target is named", next)
+        };
+        Ok(RestoreTarget {
+            timeline: self.timeline,
+            exclusive: self.exclusive,
+            from_backup: self.from_backup.clone(),
+            ..RestoreTarget::of(named.ok_or_else(missing)?)
+        })
     }
 }
 
@@ -74,24 +90,42 @@ mod tests {
         target: TargetArguments,
     }
 
-    fn read(words: &[&str]) -> Result<RestoreTarget, String> {
-        let line = Line::try_parse_from(["x"].iter().chain(words)).map_err(|error| error.to_string())?;
-        Ok(line.target.target())
+    fn read(words: &[&str]) -> RestoreTarget {
+        let line = Line::try_parse_from(["x"].iter().chain(words)).unwrap();
+        line.target.target().unwrap_or_else(|failure| panic!("{}", failure.text()))
     }
 
     #[test]
-    fn one_target_is_read_and_two_or_none_are_refused() {
-        let target = read(&["--to-lsn", "0/4012F88", "--timeline", "1", "--exclusive"]).unwrap();
-        assert_eq!(target.target, RecoveryTarget::Lsn("0/4012F88".parse().unwrap()));
-        assert!(target.exclusive);
-        assert_eq!(read(&["--to-latest"]).unwrap(), RestoreTarget::of(RecoveryTarget::Latest));
-        for words in [
-            &[][..],
-            &["--to-latest", "--to-xid", "7"],
-            &["--to-latest", "--exclusive"],
-            &["--to-time", "soon"],
-        ] {
-            assert!(read(words).is_err(), "{words:?} was accepted");
+    fn each_target_is_read() {
+        let id: BackupId = "20261123T004500Z-k3f9".parse().unwrap();
+        let pairs = [
+            (["--to-lsn", "0/4012F88"], RecoveryTarget::Lsn("0/4012F88".parse().unwrap())),
+            (["--to-xid", "742"], RecoveryTarget::Xid(742)),
+            (["--to-name", "before"], RecoveryTarget::Name("before".into())),
+            (["--to-backup", id.as_str()], RecoveryTarget::Backup(id.clone())),
+            (
+                ["--to-time", "2026-11-23T12:15:00+02:00"],
+                RecoveryTarget::Time("2026-11-23T10:15:00Z".parse().unwrap()),
+            ),
+        ];
+        for (words, target) in pairs {
+            assert_eq!(read(&words), RestoreTarget::of(target));
         }
+        let target =
+            read(&["--to-xid", "742", "--timeline", "2", "--exclusive", "--from-backup", id.as_str()]);
+        assert_eq!((target.timeline, target.exclusive), (TimelineId::new(2).ok(), true));
+        assert_eq!(target.from_backup, Some(id));
+    }
+
+    #[test]
+    fn latest_is_never_a_default() {
+        let line = Line::try_parse_from(["x"]).unwrap();
+        assert!(line.target.target().is_err());
+        assert_eq!(read(&["--to-latest"]).target, RecoveryTarget::Latest);
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_refused() {
+        assert!(Line::try_parse_from(["x", "--to-time", "2026-11-23T10:15:00"]).is_err());
     }
 }

@@ -1,24 +1,79 @@
-//! `remount backup`.
+//! `remount backup`, and the errand of that name.
 
-use remount_flow::{BackupRequest, FlowContext, run_backup};
+use remount_core::{BackupManifest, DeploymentName, ExitCode, GroupName};
+use remount_flow::{BackupRequest, FlowContext, Progress, run_backup};
 
 use super::{Output, print_json};
-use crate::arguments::ClusterArguments;
+use crate::config::Config;
+use crate::context;
 use crate::failure::Failure;
-use crate::progress::Lines;
+use crate::progress::Steps;
 
-/// Takes a backup.
-pub async fn run(context: &FlowContext, cluster: &ClusterArguments, output: Output) -> Result<(), Failure> {
-    let mut request = BackupRequest::of(cluster.deployment.clone());
-    request.group.clone_from(&cluster.group);
-    let manifest = run_backup(context, &request, &Lines::new()).await?;
+/// Takes one backup, or those of the configuration.
+pub async fn run(
+    config: &Config,
+    deployment: Option<DeploymentName>,
+    group: Option<GroupName>,
+    output: Output,
+) -> Result<(), Failure> {
+    let Some(deployment) = deployment else {
+        return of_configuration(config, &Steps::on_stderr(), output).await;
+    };
+    let mut request = BackupRequest::of(deployment);
+    request.group = group;
+    let manifest = run_backup(&context::open(config)?, &request, &Steps::on_stderr()).await?;
+    tell(std::slice::from_ref(&manifest), output)
+}
+
+/// Backs up every deployment of `backup.deployments`: one that fails does not keep the next from its backup.
+pub async fn of_configuration(config: &Config, steps: &dyn Progress, output: Output) -> Result<(), Failure> {
+    let deployments = &config.backup.deployments;
+    if deployments.is_empty() {
+        let next = "name them there, or one with `remount backup --deployment`";
+        return Err(Failure::usage("`backup.deployments` names no deployment", next));
+    }
+    let context = context::open(config)?;
+    let mut taken = Vec::new();
+    let mut worst = ExitCode::Done;
+    for deployment in deployments {
+        match one(&context, deployment, steps).await {
+            Ok(manifest) => taken.push(manifest),
+            Err(failure) => {
+                eprintln!("{}", failure.text());
+                worst = worst.max(failure.code());
+            }
+        }
+    }
+    tell(&taken, output)?;
+    match worst {
+        ExitCode::Done => Ok(()),
+        code => Err(Failure::summary(
+            code,
+            format!("{} of {} backups were not taken", deployments.len() - taken.len(), deployments.len()),
+        )),
+    }
+}
+
+async fn one(
+    context: &FlowContext,
+    deployment: &DeploymentName,
+    steps: &dyn Progress,
+) -> Result<BackupManifest, Failure> {
+    if context.cancellation.is_cancelled() {
+        return Err(Failure::unchanged(format!("backup of {deployment}: not begun, asked to stop")));
+    }
+    eprintln!("backup of {deployment}");
+    Ok(run_backup(context, &BackupRequest::of(deployment.clone()), steps).await?)
+}
+
+fn tell(manifests: &[BackupManifest], output: Output) -> Result<(), Failure> {
     match output {
-        Output::Json => print_json(&manifest),
+        Output::Json => print_json(&manifests),
         Output::Text => {
-            println!(
-                "backup {} of {} is good, consistent at {}",
-                manifest.id, manifest.cluster, manifest.stopped_at
-            );
+            for manifest in manifests {
+                let (id, cluster, at) = (&manifest.id, &manifest.cluster, manifest.stopped_at);
+                println!("backup {id} of {cluster} is good: consistent from {at}");
+            }
             Ok(())
         }
     }

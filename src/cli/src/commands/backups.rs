@@ -1,95 +1,105 @@
 //! `remount list` and `remount info`.
 
-use remount_core::{BackupId, BackupManifest, DeploymentName, GroupName};
-use remount_flow::cluster_of;
-use remount_store::{ClusterStore, Store};
+use remount_core::{BackupId, BackupManifest};
+use remount_store::Store;
 
-use super::table::{bytes, table};
-use super::{Output, print_json};
+use super::table::{bytes, sheet, table};
+use super::{Output, clusters, print_json};
+use crate::arguments::ClusterFilter;
 use crate::failure::Failure;
 
-/// Lists backups. What cannot be read is said, and makes the command fail after the list.
-pub async fn list(
-    store: &Store,
-    of: Option<(&DeploymentName, Option<&GroupName>)>,
-    output: Output,
-) -> Result<(), Failure> {
-    let clusters = match of {
-        Some((deployment, group)) => vec![cluster_of(deployment, group)?],
-        None => store.clusters().await?,
-    };
+/// Lists backups. What cannot be read is told, and makes the command fail after the list.
+pub async fn list(store: &Store, filter: &ClusterFilter, output: Output) -> Result<(), Failure> {
     let mut backups = Vec::new();
-    let mut unreadable = 0;
-    for cluster in clusters {
-        let survey = store.cluster(&cluster).survey_backups().await?;
+    let mut unreadable = Vec::new();
+    for cluster in clusters(store, filter).await? {
+        let survey = cluster.survey_backups().await?;
         backups.extend(survey.good);
-        unreadable += survey.unreadable.len();
-        survey.unreadable.iter().for_each(|error| eprintln!("{}", remount_core::report(error)));
+        unreadable.extend(survey.unreadable);
     }
     match output {
         Output::Json => print_json(&backups)?,
         Output::Text if backups.is_empty() => eprintln!("no backups; take one with `remount backup`"),
         Output::Text => println!("{}", listing(&backups)),
     }
-    if unreadable > 0 {
-        return Err(Failure::unchanged(format!("{unreadable} backups cannot be read (see above)")));
+    unreadable.iter().for_each(|error| eprintln!("{}", remount_core::report(error)));
+    match unreadable.len() {
+        0 => Ok(()),
+        n => Err(Failure::unchanged(format!("{n} of {} backups cannot be read", n + backups.len()))),
     }
-    Ok(())
 }
 
+/// The cluster comes last: it alone may be long.
 fn listing(backups: &[BackupManifest]) -> String {
-    let rows: Vec<Vec<String>> = backups
-        .iter()
-        .map(|backup| {
-            vec![
-                backup.id.to_string(),
-                backup.cluster.to_string(),
-                backup.timeline.to_string(),
-                backup.stop_lsn.to_string(),
-                backup.stopped_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-                bytes(backup.data_bytes),
-            ]
-        })
-        .collect();
-    table(&["BACKUP", "CLUSTER", "TL", "CONSISTENT AT", "TIME", "DATA"], &rows)
+    let row = |backup: &BackupManifest| {
+        vec![
+            backup.id.to_string(),
+            backup.stopped_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+            backup.timeline.to_string(),
+            data(backup.data_bytes),
+            format!("{}{}", backup.cluster, if backup.hold { " (held)" } else { "" }),
+        ]
+    };
+    let rows: Vec<Vec<String>> = backups.iter().map(row).collect();
+    table(&["BACKUP", "CONSISTENT FROM", "TL", "DATA", "CLUSTER"], &rows)
 }
 
-/// Shows one backup.
-pub async fn info(cluster: &ClusterStore, id: &BackupId, output: Output) -> Result<(), Failure> {
-    let Some(backup) = cluster.backup(id).await? else {
-        return Err(Failure::missing(
-            format!("cluster {} has no backup {id}", cluster.name()),
-            "choose one from `remount list`",
-        ));
-    };
-    if output == Output::Json {
-        return print_json(&backup);
+fn data(number: u64) -> String {
+    if number == 0 { "-".into() } else { bytes(number) }
+}
+
+/// Shows one backup, whichever cluster it is of.
+pub async fn info(store: &Store, id: &BackupId, output: Output) -> Result<(), Failure> {
+    for cluster in clusters(store, &ClusterFilter::default()).await? {
+        let Some(backup) = cluster.backup(id).await? else {
+            continue;
+        };
+        return match output {
+            Output::Json => print_json(&backup),
+            Output::Text => {
+                println!("{}", description(&backup));
+                Ok(())
+            }
+        };
     }
-    println!("{}", description(&backup));
-    Ok(())
+    Err(Failure::missing(format!("there is no backup {id}"), "choose one from `remount list`"))
 }
 
 fn description(backup: &BackupManifest) -> String {
     let snapshot = &backup.snapshot;
-    let lines = [
+    let none = || "none".to_owned();
+    sheet(&[
         ("backup", backup.id.to_string()),
-        ("cluster", format!("{} (system identifier {})", backup.cluster, backup.system_identifier)),
-        ("taken of", format!("{} {}, disk {}", backup.source_role, backup.source, backup.disk)),
-        ("zone", backup.az.clone().unwrap_or_else(|| "none".into())),
-        ("PostgreSQL", backup.postgres_version.to_string()),
+        ("cluster", backup.cluster.to_string()),
+        ("deployment", backup.deployment.to_string()),
+        ("system identifier", backup.system_identifier.to_string()),
+        ("PostgreSQL", version(backup.postgres_version)),
+        ("taken of", format!("{} {}", backup.source_role, backup.source)),
+        ("zone", backup.az.clone().unwrap_or_else(none)),
         ("timeline", backup.timeline.to_string()),
-        ("replay from", backup.start_lsn.to_string()),
-        ("consistent", format!("{} at {}", backup.stop_lsn, backup.stopped_at)),
-        ("disk", format!("{} {}", bytes(backup.disk_size_mib << 20), backup.disk_type)),
-        ("data", bytes(backup.data_bytes)),
-        ("snapshot", format!("{} in {} since {}", snapshot.cid, snapshot.iaas, snapshot.created_at)),
-        ("upload", if snapshot.complete { "complete".into() } else { "was going on".to_owned() }),
-        (
-            "retained",
-            backup.retain_until.map_or_else(|| "until deleted".into(), |time| format!("until {time}")),
-        ),
-        ("held", if backup.hold { "yes".into() } else { "no".to_owned() }),
+        ("begun", format!("{} at {}", backup.start_lsn, backup.started_at)),
+        ("consistent from", format!("{} at {}", backup.stop_lsn, backup.stopped_at)),
+        ("data", data(backup.data_bytes)),
+        ("disk", backup.disk.to_string()),
+        ("disk size", format!("{} {}", bytes(backup.disk_size_mib << 20), backup.disk_type)),
+        ("snapshot", format!("{} ({})", snapshot.cid, snapshot.iaas)),
+        ("snapshot taken", snapshot.created_at.to_string()),
+        ("checksums", if backup.data_checksums { "on" } else { "off" }.into()),
+        ("SLA class", backup.sla_class.clone().unwrap_or_else(none)),
+        ("kept until", kept(backup)),
         ("taken by", format!("remount {}", backup.tool_version)),
-    ];
-    lines.map(|(name, value)| format!("{name:<12} {}", value.trim_end())).join("\n")
+    ])
+}
+
+fn kept(backup: &BackupManifest) -> String {
+    match (backup.hold, backup.retain_until) {
+        (true, _) => "released by hand (held)".into(),
+        (false, Some(time)) => time.to_string(),
+        (false, None) => "retention decides".into(),
+    }
+}
+
+/// `150018` is 15.18.
+fn version(number: u32) -> String {
+    format!("{}.{}", number / 10_000, number % 10_000)
 }

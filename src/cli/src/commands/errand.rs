@@ -1,147 +1,122 @@
-//! The errands: what `bosh run-errand` starts. They take no arguments, so what varies comes from requests in the
-//! store and from the job's properties.
+//! The errands: what `bosh run-errand` starts. They take no arguments, so what varies comes from requests in
+//! the store and from the job's properties. Every step is a line on standard output.
 
 use jiff::Timestamp;
 use remount_core::{DeploymentName, ExitCode, FORMAT, RestoreId};
-use remount_flow::{BackupRequest, FlowContext, run_backup};
-use remount_store::{RequestOutcome, RestoreRequest, Store};
+use remount_flow::FlowContext;
+use remount_store::{RestoreRequest, Store};
 
-use super::restore::{answer, carry_out, keep_note, refuse_own};
-use super::{Output, opened};
+use super::{Output, backup, pending, requests};
 use crate::arguments::Errand;
 use crate::config::Config;
+use crate::context;
 use crate::failure::Failure;
-use crate::progress::Lines;
+use crate::progress::Steps;
+
+/// Who asks when the properties do.
+const PROPERTIES: &str = "the properties of the errand";
 
 /// Runs an errand.
 pub async fn run(config: &Config, errand: Errand, output: Output) -> Result<(), Failure> {
+    // With --json standard output is the answer's alone.
+    let steps = if output == Output::Json { Steps::on_stderr() } else { Steps::on_stdout() };
     match errand {
-        Errand::Restore => restore(config, output).await,
-        Errand::Backup => backup(config).await,
+        Errand::Restore => restore(config, &steps, output).await,
+        Errand::Backup => backup::of_configuration(config, &steps, output).await,
     }
 }
 
-/// Carries out every pending request, oldest first, then what the properties ask for. One that fails does not
-/// keep the next from its chance: they are of different clusters.
-async fn restore(config: &Config, output: Output) -> Result<(), Failure> {
-    let context = opened(config)?;
-    let mut wanted: Vec<(RestoreRequest, Origin)> = context
-        .store
-        .requests()
-        .pending()
-        .await?
-        .into_iter()
-        .map(|request| (request, Origin::Stored))
-        .collect();
-    wanted.extend(by_properties(config)?.map(|request| (request, Origin::Properties)));
+/// Carries out every pending request, oldest first, and with them what the properties ask for. One that
+/// fails does not keep the next from its chance, but a wish to stop does: the rest stays pending.
+async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), Failure> {
+    let store = config.store.open()?;
+    ask_by_properties(config, &store).await?;
+    let wanted = store.requests().pending().await?;
     if wanted.is_empty() {
-        println!("nothing to do: no request is pending and the properties `restore.*` ask for nothing");
+        eprintln!("nothing to do: no request is pending, and the properties `restore.*` ask for nothing");
         return Ok(());
     }
-    let mut worst: Option<ExitCode> = None;
-    for (request, origin) in wanted {
-        let (id, deployment) = (request.id.clone(), request.deployment.clone());
-        eprintln!("restore {id}: {deployment} to {}, asked for by {}", request.target, request.requested_by);
-        let outcome = restore_one(config, &context, request, output).await;
-        if let Err(failure) = &outcome {
+    let mut context: Option<FlowContext> = None;
+    let mut worst = ExitCode::Done;
+    let mut failed = 0;
+    for (n, request) in wanted.iter().enumerate() {
+        if context.as_ref().is_some_and(|context| context.cancellation.is_cancelled()) {
+            let left = wanted.len() - n;
+            eprintln!("stopped: {left} requests stay pending (`remount requests`)");
+            worst = worst.max(ExitCode::Unchanged);
+            failed += left;
+            break;
+        }
+        eprintln!(
+            "restore {}: {} to {}, asked for by {}",
+            request.id, request.deployment, request.target, request.requested_by
+        );
+        let outcome = one(config, &mut context, request, steps, output).await;
+        if let Err(failure) = pending::settle(&store, request, outcome).await {
             eprintln!("{}", failure.text());
-            worst = worst.max(Some(failure.code()));
-        }
-        if origin == Origin::Stored {
-            finish(&context.store, &id, &outcome).await?;
+            worst = worst.max(failure.code());
+            failed += 1;
         }
     }
-    worst.map_or(Ok(()), |code| Err(Failure::worst(code, "not every restore was carried out (see above)")))
+    match worst {
+        ExitCode::Done => Ok(()),
+        code => {
+            Err(Failure::summary(code, format!("{failed} of {} restores were not carried out", wanted.len())))
+        }
+    }
 }
 
-/// Where a wish came from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Stored,
-    Properties,
-}
-
-async fn restore_one(
+/// The adapters are opened with the first request that may be carried out.
+async fn one(
     config: &Config,
-    context: &FlowContext,
-    request: RestoreRequest,
+    context: &mut Option<FlowContext>,
+    request: &RestoreRequest,
+    steps: &Steps,
     output: Output,
-) -> Result<(), Failure> {
-    refuse_own(config, &request.deployment)?;
-    let report = carry_out(context, request).await?;
-    answer(&report, output)?;
-    keep_note(config);
-    Ok(())
-}
-
-/// A request is over whatever came of it: it is never carried out twice by accident.
-async fn finish(store: &Store, id: &RestoreId, outcome: &Result<(), Failure>) -> Result<(), Failure> {
-    let (exit_code, message) = match outcome {
-        Ok(()) => (ExitCode::Done as u8, "restored".to_owned()),
-        Err(failure) => (failure.code() as u8, failure.text().to_owned()),
-    };
-    let outcome = RequestOutcome { format: FORMAT, at: Timestamp::now(), exit_code, message };
-    Ok(store.requests().finish(id, &outcome).await?)
-}
-
-/// What the properties `restore.deployment` and `restore.target.*` ask for.
-fn by_properties(config: &Config) -> Result<Option<RestoreRequest>, Failure> {
-    let wish = &config.restore;
-    if wish.deployment.is_empty() {
-        return Ok(None);
+) -> pending::Outcome {
+    if let Err(refused) = requests::refuse_own(config, &request.deployment) {
+        return pending::Outcome::Over(Err(refused));
     }
-    let next = "set `restore.deployment` and one of `restore.target.*`";
-    let deployment =
-        DeploymentName::new(&wish.deployment).map_err(|error| Failure::usage(error.to_string(), next))?;
-    let target =
-        wish.target.clone().ok_or_else(|| Failure::usage("`restore.deployment` has no target", next))?;
+    let opened = match context.take() {
+        Some(open) => open,
+        None => match context::open(config) {
+            Ok(open) => open,
+            // A configuration that cannot work says nothing about the request.
+            Err(failure) => return pending::Outcome::Open(failure),
+        },
+    };
+    let outcome = pending::carry_out(&opened, request, steps, output).await;
+    *context = Some(opened);
+    outcome
+}
+
+/// Stores what the properties `restore.deployment` and `restore.target.*` ask for as a request, so that it is
+/// found again when this process dies on the way. One that is pending already is not asked for twice.
+async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure> {
+    let wish = &config.restore;
+    let Some(target) = wish.target.clone().filter(|_| !wish.deployment.is_empty()) else {
+        return Ok(());
+    };
+    let deployment = DeploymentName::new(&wish.deployment)
+        .map_err(|error| Failure::usage(error.to_string(), "mend the property `restore.deployment`"))?;
+    let asked = store.requests().pending().await?;
+    let same = |request: &RestoreRequest| {
+        request.requested_by == PROPERTIES
+            && (&request.deployment, &request.group, &request.target) == (&deployment, &wish.group, &target)
+    };
+    if asked.iter().any(same) {
+        return Ok(());
+    }
     let now = Timestamp::now();
-    Ok(Some(RestoreRequest {
+    let request = RestoreRequest {
         format: FORMAT,
         id: RestoreId::at(now, rand::random()),
         deployment,
         group: wish.group.clone(),
         target,
-        requested_by: "the properties of the errand".into(),
+        requested_by: PROPERTIES.into(),
         requested_at: now,
         on_failure: wish.on_failure,
-    }))
-}
-
-/// Backs up every deployment of the properties; one that fails does not keep the next from its backup.
-async fn backup(config: &Config) -> Result<(), Failure> {
-    let context = opened(config)?;
-    let deployments = match &config.backup.deployments[..] {
-        [] => known_deployments(&context.store).await?,
-        named => named.to_vec(),
     };
-    let mut worst: Option<ExitCode> = None;
-    for deployment in &deployments {
-        eprintln!("backup of {deployment}");
-        match run_backup(&context, &BackupRequest::of(deployment.clone()), &Lines::new()).await {
-            Ok(manifest) => {
-                println!(
-                    "backup {} of {} is good, consistent at {}",
-                    manifest.id, deployment, manifest.stopped_at
-                );
-            }
-            Err(error) => {
-                let failure = Failure::from(error);
-                eprintln!("{}", failure.text());
-                worst = worst.max(Some(failure.code()));
-            }
-        }
-    }
-    worst.map_or(Ok(()), |code| Err(Failure::worst(code, "not every backup was taken (see above)")))
-}
-
-/// Every cluster of which the store holds anything: one group to a deployment, as the store names them.
-async fn known_deployments(store: &Store) -> Result<Vec<DeploymentName>, Failure> {
-    let clusters = store.clusters().await?;
-    if clusters.is_empty() {
-        let next = "name the deployments in `backup.deployments`, or wait until a cluster has archived its first WAL";
-        return Err(Failure::usage("the store knows no cluster, and `backup.deployments` is empty", next));
-    }
-    let names = clusters.iter().map(|cluster| DeploymentName::new(cluster.as_str()));
-    names.collect::<Result<_, _>>().map_err(|error| Failure::usage(error.to_string(), "name the deployments"))
+    Ok(store.requests().put(&request).await?)
 }

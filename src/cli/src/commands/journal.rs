@@ -1,87 +1,134 @@
-//! `remount journal`: what a restore did.
+//! `remount journal`: what a restore did. Journals may be of a newer version: what is not known is shown as
+//! it is.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use remount_core::RestoreId;
 use remount_flow::read_report;
-use remount_store::ClusterStore;
+use remount_store::{ClusterStore, LeaseHolder, Store};
 use serde_json::{Value, json};
 
-use super::restore::description;
-use super::{Output, print_json};
+use super::table::{duration, table};
+use super::{Output, cluster_with, clusters, print_json};
+use crate::arguments::ClusterFilter;
 use crate::failure::Failure;
 
 /// The store's passing troubles are waited out for this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Shows a restore's journal; the newest one's without an id.
-pub async fn show(cluster: &ClusterStore, restore: Option<RestoreId>, output: Output) -> Result<(), Failure> {
-    let id = chosen(cluster, restore).await?;
+pub async fn show(
+    store: &Store,
+    filter: &ClusterFilter,
+    restore: Option<RestoreId>,
+    output: Output,
+) -> Result<(), Failure> {
+    let (cluster, id) = match restore {
+        Some(id) => (cluster_with(store, &id).await?, id),
+        None => newest(store, filter).await?,
+    };
     let (plan, events) = (cluster.plan(&id).await?, cluster.journal(&id).await?);
-    if plan.is_none() && events.is_empty() {
-        let what = format!("cluster {} has no restore {id}", cluster.name());
-        return Err(Failure::missing(what, "leave the id away for the newest one"));
-    }
+    let holder = cluster.lease_holder().await?;
     let report = match &plan {
-        Some(plan) if restored(&events) => Some(read_report(cluster, plan.clone(), PATIENCE).await?),
+        Some(plan) if state(&events, None) == "restored" => {
+            Some(read_report(&cluster, plan.clone(), PATIENCE).await?)
+        }
         _ => None,
     };
     if output == Output::Json {
-        return print_json(&json!({"restore": id, "plan": plan, "events": events, "report": report}));
+        return print_json(&json!({
+            "restore": id, "cluster": cluster.name(), "plan": plan, "events": events, "report": report,
+            "lease": holder.as_ref().map(lease_json),
+        }));
     }
-    if let Some(plan) = plan {
-        println!("restore {id} of {} to {}", plan.deployment, plan.target);
+    println!("restore  {id} of cluster {}", cluster.name());
+    if let Some(plan) = &plan {
+        println!("to       {}, from backup {}", plan.target, plan.path.backup);
+        println!("asked    by {}", plan.requested_by);
     }
-    events.iter().for_each(|event| println!("{}", line(event)));
-    if let Some(report) = report {
-        println!("{}", description(&report));
-    }
-    if let Some(holder) = cluster.lease_holder().await? {
-        println!("the cluster's lease: {} for {} since {}", holder.owner, holder.purpose, holder.since);
+    println!("state    {}\n\n{}", state(&events, holder.as_ref()), listing(&events));
+    for line in ways_on(&events) {
+        println!(" next: {line}");
     }
     Ok(())
 }
 
-async fn chosen(cluster: &ClusterStore, restore: Option<RestoreId>) -> Result<RestoreId, Failure> {
-    if let Some(id) = restore {
-        return Ok(id);
+async fn newest(store: &Store, filter: &ClusterFilter) -> Result<(ClusterStore, RestoreId), Failure> {
+    let mut newest: Option<(ClusterStore, RestoreId)> = None;
+    for cluster in clusters(store, filter).await? {
+        let last = cluster.restores().await?.into_iter().max();
+        if let Some(id) = last.filter(|id| newest.as_ref().is_none_or(|(_, known)| id > known)) {
+            newest = Some((cluster, id));
+        }
     }
-    cluster.restores().await?.into_iter().max().ok_or_else(|| {
-        let what = format!("cluster {} was never restored", cluster.name());
-        Failure::missing(what, "look at the names with `remount list`")
+    newest.ok_or_else(|| Failure::missing("nothing was ever restored", "`remount list` shows what there is"))
+}
+
+/// Where the restore is, in a word or two.
+fn state(events: &[Value], holder: Option<&LeaseHolder>) -> String {
+    let driver = match holder {
+        Some(holder) if !holder.expired => {
+            format!("; {} holds the lease since {}", holder.owner, holder.since)
+        }
+        Some(holder) => format!("; {} has been silent since {}", holder.owner, holder.last_beat),
+        None => String::new(),
+    };
+    let Some(last) = events.last() else {
+        return format!("planned, no step begun{driver}");
+    };
+    match text(last, "event") {
+        "finished" => last.pointer("/detail/outcome").and_then(Value::as_str).unwrap_or("ended").to_owned(),
+        "held" => format!("held at step `{}`{driver}", text(last, "step")),
+        "stuck" => format!("STUCK at step `{}`: an operator is needed{driver}", text(last, "step")),
+        _ => format!("at step `{}`{driver}", text(last, "step")),
+    }
+}
+
+/// The commands that a restore which stands still left behind.
+fn ways_on(events: &[Value]) -> Vec<&str> {
+    let commands = events.last().and_then(|last| last.pointer("/detail/next")).and_then(Value::as_array);
+    commands.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn listing(events: &[Value]) -> String {
+    let rows: Vec<Vec<String>> = events.iter().map(row).collect();
+    table(&["N", "AT", "STEP", "EVENT", "DETAIL"], &rows)
+}
+
+fn row(event: &Value) -> Vec<String> {
+    let at = text(event, "at");
+    let shown = at
+        .parse()
+        .map_or_else(|_| at.to_owned(), |time: jiff::Timestamp| time.strftime("%m-%d %H:%M:%SZ").to_string());
+    vec![
+        event.get("n").map(Value::to_string).unwrap_or_default(),
+        shown,
+        text(event, "step").to_owned(),
+        text(event, "event").to_owned(),
+        detail(event),
+    ]
+}
+
+fn detail(event: &Value) -> String {
+    let Some(detail) = event.get("detail") else {
+        return String::new();
+    };
+    if let Some(error) = detail.get("error").and_then(Value::as_str) {
+        return error.replace('\n', " ");
+    }
+    if let Some(seconds) = detail.get("seconds").and_then(Value::as_f64) {
+        return if seconds < 10.0 { format!("{seconds:.2} s") } else { duration(seconds) };
+    }
+    detail.get("outcome").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn text<'a>(event: &'a Value, name: &str) -> &'a str {
+    event.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn lease_json(holder: &LeaseHolder) -> Value {
+    json!({
+        "epoch": holder.epoch, "owner": holder.owner, "purpose": holder.purpose, "since": holder.since,
+        "last_beat": holder.last_beat, "expired": holder.expired,
     })
-}
-
-/// Whether it ended with the restored cluster.
-fn restored(events: &[Value]) -> bool {
-    events
-        .last()
-        .is_some_and(|event| event["event"] == "finished" && event["detail"]["outcome"] == "restored")
-}
-
-fn line(event: &Value) -> String {
-    let text = |name: &str| event[name].as_str().unwrap_or_default();
-    let n = event["n"].as_u64().unwrap_or_default();
-    let (at, said) = (to_the_millisecond(text("at")), detail(&event["detail"]));
-    format!("{n:>4}  {at}  {:<14} {:<14} {said}", text("step"), text("event")).trim_end().to_owned()
-}
-
-fn to_the_millisecond(at: &str) -> String {
-    let shown = at.parse::<Timestamp>().map(|time| time.strftime("%Y-%m-%d %H:%M:%S.%3fZ").to_string());
-    shown.unwrap_or_else(|_| at.to_owned())
-}
-
-/// What an event says: how long it took, what came of it, why it failed.
-fn detail(detail: &Value) -> String {
-    if let Some(text) = detail.as_str() {
-        return text.to_owned();
-    }
-    let seconds = detail["seconds"].as_f64().map(|seconds| format!("{seconds:.2} s"));
-    let said = ["error", "outcome", "reason"].iter().find_map(|key| match &detail[key] {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    });
-    [seconds, said].into_iter().flatten().collect::<Vec<_>>().join("  ")
 }

@@ -4,18 +4,18 @@ mod backup;
 mod backups;
 mod errand;
 mod journal;
+mod pending;
 mod plan;
 mod requests;
 mod restore;
 mod table;
 
-use remount_core::ClusterName;
-use remount_flow::{FlowContext, cluster_of};
-use remount_store::ClusterStore;
+use remount_core::RestoreId;
+use remount_flow::cluster_of;
+use remount_store::{ClusterStore, Store};
 
-use crate::arguments::{Arguments, ClusterArguments, Command};
+use crate::arguments::{Arguments, ClusterFilter, Command};
 use crate::config::Config;
-use crate::context;
 use crate::failure::Failure;
 
 /// How a command answers.
@@ -32,46 +32,48 @@ pub enum Output {
 /// # Errors
 /// What failed, what is true afterwards, and what to do next.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let config = Config::load(&arguments.config)?;
+    let config = Config::load(&arguments.config())?;
     let output = if arguments.json { Output::Json } else { Output::Text };
     match arguments.command {
-        Command::List { deployment, group } => {
-            let store = config.store.open()?;
-            backups::list(&store, deployment.as_ref().map(|d| (d, group.as_ref())), output).await
-        }
-        Command::Info { backup, cluster } => {
-            backups::info(&cluster_store(&config, &cluster)?, &backup, output).await
-        }
+        Command::List(filter) => backups::list(&config.store.open()?, &filter, output).await,
+        Command::Info { backup } => backups::info(&config.store.open()?, &backup, output).await,
         Command::Requests => requests::list(&config.store.open()?, output).await,
         Command::Journal { restore, cluster } => {
-            journal::show(&cluster_store(&config, &cluster)?, restore, output).await
+            journal::show(&config.store.open()?, &cluster, restore, output).await
         }
-        Command::Backup(cluster) => backup::run(&opened(&config)?, &cluster, output).await,
-        Command::Plan { cluster, target } => plan::run(&opened(&config)?, &cluster, &target, output).await,
-        Command::Restore(restore) => restore::run(&config, *restore, output).await,
+        Command::Backup { deployment, group } => backup::run(&config, deployment, group, output).await,
+        Command::Plan(wish) => plan::run(&config, &wish, output).await,
+        Command::Restore(arguments) => restore::run(&config, *arguments, output).await,
         Command::Errand { errand } => errand::run(&config, errand, output).await,
     }
 }
 
-/// The adapters, with signals turned into a wish to stop.
-fn opened(config: &Config) -> Result<FlowContext, Failure> {
-    let context = context::open(config)?;
-    context::cancel_on_signals(context.cancellation.clone())?;
-    Ok(context)
+/// The clusters that a filter lets through; all that the store knows without one.
+async fn clusters(store: &Store, filter: &ClusterFilter) -> Result<Vec<ClusterStore>, Failure> {
+    let names = match &filter.deployment {
+        Some(deployment) => vec![cluster_of(deployment, filter.group.as_ref())?],
+        None => store.clusters().await?,
+    };
+    Ok(names.iter().map(|name| store.cluster(name)).collect())
 }
 
-fn cluster_store(config: &Config, cluster: &ClusterArguments) -> Result<ClusterStore, Failure> {
-    Ok(config.store.open()?.cluster(&name_of(cluster)?))
-}
-
-fn name_of(cluster: &ClusterArguments) -> Result<ClusterName, Failure> {
-    Ok(cluster_of(&cluster.deployment, cluster.group.as_ref())?)
+/// The cluster that a restore was begun in.
+async fn cluster_with(store: &Store, restore: &RestoreId) -> Result<ClusterStore, Failure> {
+    for cluster in clusters(store, &ClusterFilter::default()).await? {
+        if cluster.restores().await?.contains(restore) {
+            return Ok(cluster);
+        }
+    }
+    Err(Failure::missing(
+        format!("no cluster has a restore {restore}"),
+        "`remount journal` shows the newest one",
+    ))
 }
 
 /// Prints a document as JSON.
 fn print_json(document: &impl serde::Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(document)
-        .map_err(|error| Failure::unchanged(format!("write the answer as JSON: {error}")))?;
+        .map_err(|error| Failure::unchanged(format!("the answer cannot be written as JSON: {error}")))?;
     println!("{json}");
     Ok(())
 }

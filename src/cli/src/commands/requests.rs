@@ -1,9 +1,14 @@
-//! `remount requests`.
+//! `remount requests`, and how a request is made.
 
-use remount_store::Store;
+use jiff::Timestamp;
+use remount_core::{DeploymentName, FORMAT, RestoreId};
+use remount_store::{RestoreRequest, Store};
 
 use super::table::table;
 use super::{Output, print_json};
+use crate::arguments::WishArguments;
+use crate::config::Config;
+use crate::context::requester;
 use crate::failure::Failure;
 
 /// Lists what the errand has still to carry out.
@@ -13,16 +18,54 @@ pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
         return print_json(&pending);
     }
     if pending.is_empty() {
-        eprintln!("no requests are pending");
+        eprintln!("no request is pending");
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = pending
-        .iter()
-        .map(|request| {
-            let by = request.requested_by.clone();
-            vec![request.id.to_string(), request.deployment.to_string(), request.target.to_string(), by]
-        })
-        .collect();
-    println!("{}", table(&["REQUEST", "DEPLOYMENT", "TARGET", "BY"], &rows));
+    let row = |request: &RestoreRequest| {
+        let target = request.target.to_string();
+        vec![request.id.to_string(), request.deployment.to_string(), request.requested_by.clone(), target]
+    };
+    let rows: Vec<Vec<String>> = pending.iter().map(row).collect();
+    println!("{}", table(&["REQUEST", "DEPLOYMENT", "ASKED BY", "TARGET"], &rows));
     Ok(())
+}
+
+/// Stores a request for the errand.
+pub async fn store(config: &Config, wish: &WishArguments, output: Output) -> Result<(), Failure> {
+    let request = from(wish)?;
+    refuse_own(config, &request.deployment)?;
+    config.store.open()?.requests().put(&request).await?;
+    if output == Output::Json {
+        return print_json(&request);
+    }
+    println!("request {}: {} to {}", request.id, request.deployment, request.target);
+    let own = config.deployment.as_ref().map_or("remount", DeploymentName::as_str);
+    eprintln!(" next: `bosh -d {own} run-errand restore`; follow it with `remount journal {}`", request.id);
+    Ok(())
+}
+
+/// The request that these arguments make, asked for now by whoever runs this.
+pub fn from(wish: &WishArguments) -> Result<RestoreRequest, Failure> {
+    let now = Timestamp::now();
+    Ok(RestoreRequest {
+        format: FORMAT,
+        id: RestoreId::at(now, rand::random()),
+        deployment: wish.deployment()?,
+        group: wish.group.clone(),
+        target: wish.target.target()?,
+        requested_by: requester(),
+        requested_at: now,
+        on_failure: wish.on_failure.into(),
+    })
+}
+
+/// An errand could never stop the deployment it runs in.
+pub fn refuse_own(config: &Config, deployment: &DeploymentName) -> Result<(), Failure> {
+    if config.deployment.as_ref() != Some(deployment) {
+        return Ok(());
+    }
+    let what = format!(
+        "{deployment} is the errand's own deployment: the Director holds its lock for the whole of the errand's run, so none of its instances could be stopped or started"
+    );
+    Err(Failure::usage(what, "run the errand from a deployment of its own (manifests/remount.yml)"))
 }

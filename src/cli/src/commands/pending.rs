@@ -1,0 +1,187 @@
+//! One pending request: carried out, gone on with where another process died on it, and recorded.
+//!
+//! | journal of the request's restore | what is done |
+//! |---|---|
+//! | none | the restore is run |
+//! | ends in a step | its driver died: gone on with, once the dead driver's lease has ended |
+//! | `held`, `stuck` | nothing: a person decides (`remount restore --resume` or `--rollback`) |
+//! | `finished` | nothing: only the record was missing |
+//!
+//! A request that was begun is over whatever came of it, and never carried out a second time: the cluster
+//! may have been restored to another point by then. One that was not begun because we were asked to
+//! stop stays pending.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use log::warn;
+use remount_core::{ExitCode, FORMAT};
+use remount_flow::{FlowContext, FlowError, cluster_of, resume_restore, run_restore};
+use remount_store::{RequestOutcome, RestoreRequest, Store};
+use serde_json::Value;
+
+use super::Output;
+use super::restore::answer;
+use crate::failure::Failure;
+use crate::progress::Steps;
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It ended.
+    Over(Result<(), Failure>),
+    /// It stays pending, or another process goes on with it.
+    Open(Failure),
+}
+
+/// Where a request's restore stands before anything is done.
+#[derive(Debug, PartialEq, Eq)]
+enum Stand {
+    New,
+    Begun,
+    Standing(&'static str),
+    Finished { restored: bool },
+}
+
+/// A dead driver's lease has ended after this many terms.
+const TERMS: u32 = 3;
+
+/// Carries a request out.
+pub async fn carry_out(
+    context: &FlowContext,
+    request: &RestoreRequest,
+    steps: &Steps,
+    output: Output,
+) -> Outcome {
+    let id = &request.id;
+    let stand = match stand_of(context, request).await {
+        Ok(stand) => stand,
+        Err(failure) => return Outcome::Open(failure),
+    };
+    let result = match stand {
+        Stand::Finished { restored: true } => return Outcome::Over(Ok(())),
+        Stand::Finished { restored: false } => {
+            let what = format!("restore {id} had been taken back already");
+            return Outcome::Over(Err(Failure::with(
+                ExitCode::Undone,
+                what,
+                format!("`remount journal {id}`"),
+            )));
+        }
+        Stand::Standing(word) => {
+            let what = format!("restore {id} is {word} since an earlier run");
+            let next = format!("`remount journal {id}` shows why and how to go on");
+            return Outcome::Over(Err(Failure::with(ExitCode::Stuck, what, next)));
+        }
+        Stand::New => run_restore(context, request.clone(), request.on_failure, steps).await,
+        Stand::Begun => go_on(context, request, steps).await,
+    };
+    match result {
+        Ok(report) => Outcome::Over(answer(&report, output)),
+        Err(error) => after(error),
+    }
+}
+
+/// Records how a request ended.
+pub async fn settle(store: &Store, request: &RestoreRequest, outcome: Outcome) -> Result<(), Failure> {
+    let result = match outcome {
+        Outcome::Open(failure) => return Err(failure),
+        Outcome::Over(result) => result,
+    };
+    let (exit_code, message) = match &result {
+        Ok(()) => (ExitCode::Done as u8, "restored".to_owned()),
+        Err(failure) => (failure.code() as u8, failure.text().to_owned()),
+    };
+    let record = RequestOutcome { format: FORMAT, at: Timestamp::now(), exit_code, message };
+    match store.requests().finish(&request.id, &record).await {
+        // Another process was faster; the first record stays.
+        Err(remount_store::Error::Conflict { .. }) => {
+            warn!(request = request.id.as_str(); "the request's outcome had been recorded already");
+        }
+        recorded => recorded?,
+    }
+    result
+}
+
+fn after(error: FlowError) -> Outcome {
+    match error {
+        // Nothing was begun: it is tried again with the next run. Taken over: another process records it.
+        FlowError::Cancelled { .. } | FlowError::TakenOver { .. } => Outcome::Open(error.into()),
+        error => Outcome::Over(Err(error.into())),
+    }
+}
+
+async fn stand_of(context: &FlowContext, request: &RestoreRequest) -> Result<Stand, Failure> {
+    let cluster = context.store.cluster(&cluster_of(&request.deployment, request.group.as_ref())?);
+    if cluster.plan(&request.id).await?.is_none() {
+        return Ok(Stand::New);
+    }
+    Ok(stand(&cluster.journal(&request.id).await?))
+}
+
+fn stand(events: &[Value]) -> Stand {
+    let Some(last) = events.last() else {
+        return Stand::Begun;
+    };
+    match last.get("event").and_then(Value::as_str) {
+        Some("held") => Stand::Standing("held"),
+        Some("stuck") => Stand::Standing("stuck"),
+        Some("finished") => {
+            let outcome = last.pointer("/detail/outcome").and_then(Value::as_str);
+            Stand::Finished { restored: outcome == Some("restored") }
+        }
+        _ => Stand::Begun,
+    }
+}
+
+/// Goes on with what a dead driver began. Its lease ends by itself; a living driver keeps it.
+async fn go_on(
+    context: &FlowContext,
+    request: &RestoreRequest,
+    steps: &Steps,
+) -> Result<remount_flow::RestoreReport, FlowError> {
+    let cluster = cluster_of(&request.deployment, request.group.as_ref())?;
+    let deadline = Instant::now() + context.timeouts.lease_term * TERMS;
+    eprintln!("restore {} was begun by an earlier run; going on with it", request.id);
+    loop {
+        let outcome = resume_restore(context, &cluster, &request.id, request.on_failure, steps).await;
+        match outcome {
+            Err(FlowError::Store { source: remount_store::Error::Leased { owner, .. }, .. })
+                if Instant::now() < deadline && !context.cancellation.is_cancelled() =>
+            {
+                eprintln!("waiting for the lease of {owner} to end");
+                tokio::time::sleep(context.timeouts.lease_term / 6).await;
+            }
+            // A living driver, here or elsewhere: its run records the outcome.
+            Err(FlowError::Store { source: source @ remount_store::Error::Leased { .. }, .. }) => {
+                let step = "take the lease".to_owned();
+                let source = Box::new(FlowError::Store { action: step.clone(), source });
+                return Err(FlowError::TakenOver { restore: request.id.clone(), step, source });
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_still_for_a_person_is_not_gone_on_with() {
+        let ends_in = |event: &str| stand(&[json!({"event": "intended"}), json!({"event": event})]);
+        assert_eq!(ends_in("held"), Stand::Standing("held"));
+        assert_eq!(ends_in("stuck"), Stand::Standing("stuck"));
+        assert_eq!(ends_in("undo_intended"), Stand::Begun);
+        assert_eq!(stand(&[]), Stand::Begun);
+    }
+
+    #[test]
+    fn a_finished_restore_says_which_way() {
+        let ended = |outcome: &str| stand(&[json!({"event": "finished", "detail": {"outcome": outcome}})]);
+        assert_eq!(ended("restored"), Stand::Finished { restored: true });
+        assert_eq!(ended("undone"), Stand::Finished { restored: false });
+    }
+}

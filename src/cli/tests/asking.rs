@@ -1,0 +1,120 @@
+//! Requests, the errands that carry them out, and what is refused before anything is touched.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each test file uses its own part of the support")]
+
+mod support;
+
+use remount_core::{ExitCode, RestoreId};
+use remount_store::OnFailure;
+use serde_json::{Value, json};
+use support::{RESTORE, Site};
+
+#[tokio::test]
+async fn a_request_is_stored_and_listed() {
+    let site = Site::new();
+    let said = site.run(
+        "restore request --deployment pg-0001 --to-time 2026-11-23T10:15:00Z --timeline 1 --exclusive --on-failure hold",
+    );
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.err.contains("bosh -d remount run-errand restore"), "{}", said.err);
+    let pending = site.store.requests().pending().await.unwrap();
+    assert_eq!(pending.len(), 1);
+    assert_eq!(pending[0].target.to_string(), "just before time 2026-11-23T10:15:00Z on timeline 1");
+    assert_eq!(pending[0].on_failure, OnFailure::Hold);
+    assert!(said.out.contains(pending[0].id.as_str()), "{}", said.out);
+    let listed = site.run("requests");
+    assert!(
+        listed.out.contains(pending[0].id.as_str()) && listed.out.contains("just before"),
+        "{}",
+        listed.out
+    );
+    let documents: Value = serde_json::from_str(&site.run("requests --json").out).unwrap();
+    assert_eq!(documents[0]["deployment"], "pg-0001");
+}
+
+#[tokio::test]
+async fn the_errands_own_deployment_is_refused_with_the_reason() {
+    let site = Site::new();
+    for line in [
+        "restore request --deployment remount --to-latest",
+        "restore run --deployment remount --to-latest",
+        "restore --now --deployment remount --to-latest",
+        "plan --deployment remount --to-latest",
+    ] {
+        let said = site.run(line);
+        assert_eq!(said.code, 2, "{line}: {}", said.err);
+        assert!(said.err.contains("lock") && said.err.contains("next:"), "{line}: {}", said.err);
+    }
+    assert!(site.store.requests().pending().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_dry_run_stores_no_request() {
+    let site = Site::new();
+    let said = site.run("restore request --deployment pg-0001 --to-latest --dry-run");
+    assert_ne!(said.code, 0, "no Director answers here");
+    assert!(site.store.requests().pending().await.unwrap().is_empty());
+}
+
+#[test]
+fn wrong_usage_and_configuration_are_exit_code_2() {
+    let site = Site::new();
+    for line in [
+        "restore --deployment pg-0001 --to-latest",
+        "restore --now --to-latest",
+        "restore --now --deployment pg-0001",
+        "restore request --deployment pg-0001",
+        "plan --deployment pg-0001 --to-latest --to-xid 7",
+        "backup",
+        "errand backup",
+        "errand drill",
+        "nonsense",
+    ] {
+        let said = site.run(line);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{line}: {}", said.err);
+    }
+    let broken = Site::with(&json!({"store": {"type": "moon"}, "colour": 1}));
+    let said = broken.run("list");
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("moon") && said.err.contains("colour"), "{}", said.err);
+}
+
+#[test]
+fn an_errand_with_nothing_to_do_is_done() {
+    let said = Site::new().run("errand restore");
+    assert_eq!((said.code, said.out.as_str()), (0, ""), "{}", said.err);
+    assert!(said.err.contains("nothing to do"));
+}
+
+/// Stores a request behind the command line's back.
+async fn put(site: &Site, id: &str, deployment: &str) -> RestoreId {
+    let request = json!({
+        "format": 1, "id": id, "deployment": deployment, "target": {"target": "latest"},
+        "requested_by": "root@ops", "requested_at": "2026-11-23T10:17:00Z",
+    });
+    site.store.requests().put(&serde_json::from_value(request).unwrap()).await.unwrap();
+    id.parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_errand_ends_a_request_that_can_never_be_carried_out() {
+    let site = Site::new();
+    let id = put(&site, RESTORE, "remount").await;
+    let said = site.run("errand restore");
+    assert_eq!(said.code, 2, "{}", said.err);
+    let outcome = site.store.requests().outcome(&id).await.unwrap().unwrap();
+    assert_eq!(outcome.exit_code, ExitCode::Usage as u8);
+    assert!(outcome.message.contains("lock"));
+    assert!(site.store.requests().pending().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_properties_ask_for_is_asked_once() {
+    let restore = json!({"deployment": "remount", "target": {"target": {"xid": 742}}});
+    let site = Site::with(&json!({"restore": restore}));
+    // Refused as the errand's own deployment, so that no Director is needed to see what was asked.
+    let said = site.run("errand restore");
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("transaction 742, asked for by the properties"), "{}", said.err);
+}

@@ -1,0 +1,116 @@
+//! The commands that only read: list, info, journal, requests.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each test file uses its own part of the support")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{BACKUP, RESTORE, Site, golden};
+
+async fn two_clusters() -> Site {
+    let site = Site::new();
+    site.backup("pg-0001", BACKUP, |_| {}).await;
+    site.backup("pg-0001", "20261122T004500Z-a1b2", |manifest| {
+        manifest["hold"] = json!(true);
+        manifest["stopped_at"] = json!("2026-11-22T00:45:09Z");
+        manifest["data_bytes"] = json!(0);
+    })
+    .await;
+    site.backup("pg-0002", "20261123T013000Z-zz00", |manifest| manifest["timeline"] = json!(3)).await;
+    site
+}
+
+#[tokio::test]
+async fn backups_are_listed_of_all_clusters_or_of_one() {
+    let site = two_clusters().await;
+    let said = site.run("list");
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    golden("list.out", &said.out);
+    let one = site.run("list --deployment pg-0002");
+    assert_eq!(one.out.lines().count(), 2, "{}", one.out);
+    assert!(one.out.contains("20261123T013000Z-zz00"));
+}
+
+#[tokio::test]
+async fn json_on_standard_output_is_json_alone() {
+    let site = two_clusters().await;
+    let listed: Value = serde_json::from_str(&site.run("list --json").out).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 3);
+    let none: Value = serde_json::from_str(&site.run("list --json --deployment nobody").out).unwrap();
+    assert_eq!(none, json!([]));
+    let info: Value = serde_json::from_str(&site.run(&format!("info --json {BACKUP}")).out).unwrap();
+    assert_eq!(info["snapshot"]["cid"], "snap-1");
+}
+
+#[tokio::test]
+async fn a_backup_is_found_by_its_id_alone() {
+    let site = two_clusters().await;
+    let said = site.run(&format!("info {BACKUP}"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    golden("info.out", &said.out);
+    let missing = site.run("info 20200101T000000Z-0000");
+    assert_eq!((missing.code, missing.out.as_str()), (1, ""));
+    assert!(missing.err.contains("next: choose one from `remount list`"), "{}", missing.err);
+}
+
+#[tokio::test]
+async fn a_manifest_that_was_changed_is_told_and_the_others_are_listed() {
+    let site = two_clusters().await;
+    let path = site.path(&format!("store/clusters/pg-0001/7574325123456789012/backups/{BACKUP}.json"));
+    let changed = std::fs::read_to_string(&path).unwrap().replace("snap-1", "snap-2");
+    std::fs::write(&path, changed).unwrap();
+    let said = site.run("list");
+    assert_eq!((said.code, said.out.lines().count()), (1, 3), "{}", said.out);
+    assert!(said.err.contains("HMAC") && said.err.contains("1 of 3"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_journal_is_shown_step_by_step() {
+    let site = Site::new();
+    let events = [
+        json!({"step": "begin", "event": "intended"}),
+        json!({"step": "begin", "event": "done", "detail": {"seconds": 0.21, "outcome": {}}}),
+        json!({"step": "create_disks", "event": "intended"}),
+        json!({"step": "create_disks", "event": "done", "detail": {"seconds": 95.0, "outcome": {}}}),
+        json!({"step": "stop_primary", "event": "intended"}),
+        json!({"step": "stop_primary", "event": "failed", "detail": {"error": "Director task 7 ended in error"}}),
+        json!({"step": "stop_primary", "event": "held", "detail": {
+            "error": "x", "next": [format!("go on with `remount restore --resume {RESTORE}`")]}}),
+    ];
+    site.restore(RESTORE, &events).await;
+    site.restore(
+        "20261101T000000Z-0old",
+        &[json!({"step": "", "event": "finished", "detail": {"outcome": "undone"}})],
+    )
+    .await;
+    let newest = site.run("journal");
+    assert_eq!(newest.code, 0, "{}", newest.err);
+    golden("journal.out", &newest.out);
+    assert_eq!(site.run(&format!("journal {RESTORE}")).out, newest.out);
+    let old = site.run("journal 20261101T000000Z-0old");
+    assert!(old.out.contains("state    undone"), "{}", old.out);
+    let document: Value = serde_json::from_str(&site.run("journal --json").out).unwrap();
+    assert_eq!(document["events"].as_array().unwrap().len(), 7);
+    assert_eq!(document["plan"]["id"], RESTORE);
+}
+
+#[tokio::test]
+async fn a_journal_says_who_is_at_work() {
+    let site = Site::new();
+    site.restore(RESTORE, &[json!({"step": "begin", "event": "intended"})]).await;
+    let lease = site.lease("pg-0001").await;
+    let said = site.run("journal");
+    assert!(said.out.contains("at step `begin`; the test holds the lease since"), "{}", said.out);
+    lease.release().await.unwrap();
+}
+
+#[test]
+fn nothing_there_is_no_crash() {
+    let site = Site::new();
+    let list = site.run("list");
+    assert_eq!((list.code, list.out.as_str()), (0, ""));
+    assert!(list.err.contains("remount backup"));
+    assert_eq!(site.run("journal").code, 1);
+    assert_eq!(site.run("requests").code, 0);
+}

@@ -6,6 +6,7 @@ module Landscape
   VARIABLES = {
     'deployment_name' => 'pg-0001',
     'persistent_disk_mib' => 10_240,
+    'backup_deployments' => %w[pg-0001 pg-0002],
     'director' => {
       'url' => 'https://10.0.0.6:25555', 'ca' => 'DIRECTOR CA',
       'client_id' => 'remount', 'client_secret' => 'uaa-secret'

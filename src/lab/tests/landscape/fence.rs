@@ -1,8 +1,13 @@
 //! PostgreSQL never starts on a disk that nobody planned for: the decision table of DESIGN 5, on real VMs.
 
-use anyhow::{Context, Result, ensure};
+use std::time::Duration;
 
-use crate::stage::{PRIMARY, STANDBY, Stage};
+use anyhow::{Context, Result, ensure};
+use remount_core::RestorePlan;
+use remount_store::{ClusterStore, Lease, Purpose, StoreConfig};
+use serde_json::Value;
+
+use crate::stage::{DEPLOYMENT, PRIMARY, STANDBY, Stage};
 
 /// Starts the primary, which must fail because its pre-start refuses with `reason` and a next step.
 async fn refuses_to_start(stage: &Stage, reason: &str) -> Result<()> {
@@ -25,6 +30,36 @@ async fn copy_of_the_snapshot(stage: &Stage) -> Result<String> {
     Ok(cid)
 }
 
+/// A backup that no disk here is of.
+const OTHER_BACKUP: &str = "20200101T000000Z-aaaa";
+
+/// The plan of a restore from a backup that the attached disk is not of.
+async fn plan_of_another_backup(stage: &Stage) -> Result<RestorePlan> {
+    let ran =
+        stage.lab.remount(&["plan", "--deployment", DEPLOYMENT, "--to-latest", "--json"]).await?.success()?;
+    let answer: Value = serde_json::from_str(&ran.stdout)?;
+    let mut plan: RestorePlan = serde_json::from_value(answer["plan"].clone())?;
+    plan.id = OTHER_BACKUP.parse()?;
+    plan.path.backup = OTHER_BACKUP.parse()?;
+    Ok(plan)
+}
+
+/// The cluster in the store, with the signing key that the agent was given.
+async fn cluster(stage: &Stage) -> Result<ClusterStore> {
+    let file = "cat /var/vcap/jobs/remount-agent/config/agent.json";
+    let config: Value = serde_json::from_str(&stage.lab.shell(PRIMARY, file).await?.success()?.stdout)?;
+    let store: StoreConfig = serde_json::from_value(config["store"].clone())?;
+    Ok(store.open()?.cluster(&DEPLOYMENT.parse()?))
+}
+
+async fn publish(stage: &Stage, plan: RestorePlan) -> Result<Lease> {
+    let cluster = cluster(stage).await?;
+    let lease = cluster.take_lease("the test", Purpose::Restore, Duration::from_secs(300)).await?;
+    cluster.write_plan(&plan, &lease).await?;
+    cluster.publish(&plan.id, &lease).await?;
+    Ok(lease)
+}
+
 #[tokio::test]
 async fn a_disk_that_nobody_planned_for_is_not_started() -> Result<()> {
     let stage = Stage::up().await?;
@@ -32,6 +67,7 @@ async fn a_disk_that_nobody_planned_for_is_not_started() -> Result<()> {
     stage.back_up().await?;
     let own = stage.instance(0).await?.disk.context("the primary has a disk")?;
     let copy = copy_of_the_snapshot(&stage).await?;
+    let plan = plan_of_another_backup(&stage).await?;
     stage.lab.lab(&["stop", STANDBY]).await?.success()?;
     stage.lab.lab(&["stop", PRIMARY]).await?.success()?;
 
@@ -42,12 +78,13 @@ async fn a_disk_that_nobody_planned_for_is_not_started() -> Result<()> {
     stage.lab.lab(&["break", "store", "--mend"]).await?.success()?;
 
     // A plan with another backup: the wrong disk.
-    stage.lab.lab(&["publish-plan", "pg-0001", "20200101T000000Z-aaaa"]).await?.success()?;
-    refuses_to_start(&stage, "20200101T000000Z-aaaa").await?;
-    stage.lab.lab(&["publish-plan", "pg-0001", "--withdraw"]).await?.success()?;
+    let lease = publish(&stage, plan).await?;
+    refuses_to_start(&stage, OTHER_BACKUP).await?;
+    cluster(&stage).await?.withdraw(&lease).await?;
+    lease.release().await?;
 
     // No disk at all: a failed attach leaves the Director starting instances without one.
-    stage.lab.lab(&["break", "attach", PRIMARY]).await?.success()?;
+    stage.lab.lab(&["break", "attach"]).await?.success()?;
     let failed = stage.lab.lab(&["attach-disk", PRIMARY, &own]).await?;
     ensure!(failed.code != 0, "the attach was to fail");
     refuses_to_start(&stage, "mount").await?;

@@ -34,8 +34,6 @@ fn failures(stage: &Stage) -> Vec<(&'static str, Rule)> {
         ("recover", Rule::once("director.start", Fault::FailTask).about(&primary)),
         ("recover, started", Rule::once("director.start", Fault::HalfTask).about(&primary)),
         ("verify", Rule::once("server.write_probe", Fault::Refuse).about(&primary).after(1)),
-        ("rejoin", Rule::once("director.start", Fault::FailTask).about(&standby)),
-        ("rejoin, started", Rule::once("director.start", Fault::HalfTask).about(&standby)),
     ]
 }
 
@@ -56,6 +54,21 @@ async fn each_step_that_fails_is_undone_with_all_before_it() {
             "{name}: {error}"
         );
         stage.assert_undone(&old).await;
+    }
+}
+
+#[tokio::test]
+async fn a_standby_that_does_not_join_never_takes_the_restored_primary_back() {
+    for fault in [Fault::FailTask, Fault::HalfTask] {
+        let stage = Stage::new();
+        let (wanted, target) = stage.disaster().await;
+        stage.world.inject(Rule::once("director.start", fault).about(stage.world.slug(1)));
+        let request = stage.request(target);
+        let error = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
+        assert!(matches!(&error, FlowError::Held { step, .. } if step == "rejoin"), "{error:?}");
+        assert_eq!(stage.world.rows(0).as_ref(), Some(&wanted), "the primary serves what was restored");
+        run_restore(&stage.ctx, request, OnFailure::Rollback, &Quiet).await.unwrap();
+        stage.assert_restored(&wanted).await;
     }
 }
 
@@ -242,8 +255,11 @@ async fn after_a_restore_that_was_undone_late_the_next_one_takes_another_timelin
     let stage = Stage::new();
     let (wanted, target) = stage.disaster().await;
     stage.world.inject(Rule::once("director.start", Fault::FailTask).about(stage.world.slug(1)));
-    let error = stage.restore(target.clone()).await.unwrap_err();
-    assert!(matches!(&error, FlowError::Undone { step, .. } if step == "rejoin"), "{error:?}");
+    let request = stage.request(target.clone());
+    let error = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
+    assert!(matches!(&error, FlowError::Held { step, .. } if step == "rejoin"), "{error:?}");
+    let cluster = stage.world.cluster().clone();
+    rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await.unwrap();
     assert_eq!(stage.world.timeline(0).unwrap().get(), 1);
     stage.restore(target).await.unwrap();
     stage.assert_restored(&wanted).await;

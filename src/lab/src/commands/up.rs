@@ -15,6 +15,8 @@ use crate::folder::Folder;
 
 /// How long a landscape may take to go down.
 const DOWN_LIMIT: Duration = Duration::from_secs(60);
+/// A disk without data to speak of, in GiB.
+const DISK_GIB: u64 = 4;
 /// The line by which the daemon says that it is ready.
 const READY: &str = "ready";
 
@@ -34,9 +36,9 @@ struct ShapeArguments {
     /// Clusters (pg-0001, pg-0002, …), each a primary and a standby.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50))]
     deployments: u32,
-    /// Size of each instance's persistent disk, in GiB.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=512))]
-    disk_gib: u64,
+    /// Size of each instance's persistent disk, in GiB; without it twice the data and 4.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=512))]
+    disk_gib: Option<u64>,
     /// The release to deploy.
     #[arg(long, default_value = env!("CARGO_MANIFEST_DIR"), value_parser = release_dir)]
     release: std::path::PathBuf,
@@ -74,6 +76,7 @@ impl Up {
 
     /// A process of its own session and mount namespace. Everything it mounts goes with it, even by `kill -9`.
     fn spawn(&self, folder: &Folder) -> Result<Child> {
+        let disk_gib = self.shape.disk_gib.unwrap_or(u64::from(self.data_gib) * 2 + DISK_GIB);
         let log = log_file(folder)?;
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "--"]);
@@ -83,10 +86,7 @@ impl Up {
             .arg(&folder.0)
             .arg("daemon");
         command.args(["--deployments", &self.shape.deployments.to_string()]);
-        command
-            .args(["--disk-gib", &self.shape.disk_gib.to_string()])
-            .arg("--release")
-            .arg(&self.shape.release);
+        command.args(["--disk-gib", &disk_gib.to_string()]).arg("--release").arg(&self.shape.release);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).current_dir("/").process_group(0);
         command.spawn().context("run unshare (package util-linux)")
     }
@@ -108,7 +108,7 @@ impl Daemon {
     pub(super) fn run(&self, folder: &Folder) -> Result<()> {
         let shape = Shape {
             deployments: self.shape.deployments,
-            disk_mib: self.shape.disk_gib * 1024,
+            disk_mib: self.shape.disk_gib.unwrap_or(DISK_GIB) * 1024,
             release: self.shape.release.clone(),
         };
         daemon::run(folder, &shape)

@@ -105,7 +105,7 @@ fn lap(steps: &mut Vec<StepTime>, name: &str, _printed: String, began: Instant) 
 /// Waits until the server takes writes.
 ///
 /// # Errors
-/// It does not within [`REPLAY_LIMIT`].
+/// It does not within a quarter of an hour.
 pub async fn await_writable(endpoint: &Endpoint) -> Result<()> {
     let deadline = Instant::now() + REPLAY_LIMIT;
     while Instant::now() < deadline {

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use super::copy_back::{CopyBack, await_writable};
 use super::fill::fill;
 use super::landscape::Landscape;
 use super::ledger::{self, Content, Endpoint, Writer};
+use super::pgbench::Pgbench;
 use super::report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};
 
 /// The deployment of the story.
@@ -138,34 +138,6 @@ fn newest_backup(json: &str) -> Result<String> {
     let backups = list.as_array().or_else(|| list["backups"].as_array()).context("the list is no list")?;
     let id = backups.iter().filter_map(|backup| backup["id"].as_str()).max();
     id.map(str::to_owned).context("there is no backup")
-}
-
-/// pgbench beside the ledger.
-struct Pgbench(Child);
-
-impl Pgbench {
-    const PROGRAM: &str = "/usr/lib/postgresql/15/bin/pgbench";
-
-    fn command(endpoint: &Endpoint) -> Command {
-        let mut command = Command::new(Self::PROGRAM);
-        command.env("PGPASSWORD", &endpoint.password.0).env("PGUSER", &endpoint.user);
-        command.env("PGHOST", &endpoint.address).env("PGDATABASE", &endpoint.database);
-        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).kill_on_drop(true);
-        command
-    }
-
-    async fn start(endpoint: &Endpoint) -> Result<Self> {
-        let prepared =
-            Self::command(endpoint).args(["-i", "-q", "-s", "5"]).status().await.context("run pgbench")?;
-        ensure!(prepared.success(), "pgbench could not prepare its tables");
-        let child = Self::command(endpoint).args(["-c", "4", "-T", "600"]).spawn().context("run pgbench")?;
-        Ok(Self(child))
-    }
-
-    async fn stop(&mut self) -> Result<()> {
-        ensure!(self.0.try_wait()?.is_none(), "pgbench ended before it was told to");
-        self.0.kill().await.context("stop pgbench")
-    }
 }
 
 /// The size of all databases.

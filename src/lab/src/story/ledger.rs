@@ -50,7 +50,7 @@ impl std::fmt::Debug for Password {
 }
 
 impl Endpoint {
-    /// A new connection, within [`ANSWER_LIMIT`].
+    /// A new connection, within three seconds.
     ///
     /// # Errors
     /// The server does not answer in time, or refuses.

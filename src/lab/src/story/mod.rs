@@ -6,6 +6,7 @@ mod demo;
 mod fill;
 mod landscape;
 pub mod ledger;
+mod pgbench;
 mod report;
 
 pub use bench::{Bench, BenchReport};
@@ -13,4 +14,5 @@ pub use copy_back::{CopyBack, await_writable};
 pub use demo::{Demo, write_report};
 pub use fill::fill;
 pub use landscape::{DeploymentStatus, InstanceStatus, Landscape, Ran, Status};
+pub use pgbench::Pgbench;
 pub use report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};

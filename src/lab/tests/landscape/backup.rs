@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use remount_lab::story::Pgbench;
 use remount_lab::story::ledger::{self, Writer};
 
 use crate::stage::{DEPLOYMENT, PRIMARY, Stage, eventually};
@@ -43,8 +44,10 @@ async fn a_backup_under_load_stops_no_writer_for_a_second() -> Result<()> {
     ledger::create(&stage.primary.connect().await?).await?;
     let writer = Writer::start(stage.primary.clone(), 100);
     writer.next_row(Duration::from_secs(10)).await?;
+    let mut load = Pgbench::start(&stage.primary).await?;
     writer.reset_gap().await;
     stage.back_up().await?;
+    load.stop().await?;
     let observed = writer.stop().await;
     ensure!(observed.failures == 0, "{} writes failed", observed.failures);
     ensure!(observed.longest_gap < Duration::from_secs(1), "a writer waited {:?}", observed.longest_gap);

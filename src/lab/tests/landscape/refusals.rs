@@ -19,9 +19,7 @@ async fn refused(stage: &Stage, target: &[&str], reason: &str) -> Result<()> {
 #[tokio::test]
 async fn what_cannot_be_reached_is_refused_with_the_reason_and_nothing_is_touched() -> Result<()> {
     let stage = Stage::up().await?;
-    let early = stage
-        .value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
-        .await?;
+    let early = stage.now().await?;
     refused(&stage, &["--to-latest"], "backup").await?;
     stage.mark("a", 1).await?;
     stage.back_up().await?;

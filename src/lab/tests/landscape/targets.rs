@@ -14,9 +14,7 @@ async fn every_kind_of_target_brings_back_exactly_what_was_committed_by_then() -
     let xid = stage.mark("c", 2).await?;
     stage.superuser("SELECT pg_create_restore_point('after-c')::text").await?;
     stage.mark("d", 4).await?;
-    let time = stage
-        .value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
-        .await?;
+    let time = stage.now().await?;
     stage.mark("e", 1).await?;
 
     // Each goes back on timeline 1, from clusters that are by then on timelines 1, 2, 3, 4, 5.
@@ -38,9 +36,7 @@ async fn a_standby_never_shows_what_lies_past_the_fork() -> Result<()> {
     let stage = Stage::up().await?;
     stage.mark("kept", 10).await?;
     stage.back_up().await?;
-    let time = stage
-        .value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
-        .await?;
+    let time = stage.now().await?;
     // Several segments past the target: an eager standby would find them all in the archive.
     for _ in 0..4 {
         stage.mark("lost", 10).await?;

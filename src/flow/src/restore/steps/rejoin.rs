@@ -10,7 +10,7 @@ use super::super::{swap, tasks};
 use super::last_wal::archived;
 use super::standbys::all;
 use crate::instances;
-use crate::saga::{Probe, Step};
+use crate::saga::{AfterFailure, Probe, Step};
 use crate::wait::{Look, retrying, until};
 use crate::{FlowError, Problem, Result};
 
@@ -39,6 +39,12 @@ impl<'r> Step<Restore<'r>> for Rejoin {
 
     async fn probe(&self, _: &Restore<'r>) -> Result<Probe> {
         Ok(Probe::NotDone)
+    }
+
+    /// The restored primary serves by now, and going back would lose what its customers have written since:
+    /// the standby is what is made good, by `--resume`. A person may still choose the way back.
+    fn after_failure(&self) -> AfterFailure {
+        AfterFailure::Hold
     }
 
     fn by_hand(&self, cx: &Restore<'r>) -> Vec<String> {

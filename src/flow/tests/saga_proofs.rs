@@ -181,15 +181,18 @@ async fn asking_again_with_the_same_request_goes_on_and_then_answers_the_same() 
 
 #[tokio::test]
 async fn a_driver_that_dies_on_the_way_back_is_followed_to_the_old_state() {
-    // 19 writes lead to the intent of the step that fails; its failure and ten undone steps follow.
-    for death in (20..).flat_map(deaths) {
-        let stage = Stage::new();
+    // 17 writes lead to the intent of the step that fails; its failure and nine undone steps follow.
+    for death in (18..).flat_map(deaths) {
+        let mut stage = Stage::new();
         let (_, target) = stage.disaster().await;
+        stage.ctx.timeouts.retry = std::time::Duration::from_millis(50);
         let old = stage.old_state();
         let request = stage.request(target);
-        stage.world.inject(Rule::once("director.start", Fault::HalfTask).about(stage.world.slug(1)));
+        stage
+            .world
+            .inject(Rule::once("server.write_probe", Fault::Refuse).about(stage.world.slug(0)).after(1));
         if !dies(&stage, &request, death).await {
-            assert_eq!(death, Death::BeforeWrite(42));
+            assert_eq!(death, Death::BeforeWrite(38));
             stage.assert_undone(&old).await;
             break;
         }

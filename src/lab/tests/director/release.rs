@@ -28,6 +28,7 @@ fn the_releases_own_manifests_deploy() {
     let variables = BTreeMap::from([
         ("deployment_name".to_owned(), json!("pg-0001")),
         ("persistent_disk_mib".to_owned(), json!(2048)),
+        ("backup_deployments".to_owned(), json!(["pg-0001"])),
         ("store".to_owned(), store),
         ("cloud".to_owned(), json!({"type": "local", "root": "/cloud"})),
         (

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::Shape;
 use super::addresses::Block;
-use super::manifest::{for_the_lab, interpolated};
+use super::manifest::for_the_lab;
 use crate::bosh::{Access, Bosh};
-use crate::director::{Account, DirectorHandle, DirectorServer, LabDirectorConfig, Secret};
+use crate::director::{Account, DirectorHandle, DirectorServer, LabDirectorConfig, Secret, fill_in};
 use crate::folder::Folder;
 use crate::vm::{Machine, MachineConfig};
 
@@ -93,7 +94,10 @@ fn deploy(
 ) -> Result<()> {
     let mut values = values.clone();
     values.insert("deployment_name".into(), json!(name));
-    let mut manifest = interpolated(&shape.release.join("manifests").join(file), &values)?;
+    let path = shape.release.join("manifests").join(file);
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let filled = fill_in(&text, &values).with_context(|| format!("read {}", path.display()))?;
+    let mut manifest: Value = serde_json::from_str(&filled).context("read the manifest again")?;
     for_the_lab(&mut manifest);
     let began = std::time::Instant::now();
     bosh.deploy(&manifest.to_string()).with_context(|| format!("deploy {name}"))?;

@@ -18,8 +18,6 @@ const REPLAY_LIMIT: Duration = Duration::from_secs(900);
 /// What to restore, and where.
 #[derive(Clone, Debug)]
 pub struct CopyBack {
-    /// The deployment.
-    pub deployment: String,
     /// `deployment/group/index` of the primary.
     pub primary: String,
     /// `deployment/group/index` of its standbys: stopped, and left so.

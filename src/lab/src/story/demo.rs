@@ -95,7 +95,6 @@ impl Demo {
     ) -> Result<CopyReport> {
         say("now the same restore the old way: stop, copy the data directory back, replay");
         let copy = CopyBack {
-            deployment: DEPLOYMENT.into(),
             primary: format!("{DEPLOYMENT}/postgres/0"),
             standbys: vec![format!("{DEPLOYMENT}/postgres/1")],
             backup: backup.to_owned(),

@@ -11,5 +11,6 @@ mod faults;
 mod instances;
 mod landscape;
 mod memory_iaas;
+mod own_client;
 mod release;
 mod tasks;

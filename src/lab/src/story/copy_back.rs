@@ -34,10 +34,7 @@ impl CopyBack {
     /// # Errors
     /// Any step's own; the landscape is then of no further use.
     pub async fn run(&self, lab: &Landscape, endpoint: &Endpoint) -> Result<CopyReport> {
-        let info = lab
-            .remount(&["info", &self.backup, "--deployment", &self.deployment, "--json"])
-            .await?
-            .success()?;
+        let info = lab.remount(&["info", &self.backup, "--json"]).await?.success()?;
         let manifest: Value = serde_json::from_str(&info.stdout).context("read the backup's manifest")?;
         for standby in &self.standbys {
             lab.lab(&["stop", standby]).await?.success()?;

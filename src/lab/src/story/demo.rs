@@ -62,6 +62,7 @@ impl Demo {
         let client = primary.connect().await?;
         say(&format!("filling the database with {} GiB", self.data_gib));
         fill(&client, self.data_gib, |_| {}).await?;
+        settle(lab).await?;
         ledger::create(&client).await?;
         say("a ledger writer begins; it never stops from here on");
         let writer = Writer::start(primary.clone(), ROWS_PER_SECOND);
@@ -137,6 +138,17 @@ fn newest_backup(json: &str) -> Result<String> {
     let backups = list.as_array().or_else(|| list["backups"].as_array()).context("the list is no list")?;
     let id = backups.iter().filter_map(|backup| backup["id"].as_str()).max();
     id.map(str::to_owned).context("there is no backup")
+}
+
+/// Lets what was filled reach the disk: what is measured afterwards is a restore, not the writing of the data.
+async fn settle(lab: &Landscape) -> Result<()> {
+    say("letting the disks come to rest");
+    for index in 0..2 {
+        let checkpoint =
+            "runuser -u vcap -- psql -h /var/vcap/sys/run/postgres -d postgres -qc CHECKPOINT; sync";
+        lab.shell(&format!("{DEPLOYMENT}/postgres/{index}"), checkpoint).await?.success()?;
+    }
+    Ok(())
 }
 
 /// The size of all databases.

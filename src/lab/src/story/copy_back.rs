@@ -41,14 +41,16 @@ impl CopyBack {
         }
         let began = Instant::now();
         let mut steps = Vec::new();
-        lap(&mut steps, "stop primary", lab.lab(&["stop", &self.primary]).await?.success()?.stdout, began);
-        let copied = lab.shell(&self.primary, &copy_script(lab, &manifest)?).await?.success()?;
-        lap(&mut steps, "copy data directory", copied.stdout, began);
-        let prepared = lab.shell(&self.primary, &self.prepare_script(&manifest)?).await?.success()?;
-        lap(&mut steps, "write recovery settings", prepared.stdout, began);
-        lap(&mut steps, "start primary", lab.lab(&["start", &self.primary]).await?.success()?.stdout, began);
+        lab.lab(&["stop", &self.primary]).await?.success()?;
+        lap(&mut steps, "stop primary", began);
+        lab.shell(&self.primary, &copy_script(lab, &manifest)?).await?.success()?;
+        lap(&mut steps, "copy data directory", began);
+        lab.shell(&self.primary, &self.prepare_script(&manifest)?).await?.success()?;
+        lap(&mut steps, "write recovery settings", began);
+        lab.lab(&["start", &self.primary]).await?.success()?;
+        lap(&mut steps, "start primary", began);
         await_writable(endpoint).await?;
-        lap(&mut steps, "replay, promote", String::new(), began);
+        lap(&mut steps, "replay, promote", began);
         Ok(CopyReport { downtime_seconds: began.elapsed().as_secs_f64(), steps })
     }
 
@@ -90,8 +92,8 @@ fn copy_script(lab: &Landscape, manifest: &Value) -> Result<String> {
     ))
 }
 
-/// Adds the time since the steps so far; `_printed` is what the step's command said.
-fn lap(steps: &mut Vec<StepTime>, name: &str, _printed: String, began: Instant) {
+/// Adds the time since the steps so far.
+fn lap(steps: &mut Vec<StepTime>, name: &str, began: Instant) {
     let before: f64 = steps.iter().map(|step| step.seconds).sum();
     let seconds = began.elapsed().as_secs_f64() - before;
     steps.push(StepTime { name: name.to_owned(), seconds, downtime: true });

@@ -1,25 +1,16 @@
 //! The release's own jobs and manifests, rendered by its own renderer.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use remount_lab::director::fill_in;
 use serde_json::json;
 
 use crate::landscape::Landscape;
 
-/// The top of the repository; another checkout can be named while jobs and lab grow apart.
-fn release_dir() -> PathBuf {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    std::env::var_os("REMOUNT_RELEASE_DIR").map_or(top, PathBuf::from)
-}
-
 #[test]
 fn the_releases_own_manifests_deploy() {
-    let release = release_dir();
-    if !release.join("jobs/postgres/spec").exists() {
-        return; // This checkout has no jobs.
-    }
+    let release = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let lab = Landscape::with(|c| {
         c.render.arguments = vec![release.join("spec/renderer/render.rb").to_string_lossy().into_owned()];
         c.release_dir = release.clone();

@@ -32,6 +32,17 @@ async fn every_kind_of_target_brings_back_exactly_what_was_committed_by_then() -
 }
 
 #[tokio::test]
+async fn an_instant_after_which_nothing_was_committed_is_reached() -> Result<()> {
+    let stage = Stage::up().await?;
+    stage.back_up().await?;
+    stage.mark("a", 3).await?;
+    let time = stage.now().await?;
+    // PostgreSQL ends recovery with an error where it finds no commit later than the target: the restore makes one.
+    stage.restore_to(&["--to-time", &time], "a=3").await?;
+    stage.down().await
+}
+
+#[tokio::test]
 async fn a_standby_never_shows_what_lies_past_the_fork() -> Result<()> {
     let stage = Stage::up().await?;
     stage.mark("kept", 10).await?;

@@ -9,6 +9,8 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
+use crate::vm::loops;
+
 /// Makes a sparse image of `gib` GiB with an XFS in it, unless the file exists.
 ///
 /// # Errors
@@ -35,7 +37,7 @@ pub fn mount_privately(image: &Path, target: &Path) -> io::Result<()> {
         return Err(io::Error::other(text));
     }
     fs::create_dir_all(target)?;
-    run(Command::new("mount").args(["-t", "xfs", "-o", "loop"]).arg(image).arg(target))
+    run(&mut loops::mount(image, target))
 }
 
 /// Runs a program to its end; its own words are the error.

@@ -14,7 +14,8 @@ pub enum RecoveryGoal<'a> {
 /// Settings for one recovery; they override the job's configuration file.
 ///
 /// # Source
-/// PostgreSQL documentation, sections "Archive Recovery" and "Recovery Target".
+/// PostgreSQL documentation, sections "Archive Recovery", "Recovery Target" and "Error Handling"
+/// (`recovery_init_sync_method`, since 14).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoverySettings {
     values: Vec<(&'static str, String)>,
@@ -25,7 +26,11 @@ impl RecoverySettings {
     /// follow whatever the archive shows at that moment.
     #[must_use]
     pub fn of(plan: &RestorePlan, goal: RecoveryGoal<'_>, restore_command: &str) -> Self {
-        let mut values = vec![("restore_command", restore_command.to_owned())];
+        // By default every file is opened and synced first, which takes longer the more data there is.
+        let mut values = vec![
+            ("restore_command", restore_command.to_owned()),
+            ("recovery_init_sync_method", "syncfs".to_owned()),
+        ];
         match goal {
             RecoveryGoal::Promote => {
                 values.push(timeline(plan.path.history.timeline));

@@ -80,6 +80,15 @@ pub enum Error {
         #[source]
         damage: Damage,
     },
+    /// Where an archived file was to go did not take it.
+    #[error("{file} cannot be written")]
+    Target {
+        /// Its name.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The configuration is wrong.
     #[error("store configuration: {0}")]
     Config(String),
@@ -199,6 +208,7 @@ impl Advice for Error {
             Self::Damaged { .. } => {
                 "restore the object from the bucket's versions, or restore to a point before it".into()
             }
+            Self::Target { .. } => "look at the disk that it goes to: is it full, or read-only?".into(),
             Self::Config(_) => "mend the `store.*` properties".into(),
         })
     }

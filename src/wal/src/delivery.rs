@@ -7,30 +7,52 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Writes `content` under a name of its own in the same folder, so on the same filesystem, and renames
-/// it. One fetch at a time writes one target; what a killed one left is overwritten by the next.
-pub fn deliver(content: &[u8], target: &Path) -> Result<()> {
-    let temporary = temporary_for(target);
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::File { path, source }
-    };
-    write_durably(content, &temporary).map_err(failed(&temporary))?;
-    fs::rename(&temporary, target).map_err(failed(target))?;
-    sync_folder_of(target).map_err(failed(target))
+/// A file on its way: it is written under a name of its own in the same folder, so on the same filesystem, and
+/// renamed at the end. One fetch at a time writes one target; what a killed one left is overwritten by the next.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    target: &'a Path,
+    temporary: PathBuf,
+    /// None until there is something to write: an absent file leaves no trace.
+    file: Option<File>,
 }
 
-fn temporary_for(target: &Path) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    name.push(".remount");
-    name.into()
+impl<'a> Delivery<'a> {
+    /// Nothing happens before the first write.
+    pub fn to(target: &'a Path) -> Self {
+        let mut name = target.as_os_str().to_owned();
+        name.push(".remount");
+        Self { target, temporary: name.into(), file: None }
+    }
+
+    /// Makes what was written durable and puts it in place.
+    pub fn finish(self) -> Result<()> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::File { path, source }
+        };
+        let synced = self.file.map_or(Ok(()), |file| file.sync_all());
+        synced.map_err(failed(&self.temporary))?;
+        fs::rename(&self.temporary, self.target).map_err(failed(self.target))?;
+        sync_folder_of(self.target).map_err(failed(self.target))
+    }
 }
 
-fn write_durably(content: &[u8], path: &Path) -> io::Result<()> {
-    let mut options = File::options();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
+impl Write for Delivery<'_> {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        if let Some(file) = &mut self.file {
+            return file.write(content);
+        }
+        let mut options = File::options();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&self.temporary)?;
+        let written = file.write(content)?;
+        self.file = Some(file);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn sync_folder_of(path: &Path) -> io::Result<()> {

@@ -8,7 +8,7 @@ use remount_store::{ArchiveFile, ClusterStore, WalArchive};
 use crate::config::Config;
 use crate::control_file;
 use crate::deadline::within;
-use crate::delivery::deliver;
+use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::line::Line;
 
@@ -67,10 +67,12 @@ impl Source<'_> {
     }
 
     async fn fetch(&self) -> Result<Fetched> {
-        let content = self.archive.fetch(self.file).await.map_err(|source| self.failed(source))?;
-        match content {
-            Some(content) => deliver(&content, self.target).map(|()| Fetched::Delivered),
-            None => self.absent().await,
+        let mut delivery = Delivery::to(self.target);
+        let found = self.archive.fetch_into(self.file, &mut delivery).await;
+        if found.map_err(|source| self.failed(source))? {
+            delivery.finish().map(|()| Fetched::Delivered)
+        } else {
+            self.absent().await
         }
     }
 

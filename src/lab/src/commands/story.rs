@@ -1,5 +1,6 @@
 //! `remount-lab demo` and `remount-lab bench`.
 
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -28,6 +29,7 @@ impl DemoArguments {
             program: std::env::current_exe().context("find this program")?,
             dir: folder.0.clone(),
             data_gib: self.data_gib,
+            restores: NonZeroU8::MIN,
             keep: self.keep,
         };
         let report = runtime()?.block_on(demo.run())?;

@@ -12,6 +12,7 @@ use clap::Args;
 use crate::control::{self, Request};
 use crate::daemon::{self, Shape};
 use crate::folder::Folder;
+use crate::vm::loops;
 
 /// How long a landscape may take to go down.
 const DOWN_LIMIT: Duration = Duration::from_secs(60);
@@ -128,5 +129,7 @@ pub(super) fn down(folder: &Folder) -> Result<()> {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+    // Until then the disks' room is not free again.
+    loops::wait_released_file(&folder.image(), DOWN_LIMIT).context("wait for the disks' image")?;
     folder.remove()
 }

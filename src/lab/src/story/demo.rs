@@ -1,6 +1,7 @@
 //! The main job, told as a story on a real landscape: a database under load is backed up, destroyed, and
 //! restored to the instant before, by swapped disks; then once more the old way, for comparison.
 
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::copy_back::{CopyBack, await_writable};
-use super::fill::fill;
+use super::fill::{fill, fill_wal};
 use super::landscape::Landscape;
 use super::ledger::{self, Content, Endpoint, Writer};
 use super::pgbench::Pgbench;
@@ -20,8 +21,16 @@ use super::report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};
 const DEPLOYMENT: &str = "pg-0001";
 /// Rows per second that the ledger's writer tries.
 const ROWS_PER_SECOND: u32 = 100;
+/// WAL from the backup's start to the instant, at least: the same at every size of database, since its replay is
+/// what a restore's time depends on.
+const WAL_BYTES: i64 = 64 << 20;
 /// How long the standby may take to show what the primary has.
 const REPLICATION_LIMIT: Duration = Duration::from_secs(60);
+
+/// GiB on disk per GiB of data: primary, standby, copy, and what the files' blocks leave unused.
+const ROOM_FACTOR: u64 = 4;
+/// GiB on disk beside the data: WAL, logs.
+const ROOM_BASE_GIB: u64 = 4;
 
 /// What the demo is asked for.
 #[derive(Clone, Debug)]
@@ -32,6 +41,8 @@ pub struct Demo {
     pub dir: PathBuf,
     /// Size of the database, in GiB.
     pub data_gib: u32,
+    /// How many times to restore; the one with the median downtime is reported.
+    pub restores: NonZeroU8,
     /// Leave the landscape up at the end.
     pub keep: bool,
 }
@@ -42,6 +53,7 @@ impl Demo {
     /// # Errors
     /// The first thing that was not as it must be.
     pub async fn run(&self) -> Result<DemoReport> {
+        self.check_room()?;
         say("bringing up a landscape: Director, disks, VMs, a primary with its standby");
         let disk_gib = (self.data_gib * 2 + 4).to_string();
         let arguments = ["--deployments", "1", "--disk-gib", &disk_gib];
@@ -53,6 +65,21 @@ impl Demo {
             lab.down().await?;
         }
         told
+    }
+
+    /// A full disk in the middle would look like a failed restore.
+    fn check_room(&self) -> Result<()> {
+        let parent = self.dir.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+        let free_gib = fs2::available_space(parent).context("look for room on the disk")? >> 30;
+        let needed_gib = u64::from(self.data_gib) * ROOM_FACTOR + ROOM_BASE_GIB;
+        ensure!(
+            needed_gib <= free_gib,
+            "{} GiB of data need {needed_gib} GiB of disk (primary, standby, the copy, WAL), {} has {free_gib}; \
+             use --dir for a folder on a larger disk, or fewer GiB",
+            self.data_gib,
+            parent.display()
+        );
+        Ok(())
     }
 
     async fn tell(&self, lab: &Landscape) -> Result<DemoReport> {
@@ -69,6 +96,7 @@ impl Demo {
         writer.next_row(Duration::from_secs(10)).await?;
 
         let backup = back_up(lab, &primary, &writer).await?;
+        let wal_bytes = fill_wal(&client, &start_lsn(lab, &backup).await?, WAL_BYTES).await?;
         let data_bytes = data_bytes(&client).await?;
         let (instant, expected) = note_instant(&client).await?;
         say(&format!("the instant to come back to: {instant}, {} rows committed", expected.rows));
@@ -77,13 +105,18 @@ impl Demo {
         drop(client);
         say("DISASTER: the tables are dropped");
 
-        let swap = restore(lab, instant).await?;
-        let ledger =
-            verify(lab, (&primary, &standby), &expected, (instant, dropped_at), swap.new_timeline).await?;
-        writer.next_row(Duration::from_secs(30)).await.context("the ledger's writer writes again")?;
+        let between = (instant, dropped_at);
+        let mut swaps = Vec::new();
+        let mut ledger = LedgerReport::default();
+        for _ in 0..self.restores.get() {
+            let swap = restore(lab, instant).await?;
+            ledger = verify(lab, (&primary, &standby), &expected, between, swap.new_timeline).await?;
+            writer.next_row(Duration::from_secs(30)).await.context("the ledger's writer writes again")?;
+            swaps.push(swap);
+        }
         let copy = self.old_way(lab, &primary, &backup, instant).await?;
         writer.stop().await;
-        Ok(report(ledger, swap, copy, data_bytes))
+        Ok(report(ledger, swaps, copy, Sizes { data_bytes, wal_bytes }))
     }
 
     /// The same again, the old way.
@@ -114,6 +147,12 @@ struct Swapped {
     new_timeline: i32,
 }
 
+/// What there was to restore.
+struct Sizes {
+    data_bytes: u64,
+    wal_bytes: i64,
+}
+
 fn say(line: &str) {
     let now = Timestamp::now().strftime("%H:%M:%S");
     eprintln!("demo {now}  {line}");
@@ -132,6 +171,13 @@ async fn back_up(lab: &Landscape, primary: &Endpoint, writer: &Writer) -> Result
     newest_backup(&list.stdout)
 }
 
+/// Where the replay from this backup starts.
+async fn start_lsn(lab: &Landscape, backup: &str) -> Result<String> {
+    let info = lab.remount(&["info", backup, "--json"]).await?.success()?;
+    let manifest: Value = serde_json::from_str(&info.stdout).context("read the backup's manifest")?;
+    manifest["start_lsn"].as_str().map(str::to_owned).context("the manifest has no start_lsn")
+}
+
 /// The id of the last backup in `remount list --json`.
 fn newest_backup(json: &str) -> Result<String> {
     let list: Value = serde_json::from_str(json).context("read the list of backups")?;
@@ -140,12 +186,15 @@ fn newest_backup(json: &str) -> Result<String> {
     id.map(str::to_owned).context("there is no backup")
 }
 
-/// Lets what was filled reach the disk: what is measured afterwards is a restore, not the writing of the data.
+/// Lets what was filled reach the disk, and empties the page cache and the file system's journal (freezing does
+/// that): what is measured afterwards is a restore, not the writing of the data, and a small database is as cold
+/// as a large one. The journal's replay at the mount grows with what was written last, up to its size.
 async fn settle(lab: &Landscape) -> Result<()> {
     say("letting the disks come to rest");
     for index in 0..2 {
-        let checkpoint =
-            "runuser -u vcap -- psql -h /var/vcap/sys/run/postgres -d postgres -qc CHECKPOINT; sync";
+        let checkpoint = "runuser -u vcap -- psql -h /var/vcap/sys/run/postgres -d postgres -qc CHECKPOINT
+            fsfreeze --freeze /var/vcap/store; fsfreeze --unfreeze /var/vcap/store; sync
+            echo 3 > /proc/sys/vm/drop_caches";
         lab.shell(&format!("{DEPLOYMENT}/postgres/{index}"), checkpoint).await?.success()?;
     }
     Ok(())
@@ -175,6 +224,8 @@ async fn restore(lab: &Landscape, instant: Timestamp) -> Result<Swapped> {
     let request = ["restore", "request", "--deployment", DEPLOYMENT, "--to-time", &to];
     lab.remount(&request).await?.success().context("request the restore")?;
     let mut errand = lab.command(&["run-errand", "restore"]);
+    // Standard output is for the report.
+    errand.stdout(std::io::stderr());
     let status = errand.status().await.context("run the errand restore")?;
     ensure!(status.success(), "the errand restore ended with {status}");
     let journal = lab.remount(&["journal", "--deployment", DEPLOYMENT, "--json"]).await?.success()?;
@@ -252,12 +303,17 @@ async fn await_streaming(lab: &Landscape, timeline: i32) -> Result<()> {
     anyhow::bail!("the standby does not stream on timeline {timeline}")
 }
 
-fn report(ledger: LedgerReport, swap: Swapped, copy: CopyReport, data_bytes: u64) -> DemoReport {
+/// Of several restores the one with the median downtime.
+fn report(ledger: LedgerReport, mut swaps: Vec<Swapped>, copy: CopyReport, sizes: Sizes) -> DemoReport {
+    swaps.sort_by(|one, other| one.downtime_seconds.total_cmp(&other.downtime_seconds));
+    let all_downtimes_seconds = swaps.iter().map(|swap| swap.downtime_seconds).collect();
+    let swap = swaps.swap_remove((swaps.len() - 1) / 2);
     let ratio = copy.downtime_seconds / swap.downtime_seconds.max(f64::EPSILON);
     let estimate_seconds = swap.estimate_seconds;
     let Swapped { downtime_seconds, own_seconds, steps, .. } = swap;
-    let swap = SwapReport { downtime_seconds, own_seconds, steps };
-    DemoReport { ledger, swap, copy, ratio, estimate_seconds, data_bytes }
+    let swap = SwapReport { downtime_seconds, all_downtimes_seconds, own_seconds, steps };
+    let Sizes { data_bytes, wal_bytes } = sizes;
+    DemoReport { ledger, swap, copy, ratio, estimate_seconds, data_bytes, wal_bytes }
 }
 
 /// Writes the report where `--report` says.

@@ -8,6 +8,9 @@ const ROWS_PER_GIB: i64 = 131_072;
 /// Rows per transaction: 64 MiB.
 const ROWS_PER_BATCH: i64 = 8_192;
 
+/// Rows between two looks at the WAL: 2 MiB.
+const ROWS_PER_WAL_LOOK: u32 = 256;
+
 /// Makes a table of `gib` GiB; `progress` is told the share that is done, from 0 to 1.
 ///
 /// # Errors
@@ -28,4 +31,23 @@ pub async fn fill(client: &Client, gib: u32, progress: impl Fn(f64)) -> Result<(
         progress(done as f64 / rows as f64);
     }
     Ok(())
+}
+
+/// Adds rows until the server has written `wal_bytes` of WAL since `since`; returns how much it was then.
+///
+/// # Errors
+/// The database's own.
+pub async fn fill_wal(client: &Client, since: &str, wal_bytes: i64) -> Result<i64> {
+    let written = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1::text::pg_lsn)::bigint";
+    let insert = format!(
+        "INSERT INTO ballast SELECT 0, repeat('#', 7900) FROM generate_series(1, {ROWS_PER_WAL_LOOK})"
+    );
+    loop {
+        let row = client.query_one(written, &[&since]).await.context("ask how much WAL was written")?;
+        let bytes = row.get(0);
+        if bytes >= wal_bytes {
+            return Ok(bytes);
+        }
+        client.batch_execute(&insert).await.context("write more WAL")?;
+    }
 }

@@ -17,10 +17,12 @@ pub struct DemoReport {
     pub estimate_seconds: f64,
     /// Bytes on the data disk.
     pub data_bytes: u64,
+    /// Bytes of WAL between the backup's start and the instant: what both had to replay.
+    pub wal_bytes: i64,
 }
 
 /// Rows of the ledger.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerReport {
     /// Committed by the instant, by the server's own commit timestamps.
     pub expected: i64,
@@ -35,6 +37,8 @@ pub struct LedgerReport {
 pub struct SwapReport {
     /// Seconds without a serving primary, as the restore measured them.
     pub downtime_seconds: f64,
+    /// The same of every restore, ascending, where there were several: the report is of the median.
+    pub all_downtimes_seconds: Vec<f64>,
     /// Remount's own share of it: all that is neither the Director's task time nor PostgreSQL's.
     pub own_seconds: f64,
     /// Every step of the restore, those while the database served too.
@@ -82,6 +86,11 @@ impl DemoReport {
         let LedgerReport { expected, primary, standby } = self.ledger;
         lines.push(format!(
             "rows committed by the instant: {expected}; restored: primary {primary}, standby {standby}"
+        ));
+        lines.push(format!(
+            "{} MiB of data, {} MiB of WAL to replay",
+            self.data_bytes >> 20,
+            self.wal_bytes >> 20
         ));
         lines.join("\n")
     }

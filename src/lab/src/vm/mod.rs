@@ -18,7 +18,7 @@
 
 pub mod init;
 mod link;
-mod loops;
+pub(crate) mod loops;
 mod machine;
 mod paths;
 pub mod protocol;

@@ -1,6 +1,7 @@
 //! Push, fetch and list.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use remount_core::{
 };
 
 use crate::store::CLUSTERS;
-use crate::wal::object::{Facts, unpack};
+use crate::wal::object::{Facts, UnpackError, Unpacked, unpack};
 use crate::wal::{ArchiveFile, Codec, SegmentHeader, commits};
 use crate::{Created, Damage, Error, Objects, Result, SegmentFault, documents};
 
@@ -109,16 +110,30 @@ impl WalArchive {
     /// # Errors
     /// [`Error::Damaged`]: it is not what was pushed.
     pub async fn fetch(&self, file: &ArchiveFile) -> Result<Option<Bytes>> {
+        let mut content = Vec::new();
+        let found = self.fetch_into(file, &mut content).await?;
+        Ok(found.then(|| content.into()))
+    }
+
+    /// Writes the file to `target`; `false` only where the store answers that it has none.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]: it is not what was pushed; [`Error::Target`]: `target` did not take it. What `target`
+    /// has got then must not be used.
+    pub async fn fetch_into(&self, file: &ArchiveFile, target: &mut (dyn Write + Send)) -> Result<bool> {
         for codec in self.codecs(file) {
             let path = self.path(file, codec);
-            if let Some(object) = self.objects.read(&path).await? {
-                let damaged = |damage| Error::Damaged { path: path.clone(), damage };
-                let content = unpack(&object, codec).map_err(damaged)?;
-                self.check_content(file, &content).map_err(|fault| damaged(Damage::Content(fault)))?;
-                return Ok(Some(content));
-            }
+            let Some(object) = self.objects.read(&path).await? else { continue };
+            let damaged = |damage| Error::Damaged { path: path.clone(), damage };
+            let first_bytes = if is_compressed(file) { SegmentHeader::BYTES } else { usize::MAX };
+            let unpacked = unpack(&object, codec, first_bytes, target).map_err(|error| match error {
+                UnpackError::Damage(damage) => damaged(damage),
+                UnpackError::Target(source) => Error::Target { file: file.to_string(), source },
+            })?;
+            self.check_content(file, &unpacked).map_err(|fault| damaged(Damage::Content(fault)))?;
+            return Ok(true);
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Whether the segment is in the archive.
@@ -247,14 +262,20 @@ impl WalArchive {
     }
 
     /// What an object says of itself has to fit its name, too: it may have been copied.
-    fn check_content(&self, file: &ArchiveFile, content: &[u8]) -> Result<(), SegmentFault> {
+    fn check_content(&self, file: &ArchiveFile, unpacked: &Unpacked) -> Result<(), SegmentFault> {
+        let first = &unpacked.first[..];
         match file {
             ArchiveFile::Segment(segment) | ArchiveFile::Partial(segment) => {
-                let size = SegmentHeader::parse(content)?.segment_size;
-                SegmentHeader::check(content, *segment, self.system_identifier, size).map(|_| ())
+                let header = SegmentHeader::parse(first)?;
+                let (actual_bytes, expected_bytes) =
+                    (unpacked.raw_bytes, u64::from(header.segment_size.bytes()));
+                if actual_bytes != expected_bytes {
+                    return Err(SegmentFault::Size { actual_bytes, expected_bytes });
+                }
+                header.belongs(*segment, self.system_identifier, header.segment_size)
             }
-            ArchiveFile::History(timeline) => parse_history(*timeline, content).map(|_| ()),
-            ArchiveFile::Backup { .. } => check_backup_history(content),
+            ArchiveFile::History(timeline) => parse_history(*timeline, first).map(|_| ()),
+            ArchiveFile::Backup { .. } => check_backup_history(first),
         }
     }
 

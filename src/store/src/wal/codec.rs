@@ -57,18 +57,12 @@ impl Codec {
         }
     }
 
-    /// At most one byte more than `expected_bytes`: enough to see that it is too long.
-    pub(crate) fn decompress(self, stored: &Bytes, expected_bytes: u64) -> io::Result<Bytes> {
-        match self {
-            Self::Raw => Ok(stored.clone()),
-            Self::Lz4 => read_limited(FrameDecoder::new(&stored[..]), expected_bytes),
-            Self::Zst => read_limited(zstd::Decoder::with_buffer(&stored[..])?, expected_bytes),
-        }
+    /// Reads the raw content out of what is stored.
+    pub(crate) fn reader(self, stored: &[u8]) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(match self {
+            Self::Raw => Box::new(stored),
+            Self::Lz4 => Box::new(FrameDecoder::new(stored)),
+            Self::Zst => Box::new(zstd::Decoder::with_buffer(stored)?),
+        })
     }
-}
-
-fn read_limited(decoder: impl Read, expected_bytes: u64) -> io::Result<Bytes> {
-    let mut content = Vec::with_capacity(usize::try_from(expected_bytes).map_err(io::Error::other)?);
-    decoder.take(expected_bytes + 1).read_to_end(&mut content)?;
-    Ok(content.into())
 }

@@ -84,6 +84,9 @@ impl PageHeader {
 }
 
 impl SegmentHeader {
+    /// How much of a segment is enough to read it.
+    pub(crate) const BYTES: usize = PageHeader::LONG_BYTES;
+
     /// Reads the long header at the beginning of `content`.
     ///
     /// # Errors
@@ -131,22 +134,33 @@ impl SegmentHeader {
             return Err(SegmentFault::Size { actual_bytes, expected_bytes });
         }
         let header = Self::parse(content)?;
-        if header.segment_size != size {
-            let detail = format!("it is of a cluster with segments of {} bytes", header.segment_size.bytes());
+        header.belongs(name, owner, size)?;
+        Ok(header)
+    }
+
+    /// Whether this is the header of the segment `name` of `owner`.
+    pub(crate) fn belongs(
+        &self,
+        name: WalSegment,
+        owner: SystemIdentifier,
+        size: SegmentSize,
+    ) -> Result<(), SegmentFault> {
+        if self.segment_size != size {
+            let detail = format!("it is of a cluster with segments of {} bytes", self.segment_size.bytes());
             return Err(SegmentFault::Header(detail));
         }
-        if header.system_identifier != owner {
-            let (actual, expected) = (header.system_identifier.0, owner.0);
+        if self.system_identifier != owner {
+            let (actual, expected) = (self.system_identifier.0, owner.0);
             return Err(SegmentFault::SystemIdentifier { actual, expected });
         }
-        if header.timeline > name.timeline {
-            let (actual, expected) = (header.timeline.get(), name.timeline.get());
+        if self.timeline > name.timeline {
+            let (actual, expected) = (self.timeline.get(), name.timeline.get());
             return Err(SegmentFault::Timeline { actual, expected });
         }
-        if !name.fits(size) || header.start != name.start(size) {
-            return Err(SegmentFault::Address { actual: header.start, expected: name.start(size) });
+        if !name.fits(size) || self.start != name.start(size) {
+            return Err(SegmentFault::Address { actual: self.start, expected: name.start(size) });
         }
-        Ok(header)
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! One archived file as an object: its facts, compressed on the way in, verified on the way out.
 
-use bytes::Bytes;
+use std::io::{self, Read, Write};
+
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -57,18 +58,66 @@ impl Facts {
     }
 }
 
-/// The raw content of an archived file, verified.
-pub(crate) fn unpack(object: &Object, codec: Codec) -> Result<Bytes, Damage> {
+/// Bytes that are decompressed, hashed and handed on at a time: a segment never lies in memory as a whole, whose
+/// pages the kernel would have to clear for every call.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// What is known of a file that was handed on.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    /// Its first bytes, as many as were asked for.
+    pub(crate) first: Vec<u8>,
+    /// Its length.
+    pub(crate) raw_bytes: u64,
+}
+
+/// Hands the raw content of an archived file on to `target`.
+///
+/// # Errors
+/// Whatever `target` has got by then must not be used.
+pub(crate) fn unpack(
+    object: &Object,
+    codec: Codec,
+    first_bytes: usize,
+    target: &mut (dyn Write + Send),
+) -> Result<Unpacked, UnpackError> {
     let facts = Facts::from_metadata(&object.metadata)?;
-    let undo = codec.decompress(&object.content, facts.raw_bytes);
-    let content =
-        undo.map_err(|error| Damage::Codec { codec: codec.suffix().to_owned(), detail: error.to_string() })?;
-    let found = Facts::of(&content, None);
-    if found.raw_bytes != facts.raw_bytes {
-        return Err(Damage::Length { actual_bytes: found.raw_bytes, expected_bytes: facts.raw_bytes });
+    let undecodable =
+        |error: io::Error| Damage::Codec { codec: codec.suffix().to_owned(), detail: error.to_string() };
+    let mut reader = codec.reader(&object.content).map_err(undecodable)?.take(facts.raw_bytes + 1);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let (mut first, mut raw_bytes, mut sha256) = (Vec::new(), 0, Sha256::new());
+    loop {
+        let read = reader.read(&mut chunk).map_err(undecodable)?;
+        if read == 0 {
+            break;
+        }
+        let part = &chunk[..read];
+        raw_bytes += read as u64;
+        sha256.update(part);
+        first.extend_from_slice(&part[..read.min(first_bytes - first.len())]);
+        target.write_all(part).map_err(UnpackError::Target)?;
     }
-    if found.raw_sha256 != facts.raw_sha256 {
-        return Err(Damage::Checksum);
+    if raw_bytes != facts.raw_bytes {
+        return Err(Damage::Length { actual_bytes: raw_bytes, expected_bytes: facts.raw_bytes }.into());
     }
-    Ok(content)
+    if hex::encode(sha256.finalize()) != facts.raw_sha256 {
+        return Err(Damage::Checksum.into());
+    }
+    Ok(Unpacked { first, raw_bytes })
+}
+
+/// Why an archived file was not handed on.
+#[derive(Debug)]
+pub(crate) enum UnpackError {
+    /// It is not what was pushed.
+    Damage(Damage),
+    /// Where it was to go did not take it.
+    Target(io::Error),
+}
+
+impl From<Damage> for UnpackError {
+    fn from(damage: Damage) -> Self {
+        Self::Damage(damage)
+    }
 }

@@ -1,6 +1,6 @@
 //! The persistent disk: partitioned and formatted if it is empty, grown if it became larger, mounted.
 //!
-//! The image is worked on as a file, and the loop device is made by `mount`, at the partition's
+//! The image is worked on as a file, and the loop device is made for the mount, at the partition's
 //! offset (kernels need not scan loop devices for partitions) and freeing itself at the unmount: no
 //! crash leaves one behind.
 //!
@@ -242,13 +242,17 @@ fn file_system(tools: &Processes, image: &Path, partition: Partition) -> io::Res
 fn format(tools: &Processes, image: &Path, partition: Partition) -> io::Result<()> {
     let at = format!("offset={},nodiscard", partition.offset);
     let size = format!("{}k", partition.size >> 10);
-    run(tools, Command::new("mkfs.ext4").args(["-q", "-F", "-E", &at]).arg(image).arg(size))
+    let blocks = ["-b", SECTOR_BYTES, "-E", &at];
+    run(tools, Command::new("mkfs.ext4").args(["-q", "-F"]).args(blocks).arg(image).arg(size))
 }
+
+/// What direct access to files on XFS is aligned to; so ext4's blocks are not smaller.
+const SECTOR_BYTES: &str = "4096";
 
 fn mount_partition(tools: &Processes, image: &Path, partition: Partition, at: &str) -> io::Result<()> {
     fs::create_dir_all(at)?;
-    let options = format!("loop,offset={},sizelimit={}", partition.offset, partition.size);
-    run(tools, Command::new("mount").args(["-o", &options]).arg(image).arg(at))
+    let (offset, size) = (partition.offset.to_string(), partition.size.to_string());
+    run(tools, loops::mount(image, Path::new(at)).args([&offset, &size, SECTOR_BYTES]))
 }
 
 /// Checks and grows an ext4 on a loop device that frees itself when the shell ends, however it

@@ -26,6 +26,8 @@ pub(crate) struct Bench {
 enum BenchName {
     /// Downtime of a restore: swapped disks against copied data
     Restore,
+    /// Start of `remount-wal`, memory of `remount-agent`
+    Programs,
 }
 
 impl Bench {
@@ -39,6 +41,7 @@ impl Bench {
         }
         let [package, name] = match self.name {
             BenchName::Restore => ["remount-lab", "restore"],
+            BenchName::Programs => ["remount-lab", "programs"],
         };
         let mut run = cargo(workspace);
         run.args(["run", "--quiet", "--locked", "--package", package, "--bin", package]).args(profile);

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use crate::folder::Folder;
-use crate::story::{Bench, Demo, Landscape, fill, write_report};
+use crate::story::{Bench, Demo, Landscape, ProgramsBench, fill, write_report};
 
 /// The demo.
 #[derive(Debug, Args)]
@@ -56,21 +57,40 @@ enum Benchmark {
         #[arg(long)]
         json: bool,
     },
+    /// How soon `remount-wal` asks the store, and what `remount-agent` has resident.
+    Programs {
+        /// Print JSON instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl BenchArguments {
     pub(super) fn run(&self, folder: &Folder) -> Result<u8> {
-        let Benchmark::Restore { sizes, json } = &self.what;
         let program = std::env::current_exe().context("find this program")?;
-        let bench = Bench { program, dir: folder.0.clone(), sizes_gib: sizes.clone() };
-        let report = runtime()?.block_on(bench.run())?;
-        if *json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
-        } else {
-            println!("{}", report.table());
+        let dir = folder.0.clone();
+        match &self.what {
+            Benchmark::Restore { sizes, json } => {
+                let bench = Bench { program, dir, sizes_gib: sizes.clone() };
+                let report = runtime()?.block_on(bench.run())?;
+                told(&report, &report.table(), &report.violations, *json)
+            }
+            Benchmark::Programs { json } => {
+                let report = runtime()?.block_on(ProgramsBench { program, dir }.run())?;
+                told(&report, &report.table(), &report.violations, *json)
+            }
         }
-        Ok(u8::from(!report.violations.is_empty()))
     }
+}
+
+/// Prints a report; the exit code is 1 where a limit does not hold.
+fn told(report: &impl Serialize, table: &str, violations: &[String], json: bool) -> Result<u8> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        println!("{table}");
+    }
+    Ok(u8::from(!violations.is_empty()))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

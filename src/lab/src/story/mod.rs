@@ -1,6 +1,7 @@
 //! Stories told on a landscape, through the commands that an operator types: the demo and the benchmarks.
 
 mod bench;
+mod bench_programs;
 mod copy_back;
 mod demo;
 mod fill;
@@ -10,6 +11,7 @@ mod pgbench;
 mod report;
 
 pub use bench::{Bench, BenchReport};
+pub use bench_programs::{ProgramsBench, ProgramsReport};
 pub use copy_back::{CopyBack, await_writable};
 pub use demo::{Demo, write_report};
 pub use fill::fill;

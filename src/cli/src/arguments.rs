@@ -68,6 +68,24 @@ pub enum Command {
     Plan(WishArguments),
     /// Restore: request it for the errand, or run it from here
     Restore(Box<RestoreArguments>),
+    /// Go on with a restore whose driver died, that was held or is stuck
+    Resume {
+        /// The restore's id (`remount journal`)
+        restore: RestoreId,
+        /// What to do when a step fails for good
+        #[arg(long, value_enum, default_value_t = OnFailureArgument::Rollback)]
+        on_failure: OnFailureArgument,
+    },
+    /// Take a restore back, also one that ended well: the old disks return, while they exist
+    Rollback {
+        /// The restore's id (`remount journal`)
+        restore: RestoreId,
+    },
+    /// Ask the process that restores to go no further: before its next step it goes back
+    Abort {
+        /// The restore's id (`remount journal`)
+        restore: RestoreId,
+    },
     /// Show what a restore did, step by step
     Journal {
         /// The restore's id; without it, the newest restore
@@ -108,12 +126,6 @@ pub struct RestoreArguments {
     /// Run it from here, now
     #[arg(long)]
     pub now: bool,
-    /// Go on with a restore whose driver died or that was held
-    #[arg(long, value_name = "RESTORE", conflicts_with_all = ["rollback", "now", "deployment", "to", "dry_run"])]
-    pub resume: Option<RestoreId>,
-    /// Take such a restore back: the old disks return
-    #[arg(long, value_name = "RESTORE", conflicts_with_all = ["now", "deployment", "to", "dry_run"])]
-    pub rollback: Option<RestoreId>,
 }
 
 /// How a restore is asked for.
@@ -216,8 +228,9 @@ mod tests {
             "restore run --deployment pg-0001 --to-lsn 0/4012F88 --timeline 2 --on-failure hold",
             "restore --now --deployment pg-0001 --to-xid 742",
             "restore --dry-run --deployment pg-0001 --to-name before-migration",
-            "restore --resume 20261123T004500Z-k3f9",
-            "restore --rollback 20261123T004500Z-k3f9",
+            "resume 20261123T004500Z-k3f9 --on-failure hold",
+            "rollback 20261123T004500Z-k3f9",
+            "abort 20261123T004500Z-k3f9",
             "journal 20261123T004500Z-k3f9",
             "journal --deployment pg-0001",
             "requests --config /tmp/remount.json",
@@ -233,8 +246,8 @@ mod tests {
         for line in [
             "restore --now --deployment pg --to-latest --to-xid 7",
             "restore --now --deployment pg --to-latest --exclusive",
-            "restore --resume 20261123T004500Z-k3f9 --rollback 20261123T004500Z-k3f9",
-            "restore --resume 20261123T004500Z-k3f9 --to-latest",
+            "resume",
+            "rollback 20261123T004500Z-k3f9 --on-failure hold",
             "restore --now --deployment ../pg --to-latest",
             "restore request --deployment pg --to-time yesterday",
             "list --group postgres",

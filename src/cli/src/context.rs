@@ -29,6 +29,9 @@ pub fn open(config: &Config) -> Result<FlowContext, Failure> {
     Ok(context)
 }
 
+/// The store's passing troubles are waited out for this long.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Who asks, for requests and journals: the user by the system's own record, not by the environment.
 pub fn requester() -> String {
     let uid = rustix::process::getuid().as_raw();

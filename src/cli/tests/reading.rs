@@ -76,7 +76,7 @@ async fn a_journal_is_shown_step_by_step() {
         json!({"step": "stop_primary", "event": "intended"}),
         json!({"step": "stop_primary", "event": "failed", "detail": {"error": "Director task 7 ended in error"}}),
         json!({"step": "stop_primary", "event": "held", "detail": {
-            "error": "x", "next": [format!("go on with `remount restore --resume {RESTORE}`")]}}),
+            "error": "x", "next": [format!("go on with `remount resume {RESTORE}`")]}}),
     ];
     site.restore(RESTORE, &events).await;
     site.restore(

@@ -112,6 +112,24 @@ pub enum FlowError {
         /// The step that did not begin.
         step: String,
     },
+    /// Somebody asked to stop in the middle: the journal says how far it came, and the lease is free.
+    #[error("restore {restore} stopped before step `{step}`, as this process was asked to")]
+    Interrupted {
+        /// The restore.
+        restore: RestoreId,
+        /// The step that did not begin.
+        step: String,
+        /// How to go on.
+        commands: Vec<String>,
+    },
+    /// Somebody asked, by `remount abort`, that the restore goes no further.
+    #[error("{by} aborted it before step `{step}`")]
+    Aborted {
+        /// Who.
+        by: String,
+        /// The step that did not begin.
+        step: String,
+    },
     /// A step failed and everything was undone: the cluster is as it was.
     #[error("restore {restore} failed at step `{step}`; everything was undone, the cluster is as it was")]
     Undone {
@@ -177,7 +195,9 @@ impl FlowError {
         match self {
             Self::Usage(_) => ExitCode::Usage,
             Self::Undone { .. } => ExitCode::Undone,
-            Self::Held { .. } | Self::Stuck { .. } | Self::TakenOver { .. } => ExitCode::Stuck,
+            Self::Held { .. } | Self::Stuck { .. } | Self::TakenOver { .. } | Self::Interrupted { .. } => {
+                ExitCode::Stuck
+            }
             _ => ExitCode::Unchanged,
         }
     }
@@ -236,13 +256,15 @@ impl Advice for FlowError {
             Self::Store { source, .. } => source.next_step(),
             Self::Deadline { next, .. } | Self::Check { next, .. } => next.clone(),
             Self::Undone { source, .. } => source.next_step(),
-            Self::Held { commands, .. } | Self::Stuck { commands, .. } => join(commands.iter().cloned()),
+            Self::Held { commands, .. }
+            | Self::Stuck { commands, .. }
+            | Self::Interrupted { commands, .. } => join(commands.iter().cloned()),
             Self::TakenOver { restore, .. } => Some(format!("follow it with `remount journal {restore}`")),
             Self::Journal { restore, .. } => Some(format!(
                 "read it with `remount journal {restore}`; the steps and their undo are in the runbook of the restore errand"
             )),
             Self::Cancelled { .. } => Some("run the command again when it is to go on".into()),
-            Self::Usage(_) => None,
+            Self::Usage(_) | Self::Aborted { .. } => None,
         }
     }
 }

@@ -7,7 +7,8 @@
 //! | see what a restore would do, touching nothing | [`plan_restore`] |
 //! | restore | [`run_restore`] |
 //! | go on with a restore whose driver died or that was held | [`resume_restore`] |
-//! | take a begun restore back | [`rollback_restore`] |
+//! | take a restore back, also one that ended well | [`rollback_restore`] |
+//! | ask another process to stop and go back | [`abort_restore`] |
 //!
 //! Every restore is a saga (module `saga`): intent is journalled before a step acts, its outcome after; a
 //! step of unknown outcome is settled by looking at the world, never by guessing.
@@ -26,6 +27,6 @@ pub use context::{Cancellation, FlowContext, Timeouts};
 pub use error::{FlowError, Problem, Result};
 pub use progress::{Progress, Quiet, StepEvent, StepEventKind};
 pub use restore::{
-    DowntimeSplit, PreflightReport, RestoreReport, StepReport, cluster_of, plan_restore, read_report,
-    resume_restore, rollback_restore, run_restore,
+    AbortPoint, DowntimeSplit, PreflightReport, RestoreReport, StepReport, abort_restore, cluster_of,
+    plan_restore, read_report, resume_restore, rollback_restore, run_restore,
 };

@@ -18,6 +18,13 @@ struct Current {
     epoch: u64,
 }
 
+/// `abort.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Abort {
+    format: u32,
+    by: String,
+}
+
 /// `restores/<id>/journal/<n>.json`.
 #[derive(Serialize, Deserialize)]
 struct Entry {
@@ -144,6 +151,30 @@ impl ClusterStore {
             }
             fork => Ok(fork),
         }
+    }
+
+    /// Asks the driver of a restore to go no further and to take it back. Needs no lease: the driver has it.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    ///
+    /// # Idempotence
+    /// Who asked first stays on record.
+    pub async fn ask_abort(&self, id: &RestoreId, by: &str) -> Result<()> {
+        let path = self.restore_path(id, "abort.json");
+        let content = documents::encode(&path, &Abort { format: FORMAT, by: by.to_owned() })?;
+        self.objects.create(&path, content, &Metadata::new()).await.map(|_| ())
+    }
+
+    /// Who asked for the end of a restore; none where nobody did.
+    ///
+    /// # Errors
+    /// The store does not answer, or what it has cannot be read.
+    pub async fn abort_asked(&self, id: &RestoreId) -> Result<Option<String>> {
+        let path = self.restore_path(id, "abort.json");
+        let object = self.objects.read(&path).await?;
+        let decode = |content: &[u8]| documents::decode::<Abort>(&path, content);
+        Ok(object.map(|object| decode(&object.content)).transpose()?.map(|abort| abort.by))
     }
 
     /// Appends the `n`-th event of a restore's journal.

@@ -1,8 +1,6 @@
 //! `remount journal`: what a restore did. Journals may be of a newer version: what is not known is shown as
 //! it is.
 
-use std::time::Duration;
-
 use remount_core::RestoreId;
 use remount_flow::read_report;
 use remount_store::{ClusterStore, LeaseHolder, Store};
@@ -11,10 +9,8 @@ use serde_json::{Value, json};
 use super::table::{duration, table};
 use super::{Output, cluster_with, clusters, print_json};
 use crate::arguments::ClusterFilter;
+use crate::context::PATIENCE;
 use crate::failure::Failure;
-
-/// The store's passing troubles are waited out for this long.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Shows a restore's journal; the newest one's without an id.
 pub async fn show(

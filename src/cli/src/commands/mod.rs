@@ -2,6 +2,7 @@
 
 mod backup;
 mod backups;
+mod begun;
 mod errand;
 mod journal;
 mod pending;
@@ -44,6 +45,11 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Backup { deployment, group } => backup::run(&config, deployment, group, output).await,
         Command::Plan(wish) => plan::run(&config, &wish, output).await,
         Command::Restore(arguments) => restore::run(&config, *arguments, output).await,
+        Command::Resume { restore: id, on_failure } => {
+            begun::resume(&config, &id, on_failure.into(), output).await
+        }
+        Command::Rollback { restore: id } => begun::roll_back(&config, &id).await,
+        Command::Abort { restore: id } => begun::abort(&config, &id).await,
         Command::Errand { errand } => errand::run(&config, errand, output).await,
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | none | the restore is run |
 //! | ends in a step | its driver died: gone on with, once the dead driver's lease has ended |
-//! | `held`, `stuck` | nothing: a person decides (`remount restore --resume` or `--rollback`) |
+//! | `held`, `stuck` | nothing: a person decides (`remount resume` or `remount rollback`) |
 //! | `finished` | nothing: only the record was missing |
 //!
 //! A request that was begun is over whatever came of it, and never carried out a second time: the cluster
@@ -106,7 +106,9 @@ pub async fn settle(store: &Store, request: &RestoreRequest, outcome: Outcome) -
 fn after(error: FlowError) -> Outcome {
     match error {
         // Nothing was begun: it is tried again with the next run. Taken over: another process records it.
-        FlowError::Cancelled { .. } | FlowError::TakenOver { .. } => Outcome::Open(error.into()),
+        FlowError::Cancelled { .. } | FlowError::Interrupted { .. } | FlowError::TakenOver { .. } => {
+            Outcome::Open(error.into())
+        }
         error => Outcome::Over(Err(error.into())),
     }
 }

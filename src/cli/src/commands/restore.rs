@@ -1,10 +1,9 @@
-//! `remount restore`: request it, look at it, run it, go on with it, take it back.
+//! `remount restore`: request it, look at it, run it.
 
-use remount_core::RestoreId;
-use remount_flow::{RestoreReport, resume_restore, rollback_restore, run_restore};
+use remount_flow::{RestoreReport, run_restore};
 
 use super::table::duration;
-use super::{Output, cluster_with, plan, print_json, requests};
+use super::{Output, plan, print_json, requests};
 use crate::arguments::{RestoreArguments, RestoreCommand, WishArguments};
 use crate::config::Config;
 use crate::context;
@@ -13,18 +12,16 @@ use crate::progress::Steps;
 
 /// Does what the arguments ask.
 pub async fn run(config: &Config, arguments: RestoreArguments, output: Output) -> Result<(), Failure> {
-    let RestoreArguments { how, wish, now, resume, rollback } = arguments;
-    match (how, resume, rollback) {
-        (Some(RestoreCommand::Request(wish) | RestoreCommand::Run(wish)), ..) if wish.dry_run => {
+    let RestoreArguments { how, wish, now } = arguments;
+    match how {
+        Some(RestoreCommand::Request(wish) | RestoreCommand::Run(wish)) if wish.dry_run => {
             plan::run(config, &wish, output).await
         }
-        (Some(RestoreCommand::Request(wish)), ..) => requests::store(config, &wish, output).await,
-        (Some(RestoreCommand::Run(wish)), ..) => carry_out(config, &wish, output).await,
-        (None, Some(id), _) => resume_by_hand(config, &id, &wish, output).await,
-        (None, _, Some(id)) => roll_back(config, &id).await,
-        (None, None, None) if wish.dry_run => plan::run(config, &wish, output).await,
-        (None, None, None) if now => carry_out(config, &wish, output).await,
-        (None, None, None) => Err(Failure::usage(
+        Some(RestoreCommand::Request(wish)) => requests::store(config, &wish, output).await,
+        Some(RestoreCommand::Run(wish)) => carry_out(config, &wish, output).await,
+        None if wish.dry_run => plan::run(config, &wish, output).await,
+        None if now => carry_out(config, &wish, output).await,
+        None => Err(Failure::usage(
             "a restore is either requested for the errand or run from here",
             "`remount restore request …` and `bosh run-errand restore`; or add --now; or look first with --dry-run",
         )),
@@ -39,27 +36,6 @@ async fn carry_out(config: &Config, wish: &WishArguments, output: Output) -> Res
     let on_failure = request.on_failure;
     let report = run_restore(&context, request, on_failure, &Steps::on_stderr()).await?;
     answer(&report, output)
-}
-
-async fn resume_by_hand(
-    config: &Config,
-    id: &RestoreId,
-    wish: &WishArguments,
-    output: Output,
-) -> Result<(), Failure> {
-    let context = context::open(config)?;
-    let cluster = cluster_with(&context.store, id).await?;
-    let steps = Steps::on_stderr();
-    let report = resume_restore(&context, cluster.name(), id, wish.on_failure.into(), &steps).await?;
-    answer(&report, output)
-}
-
-async fn roll_back(config: &Config, id: &RestoreId) -> Result<(), Failure> {
-    let context = context::open(config)?;
-    let cluster = cluster_with(&context.store, id).await?;
-    rollback_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?;
-    eprintln!("restore {id} was taken back: cluster {} is as it was", cluster.name());
-    Ok(())
 }
 
 /// Tells how a restore went.

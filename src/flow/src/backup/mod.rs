@@ -128,7 +128,7 @@ async fn refuse_restored(ctx: &FlowContext, cluster: &ClusterStore) -> Result<()
     };
     let problem = Problem::new(
         format!("restore {restore} was begun and never ended"),
-        format!("`remount restore --resume {restore}` or `remount restore --rollback {restore}`"),
+        format!("`remount resume {restore}` or `remount rollback {restore}`"),
     );
     Err(FlowError::Refused { what: format!("backup of {}", cluster.name()), problems: vec![problem] })
 }

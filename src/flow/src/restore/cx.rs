@@ -55,6 +55,8 @@ pub struct Known {
     pub replayed_to: Option<Lsn>,
     /// The timeline the restored primary is on.
     pub new_timeline: Option<remount_core::TimelineId>,
+    /// Whether users may have written to the restored primary.
+    pub may_have_served: bool,
     /// The backup taken at the end.
     pub backup: Option<remount_core::BackupId>,
     /// What the operator should know.
@@ -138,7 +140,7 @@ impl Restore<'_> {
             .map_err(FlowError::cloud(format!("look for the new disk of {}", planned.instance)))?;
         let disk = found.into_iter().next().ok_or_else(|| {
             let what = format!("the new disk of {} is gone", planned.instance);
-            FlowError::check(what, format!("`remount restore --rollback {}`", self.plan.id))
+            FlowError::check(what, format!("`remount rollback {}`", self.plan.id))
         })?;
         self.known().disks.insert(planned.instance.clone(), disk.cid.clone());
         Ok(disk.cid)

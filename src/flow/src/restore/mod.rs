@@ -1,6 +1,8 @@
 //! Restore by swapping disks: planned and looked at (`survey`, `planning`, `preflight`), then the saga of
 //! `steps`, run by `run`.
 
+mod abort;
+mod back;
 mod cx;
 mod estimate;
 mod planning;
@@ -14,6 +16,7 @@ mod tasks;
 
 use remount_core::{ClusterName, DeploymentName, GroupName};
 
+pub use abort::{AbortPoint, abort_restore};
 pub use report::{DowntimeSplit, PreflightReport, RestoreReport, StepReport};
 pub use run::{plan_restore, read_report, resume_restore, rollback_restore, run_restore};
 pub(crate) use survey::unfinished;

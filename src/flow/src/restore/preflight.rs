@@ -59,7 +59,7 @@ pub fn landscape(ctx: &FlowContext, survey: &Survey, request: &RestoreRequest, f
     if let Some(restore) = &survey.unfinished {
         findings.problem(
             format!("restore {restore} was begun and never ended"),
-            format!("`remount restore --resume {restore}` or `remount restore --rollback {restore}`"),
+            format!("`remount resume {restore}` or `remount rollback {restore}`"),
         );
     }
     for instance in &survey.instances {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::cx::{Known, Restore};
 use super::preflight::{self, Findings};
 use super::report::{DowntimeSplit, PreflightReport, RestoreReport, StepReport};
-use super::{estimate, planning, steps, survey};
+use super::{back, estimate, planning, steps, survey};
 use crate::saga::{self, Event, EventKind, Journal, Position, Run, Watch};
 use crate::wait::retrying;
 use crate::{FlowContext, FlowError, Problem, Progress, Quiet, Result, StepEventKind};
@@ -78,10 +78,12 @@ pub async fn resume_restore(
     again(ctx, cluster, restore, on_failure, progress, Direction::Forward).await
 }
 
-/// Takes a restore back whose driver died, or that was held: the old disks return.
+/// Takes a restore back: one whose driver died, one that was held, and one that ended well, as long as its old
+/// disks exist. What was written since the restore stays on its disks, which the Director keeps as orphans.
 ///
 /// # Errors
-/// [`FlowError::Stuck`]; [`remount_store::Error::Leased`] while its driver still lives.
+/// [`FlowError::Refused`] where it cannot be taken back, [`FlowError::Stuck`];
+/// [`remount_store::Error::Leased`] while its driver still lives.
 pub async fn rollback_restore(
     ctx: &FlowContext,
     cluster: &ClusterName,
@@ -235,7 +237,11 @@ impl Going<'_> {
                 return Err(FlowError::Journal { restore, detail });
             }
         };
-        if let Some(outcome) = &position.finished {
+        let goes_back_after_all =
+            direction == Direction::Back && position.finished.as_deref() == Some("restored");
+        if let Some(outcome) = &position.finished
+            && !goes_back_after_all
+        {
             release(&self.lease).await;
             return self.ended(outcome, &position, direction);
         }
@@ -266,7 +272,10 @@ impl Going<'_> {
         };
         let outcome = match direction {
             Direction::Forward => run.run(position).await,
-            Direction::Back => run.back(position).await,
+            Direction::Back => match back::check(&cx).await {
+                Ok(()) => run.back(position).await,
+                refused => refused,
+            },
         };
         // The journal is the report's source, so that a resumed restore reports all its steps.
         let events = saga::read(&self.cluster, &cx.plan.id, self.ctx.timeouts.retry).await;
@@ -279,17 +288,13 @@ impl Going<'_> {
     /// What a restore answers that ended before.
     fn ended(self, outcome: &str, position: &Position, direction: Direction) -> Result<RestoreReport> {
         let restore = self.plan.id.clone();
-        let undone = outcome == "undone";
-        if undone == (direction == Direction::Back) {
-            let known = known_from(&self.events);
-            return Ok(report(self.plan, known, &self.events));
-        }
-        if undone {
+        if outcome == "undone" && direction == Direction::Forward {
             let (step, what) = position.failure.clone().unwrap_or_default();
             let source = Box::new(FlowError::Check { what, next: None });
             return Err(FlowError::Undone { restore, step, source });
         }
-        Err(FlowError::Usage(format!("restore {restore} has ended well: there is nothing to roll back")))
+        let known = known_from(&self.events);
+        Ok(report(self.plan, known, &self.events))
     }
 }
 
@@ -304,9 +309,18 @@ fn known_from(events: &[Event]) -> Known {
         last_segment: lsn(&outcome("recover"), "last_segment_begins"),
         replayed_to: lsn(&outcome("verify"), "replayed_to"),
         new_timeline: timeline(&outcome("verify")),
+        may_have_served: may_have_served(events),
         backup: serde_json::from_value(outcome("finish").get("backup").cloned().unwrap_or_default()).ok(),
         ..Known::default()
     }
+}
+
+/// Whether users may have written to the restored primary: it was verified, or nobody knows.
+fn may_have_served(events: &[Event]) -> bool {
+    let forward =
+        |event: &&Event| matches!(event.event, EventKind::Intended | EventKind::Done | EventKind::Failed);
+    let last = events.iter().filter(forward).rfind(|event| event.step == "verify");
+    last.is_some_and(|event| event.event != EventKind::Failed)
 }
 
 fn lsn(outcome: &Value, key: &str) -> Option<Lsn> {

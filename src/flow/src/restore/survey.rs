@@ -128,8 +128,8 @@ async fn read_disks(ctx: &FlowContext, instances: &[Instance]) -> Result<BTreeMa
     Ok(disks)
 }
 
-/// How many of the newest restores are looked at where they were planned and never begun.
-const RESTORES_SEARCHED: usize = 3;
+/// How many of the newest restores are looked at where they were never begun, or taken back.
+const RESTORES_SEARCHED: usize = 10;
 
 /// The newest restore that was begun and never ended: it has to be resumed or rolled back first.
 pub async fn unfinished(ctx: &FlowContext, store: &ClusterStore) -> Result<Option<RestoreId>> {
@@ -139,12 +139,14 @@ pub async fn unfinished(ctx: &FlowContext, store: &ClusterStore) -> Result<Optio
     for id in restores.iter().rev().take(RESTORES_SEARCHED) {
         let events = saga::read(store, id, ctx.timeouts.retry).await?;
         let names = super::steps::restore_saga().names();
-        let ended = Position::replay(&names, &events).is_ok_and(|position| position.finished.is_some());
-        if ended {
-            return Ok(None); // An older one that had never ended would have kept this one from beginning.
-        }
-        if !events.is_empty() {
-            return Ok(Some(id.clone()));
+        let position = Position::replay(&names, &events).ok();
+        match position.and_then(|position| position.finished).as_deref() {
+            // An older one that had never ended would have kept this one from beginning.
+            Some("restored") => return Ok(None),
+            // The one before it may be on its way back, long after its end.
+            Some(_) => {}
+            None if events.is_empty() => {}
+            None => return Ok(Some(id.clone())),
         }
     }
     Ok(None)

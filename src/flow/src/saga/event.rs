@@ -10,7 +10,8 @@
 //! | `UndoFailed`   | –          | –      | –        | `UndoIntended` | –        | –             |
 //! | `Undone`       | –          | –      | –        | –              | –        | –             |
 //!
-//! A second intent is a new process that goes on; there is no way from going back to going forward.
+//! A second intent is a new process that goes on; there is no way from going back to going forward. A restore
+//! that has ended well may still be taken back, while the old disks exist: an undo then follows its end.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -154,7 +155,10 @@ impl Position {
                 self.states[index] = state.next(kind).ok_or_else(|| {
                     format!("event {} ({kind:?} of `{}`) cannot follow {state:?}", event.n, event.step)
                 })?;
-                self.unwinding |= kind == EventKind::UndoIntended;
+                if kind == EventKind::UndoIntended {
+                    self.unwinding = true;
+                    self.finished = None;
+                }
                 if kind == EventKind::Failed {
                     self.failure = Some((event.step.clone(), text_of(&event.detail, "error")));
                 }
@@ -202,6 +206,25 @@ mod tests {
             assert_eq!(state.next(EventKind::Intended), None);
             assert_eq!(state.next(EventKind::Done), None);
         }
+    }
+
+    #[test]
+    fn what_has_ended_well_can_still_go_back() {
+        let finished = |n, outcome: &str| Event {
+            detail: serde_json::json!({ "outcome": outcome }),
+            ..event(n, "", EventKind::Finished)
+        };
+        let mut events = vec![
+            event(1, "one", EventKind::Intended),
+            event(2, "one", EventKind::Done),
+            finished(3, "restored"),
+            event(4, "one", EventKind::UndoIntended),
+        ];
+        let open = Position::replay(&["one"], &events).unwrap();
+        assert!(open.unwinding && open.finished.is_none(), "the way back is not over");
+        events.extend([event(5, "one", EventKind::Undone), finished(6, "undone")]);
+        let over = Position::replay(&["one"], &events).unwrap();
+        assert_eq!(over.finished.as_deref(), Some("undone"));
     }
 
     #[test]

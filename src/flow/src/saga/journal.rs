@@ -41,6 +41,15 @@ impl Journal {
         &self.restore
     }
 
+    /// Who asked that the restore goes no further.
+    ///
+    /// # Errors
+    /// The store has not answered for the whole retry time.
+    pub async fn abort_asked(&self) -> Result<Option<String>> {
+        let asked = retrying(self.retry, || self.cluster.abort_asked(&self.restore)).await;
+        asked.map_err(FlowError::store("look whether somebody aborts the restore"))
+    }
+
     /// Appends an event.
     ///
     /// # Errors

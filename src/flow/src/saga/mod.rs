@@ -85,6 +85,13 @@ impl<C: Sync> Saga<C> {
         self
     }
 
+    /// The number of the first step that only goes forward: by then the new state serves.
+    #[must_use]
+    pub fn turning_point(&self) -> usize {
+        let held = self.0.iter().position(|step| step.after_failure() == AfterFailure::Hold);
+        held.unwrap_or(self.0.len())
+    }
+
     /// The steps' names.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
@@ -163,9 +170,7 @@ impl<C: Sync> Run<'_, C> {
         open: bool,
         position: &mut Position,
     ) -> Result<(), Stop> {
-        if self.cancellation.is_cancelled() {
-            return Err(Stop::Failed(FlowError::Cancelled { step: step.name().into() }));
-        }
+        self.stop_here(step).await?;
         self.watch.begin(step.name(), self.before + index + 1, StepEventKind::Begun);
         let spent = self.watch.spent();
         if open && self.probe(step).await == Probe::Done {
@@ -176,6 +181,20 @@ impl<C: Sync> Run<'_, C> {
         position.states[index] = StepState::Intended;
         let outcome = step.act(self.cx).await.map_err(Stop::Failed)?;
         self.done(step, outcome, spent).await
+    }
+
+    /// Between two steps is where a restore can be stopped: this process, by a signal, which leaves the rest to
+    /// the next one; or the restore, by `remount abort`, until its new state serves.
+    async fn stop_here(&self, step: &dyn Step<C>) -> Result<(), Stop> {
+        if self.cancellation.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        if step.after_failure() == AfterFailure::Hold {
+            return Ok(());
+        }
+        let step = step.name().into();
+        let asked = self.journal.abort_asked().await.map_err(Stop::Journal)?;
+        asked.map_or(Ok(()), |by| Err(Stop::Failed(FlowError::Aborted { by, step })))
     }
 
     async fn probe(&self, step: &dyn Step<C>) -> Probe {
@@ -200,6 +219,7 @@ impl<C: Sync> Run<'_, C> {
     async fn failed(&self, index: usize, step: &dyn Step<C>, stop: Stop, position: Position) -> Result<()> {
         let error = match stop {
             Stop::Journal(error) => return Err(self.interrupted(step.name(), error)),
+            Stop::Cancelled => return self.cancelled(step, position).await,
             Stop::Failed(error) if error.is_fenced() => return Err(self.interrupted(step.name(), error)),
             Stop::Failed(error) => error,
         };
@@ -211,7 +231,9 @@ impl<C: Sync> Run<'_, C> {
                 .await
                 .map_err(|lost| self.interrupted(step.name(), lost))?;
         }
-        if self.on_failure == OnFailure::Hold || step.after_failure() == AfterFailure::Hold {
+        let aborted = matches!(error, FlowError::Aborted { .. });
+        let hold = self.on_failure == OnFailure::Hold || step.after_failure() == AfterFailure::Hold;
+        if hold && !aborted {
             return Err(self.hold(step, error).await);
         }
         self.back(position).await?;
@@ -220,6 +242,17 @@ impl<C: Sync> Run<'_, C> {
             step: step.name().into(),
             source: Box::new(error),
         })
+    }
+
+    /// This process was asked to stop. What was begun stays as it is for the next process.
+    async fn cancelled(&self, step: &dyn Step<C>, position: Position) -> Result<()> {
+        let (restore, name) = (self.journal.restore().clone(), step.name().to_owned());
+        if position.states.iter().any(|state| state.touched()) {
+            return Err(FlowError::Interrupted { restore, step: name, commands: self.ways_on(None) });
+        }
+        self.back(position).await?;
+        let source = Box::new(FlowError::Cancelled { step: name.clone() });
+        Err(FlowError::Undone { restore, step: name, source })
     }
 
     async fn hold(&self, step: &dyn Step<C>, error: FlowError) -> FlowError {
@@ -235,8 +268,8 @@ impl<C: Sync> Run<'_, C> {
     /// What a person can do with a restore that stands still.
     fn ways_on(&self, first: Option<String>) -> Vec<String> {
         let restore = self.journal.restore();
-        let on = format!("go on with `remount restore --resume {restore}`");
-        let back = format!("or go back with `remount restore --rollback {restore}`");
+        let on = format!("go on with `remount resume {restore}`");
+        let back = format!("or go back with `remount rollback {restore}`");
         first.into_iter().chain([on, back]).collect()
     }
 
@@ -282,7 +315,7 @@ impl<C: Sync> Run<'_, C> {
         let mut commands: Vec<String> = error.next_step().into_iter().collect();
         commands.push("finish by hand, in this order:".into());
         commands.extend(self.saga.0[..=index].iter().rev().flat_map(|step| step.by_hand(self.cx)));
-        commands.push(format!("or try again with `remount restore --rollback {}`", self.journal.restore()));
+        commands.push(format!("or try again with `remount rollback {}`", self.journal.restore()));
         let detail = json!({"error": problem, "next": commands});
         for kind in [EventKind::UndoFailed, EventKind::Stuck] {
             if let Err(lost) = self.journal.append(step.name(), kind, detail.clone()).await {
@@ -314,6 +347,8 @@ impl<C: Sync> Run<'_, C> {
 enum Stop {
     /// The step itself.
     Failed(FlowError),
+    /// This process was asked to stop.
+    Cancelled,
     /// Its journal: the process may do nothing more.
     Journal(FlowError),
 }

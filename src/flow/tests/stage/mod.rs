@@ -154,10 +154,25 @@ impl Stage {
 
     /// The cluster is as it was, nothing is left over.
     pub async fn assert_undone(&self, old: &OldState) {
+        self.assert_serves_as_before(old).await;
+        assert_eq!(self.world.disks(), old.all_disks, "no disk is left over");
+    }
+
+    /// The cluster is as it was; the disks of the restored servers, which may have been written to, are the
+    /// Director's orphans.
+    pub async fn assert_undone_after_serving(&self, old: &OldState) {
+        self.assert_serves_as_before(old).await;
+        let orphans = self.ctx.director.orphaned_disks().await.unwrap();
+        let orphaned = |disk: &DiskCid| orphans.iter().any(|orphan| orphan.disk_cid == *disk);
+        let left: Vec<DiskCid> = self.world.disks().difference(&old.all_disks).cloned().collect();
+        assert_eq!(left.len(), old.disks.len(), "one per server is kept: {left:?}");
+        assert!(left.iter().all(orphaned), "{left:?} are orphans");
+    }
+
+    async fn assert_serves_as_before(&self, old: &OldState) {
         self.world.quiet().await;
         let now = self.old_state();
         assert_eq!(now.disks, old.disks, "the disks are the old ones");
-        assert_eq!(now.all_disks, old.all_disks, "no disk is left over");
         assert_eq!(now.timelines, old.timelines);
         for (now, old) in now.rows.iter().zip(&old.rows) {
             assert_eq!(now, old, "the rows are the old ones");

@@ -30,6 +30,12 @@ impl<'r> Step<Restore<'r>> for CreateDisks {
 
     async fn undo(&self, cx: &Restore<'r>) -> Result<()> {
         tasks::settle(cx).await?;
+        if cx.known().may_have_served {
+            cx.watch.note(
+                "what was written since the restore stays on its disks: the Director keeps them as orphans",
+            );
+            return Ok(());
+        }
         let tags = Tags::from([
             (tag::CLUSTER.into(), cx.plan.cluster.to_string()),
             (tag::RESTORE.into(), cx.plan.id.to_string()),

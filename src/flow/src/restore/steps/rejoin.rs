@@ -42,7 +42,7 @@ impl<'r> Step<Restore<'r>> for Rejoin {
     }
 
     /// The restored primary serves by now, and going back would lose what its customers have written since:
-    /// the standby is what is made good, by `--resume`. A person may still choose the way back.
+    /// the standby is what is made good, by `remount resume`. A person may still choose the way back.
     fn after_failure(&self) -> AfterFailure {
         AfterFailure::Hold
     }

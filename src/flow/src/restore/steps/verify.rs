@@ -36,6 +36,7 @@ impl<'r> Step<Restore<'r>> for Verify {
         let mut known = cx.known();
         known.replayed_to = Some(replayed_to);
         known.new_timeline = Some(status.timeline);
+        known.may_have_served = true;
         let down = known.down_since.take();
         drop(known);
         let spent = down.map(|(since, spent)| (since.elapsed(), cx.watch.spent().since(spent)));

@@ -1,0 +1,45 @@
+//! `remount resume`, `rollback` and `abort`: what to do with a restore that was begun.
+
+use remount_core::RestoreId;
+use remount_flow::{AbortPoint, abort_restore, resume_restore, rollback_restore};
+use remount_store::OnFailure;
+
+use super::restore::answer;
+use super::{Output, cluster_with};
+use crate::config::Config;
+use crate::context;
+use crate::failure::Failure;
+use crate::progress::Steps;
+
+/// Goes on with a restore whose driver died, or that was held.
+pub async fn resume(
+    config: &Config,
+    id: &RestoreId,
+    on_failure: OnFailure,
+    output: Output,
+) -> Result<(), Failure> {
+    let context = context::open(config)?;
+    let cluster = cluster_with(&context.store, id).await?;
+    let report = resume_restore(&context, cluster.name(), id, on_failure, &Steps::on_stderr()).await?;
+    answer(&report, output)
+}
+
+/// Takes a restore back.
+pub async fn roll_back(config: &Config, id: &RestoreId) -> Result<(), Failure> {
+    let context = context::open(config)?;
+    let cluster = cluster_with(&context.store, id).await?;
+    rollback_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?;
+    eprintln!("restore {id} was taken back: cluster {} is as it was", cluster.name());
+    Ok(())
+}
+
+/// Asks the process that restores to go back before its next step.
+pub async fn abort(config: &Config, id: &RestoreId) -> Result<(), Failure> {
+    let cluster = cluster_with(&config.store.open()?, id).await?;
+    let by = context::requester();
+    let AbortPoint { running, before } = abort_restore(&cluster, id, &by, context::PATIENCE).await?;
+    let now = running.map(|step| format!("step `{step}` is finished first; ")).unwrap_or_default();
+    eprintln!("restore {id} is aborted: {now}it goes back before step `{before}`");
+    eprintln!(" next: follow it with `remount journal {id}`");
+    Ok(())
+}

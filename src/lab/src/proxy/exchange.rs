@@ -7,9 +7,11 @@
 //! | a request to be sent twice is too long | gets 413 with the reason: nothing was done |
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::sleep;
@@ -24,6 +26,9 @@ use super::upstream::{Upstream, UpstreamError};
 
 /// A request that is sent twice is held in memory; longer ones are refused. S3 parts are shorter.
 const DUPLICATED_BODY_MAX_BYTES: usize = 64 << 20;
+
+/// How long such a body may take to arrive.
+const HELD_BODY_LIMIT: Duration = Duration::from_secs(60);
 
 /// The content type of what the proxy itself says.
 const PLAIN: &str = "text/plain";
@@ -135,9 +140,9 @@ impl Exchange {
 
     async fn duplicate(&self, request: Request<Body>) -> Outcome {
         let (parts, body) = request.into_parts();
-        let body = match to_bytes(body, DUPLICATED_BODY_MAX_BYTES).await {
+        let body = match whole(body).await {
             Ok(body) => body,
-            Err(error) => return Outcome::too_long(&error),
+            Err(problem) => return Outcome::not_held(&problem),
         };
         let again = Request::from_parts(parts.clone(), Body::from(body.clone()));
         match self.ask(Request::from_parts(parts, Body::from(body))).await {
@@ -156,12 +161,8 @@ impl Outcome {
         Self { answer, upstream_status: None, error: Some(error.to_string()) }
     }
 
-    /// The request's body is longer than is kept, or broke off.
-    fn too_long(error: &axum::Error) -> Self {
-        let told = format!(
-            "the request cannot be sent twice: its body broke off or has more than \
-             {DUPLICATED_BODY_MAX_BYTES} bytes ({error}); give it another fault"
-        );
+    fn not_held(problem: &str) -> Self {
+        let told = format!("the request cannot be sent twice: {problem}; give it another fault");
         let answer = Answer::Given(made_up(413, PLAIN, format!("{told}\n")));
         Self { answer, upstream_status: None, error: Some(told) }
     }
@@ -180,6 +181,21 @@ impl Outcome {
         };
         Self { answer, ..self }
     }
+}
+
+/// A request's body, to be sent twice; why not where it is too long or broke off.
+async fn whole(body: Body) -> Result<Bytes, String> {
+    let promised = body.size_hint().lower();
+    if promised > DUPLICATED_BODY_MAX_BYTES as u64 {
+        // Read all the same: see [`instead`].
+        let more = drain(body).await.err().map(|error| format!(" ({error})")).unwrap_or_default();
+        return Err(format!("{promised} bytes are more than {DUPLICATED_BODY_MAX_BYTES}{more}"));
+    }
+    let read = tokio::time::timeout(HELD_BODY_LIMIT, to_bytes(body, DUPLICATED_BODY_MAX_BYTES)).await;
+    let read = read.map_err(|_| format!("its body took longer than {} s", HELD_BODY_LIMIT.as_secs()))?;
+    read.map_err(|error| {
+        format!("its body broke off or has more than {DUPLICATED_BODY_MAX_BYTES} bytes ({error})")
+    })
 }
 
 /// The upstream is not asked. The request is read to its end all the same: a connection closed with unread

@@ -175,6 +175,8 @@ async fn http(stream: impl AsyncRead + AsyncWrite + Unpin, mut door: Door) {
     let service = service_fn(move |request| answer(Arc::clone(&exchange), request));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.preserve_header_case(true).timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
+    // Else a client that has gone takes the body with it that it had sent already.
+    builder.half_close(true);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         served = serving => if let Err(error) = served {

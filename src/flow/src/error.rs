@@ -208,9 +208,11 @@ impl FlowError {
         match self {
             Self::Usage(_) => ExitCode::Usage,
             Self::Undone { .. } => ExitCode::Undone,
-            Self::ReleaseUnfinished { .. } | Self::Held { .. } | Self::Stuck { .. } | Self::TakenOver { .. } | Self::Interrupted { .. } => {
-                ExitCode::Stuck
-            }
+            Self::ReleaseUnfinished { .. }
+            | Self::Held { .. }
+            | Self::Stuck { .. }
+            | Self::TakenOver { .. }
+            | Self::Interrupted { .. } => ExitCode::Stuck,
             _ => ExitCode::Unchanged,
         }
     }

@@ -20,12 +20,24 @@ const RESTORES_SEARCHED: usize = 200;
 const AT_ONCE: usize = 8;
 
 /// Which old disks are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Those that exist.
     Present,
+    /// Those that exist, and those of this restore.
+    PresentAnd(RestoreId),
     /// Those that are gone too; every journal is read.
     All,
+}
+
+impl Scope {
+    fn tells_gone(&self, restore: &RestoreId) -> bool {
+        match self {
+            Self::Present => false,
+            Self::PresentAnd(wanted) => wanted == restore,
+            Self::All => true,
+        }
+    }
 }
 
 /// The old disks of some clusters.
@@ -45,7 +57,7 @@ pub async fn list_old_disks(
     ctx: &FlowContext,
     clusters: &[ClusterName],
     keeping: &Keeping,
-    scope: Scope,
+    scope: &Scope,
     now: Timestamp,
 ) -> Result<OldDisks> {
     let mut found = OldDisks::default();
@@ -127,7 +139,7 @@ struct Search<'a> {
     ctx: &'a FlowContext,
     store: &'a ClusterStore,
     keeping: &'a Keeping,
-    scope: Scope,
+    scope: &'a Scope,
     now: Timestamp,
     orphans: &'a Orphans,
 }
@@ -141,7 +153,7 @@ impl Search<'_> {
         let mut recorded: BTreeMap<DeploymentName, Vec<Instance>> = BTreeMap::new();
         for plan in plans {
             // Journals are long: those of disks that are gone are read only where somebody wants them.
-            if self.scope == Scope::Present && !old_disks(&plan).any(exists) {
+            if !self.scope.tells_gone(&plan.id) && !old_disks(&plan).any(exists) {
                 continue;
             }
             if !recorded.contains_key(&plan.deployment) {
@@ -155,11 +167,13 @@ impl Search<'_> {
                 Err(error) => return Err(error),
             }
         }
-        let active: BTreeSet<&DiskCid> = recorded.values().flatten().flat_map(|instance| &instance.disks).collect();
+        let active: BTreeSet<&DiskCid> =
+            recorded.values().flatten().flat_map(|instance| &instance.disks).collect();
         let world = Facts { cloud: &cloud, orphans: self.orphans, active };
         let rows = rows(&begun, &world, self.keeping, self.now);
         found.disks.extend(
-            rows.into_iter().filter(|row| self.scope == Scope::All || row.state != OldDiskState::Gone),
+            rows.into_iter()
+                .filter(|row| row.state != OldDiskState::Gone || self.scope.tells_gone(&row.restore)),
         );
         Ok(())
     }

@@ -62,7 +62,10 @@ impl Keeping {
         let Self { keep_hours, director_days } = *self;
         if !(1..=LONGEST_DAYS).contains(&director_days) {
             let what = format!("`restore.director_orphan_days` is {director_days}, not 1 to {LONGEST_DAYS}");
-            return Some(Problem::new(what, "set it to the Director's `director.disks.max_orphaned_age_in_days`"));
+            return Some(Problem::new(
+                what,
+                "set it to the Director's `director.disks.max_orphaned_age_in_days`",
+            ));
         }
         if keep_hours <= self.limit_hours() {
             return None;
@@ -146,6 +149,8 @@ mod tests {
         assert!(refused.what.contains("5 days") && refused.what.contains("108"), "{}", refused.what);
         assert!(refused.next.unwrap().contains("max_orphaned_age_in_days"));
         assert_eq!(problem(109, 6), None);
-        assert!(problem(0, 0).is_some() && problem(u64::MAX, 3650).is_some() && problem(1, u64::MAX).is_some());
+        assert!(
+            problem(0, 0).is_some() && problem(u64::MAX, 3650).is_some() && problem(1, u64::MAX).is_some()
+        );
     }
 }

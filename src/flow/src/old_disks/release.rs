@@ -71,8 +71,11 @@ pub async fn preview_release(
     request: &ReleaseRequest,
     now: Timestamp,
 ) -> Result<Vec<OldDisk>> {
-    let found =
-        list_old_disks(ctx, std::slice::from_ref(cluster), &request.keeping, Scope::All, now).await?;
+    let scope = match &request.selection {
+        Selection::Restore(id) => Scope::PresentAnd(id.clone()),
+        Selection::Due => Scope::Present,
+    };
+    let found = list_old_disks(ctx, std::slice::from_ref(cluster), &request.keeping, &scope, now).await?;
     select(cluster, found, &request.selection)
 }
 
@@ -229,8 +232,7 @@ impl Releasing<'_> {
     /// The intent, before anything is deleted.
     async fn note(&self, chosen: &[OldDisk], at: Timestamp) -> Result<()> {
         let there = |disk: &&OldDisk| disk.state != OldDiskState::Gone;
-        let restores: BTreeSet<&RestoreId> =
-            chosen.iter().filter(there).map(|disk| &disk.restore).collect();
+        let restores: BTreeSet<&RestoreId> = chosen.iter().filter(there).map(|disk| &disk.restore).collect();
         for restore in restores {
             let of = chosen.iter().filter(there).filter(|disk| disk.restore == *restore);
             let disks = of.map(|disk| disk.disk.clone()).collect();
@@ -307,8 +309,13 @@ impl Releasing<'_> {
             .map_err(FlowError::director("list the deployments"))?;
         if deployments.len() > DEPLOYMENTS_SEARCHED {
             return Err(FlowError::check(
-                format!("disk {disk} is no orphan of the Director, and one of its {} deployments may have it", deployments.len()),
-                format!("look for it with `bosh instances --details`; if none has it: `bosh -n delete-disk {disk}`, or delete it in the cloud's console"),
+                format!(
+                    "disk {disk} is no orphan of the Director, and one of its {} deployments may have it",
+                    deployments.len()
+                ),
+                format!(
+                    "look for it with `bosh instances --details`; if none has it: `bosh -n delete-disk {disk}`, or delete it in the cloud's console"
+                ),
             ));
         }
         for deployment in &deployments {

@@ -69,7 +69,8 @@ fn standing(id: &RestoreId, events: &[Event]) -> Result<Standing> {
     let names = step_names();
     let position = Position::replay(&names, events)
         .map_err(|detail| FlowError::Journal { restore: id.clone(), detail })?;
-    let verified = names.iter().zip(&position.states).any(|(name, state)| *name == VERIFY && *state == StepState::Done);
+    let verified =
+        names.iter().zip(&position.states).any(|(name, state)| *name == VERIFY && *state == StepState::Done);
     let served = events.iter().any(|event| event.step == VERIFY && event.event == EventKind::Done);
     Ok(match position.finished.as_deref() {
         // The end alone is not believed: without its checks the old disks are the only good ones.

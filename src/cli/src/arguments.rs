@@ -142,6 +142,7 @@ pub enum DisksCommand {
 #[group(id = "which", required = true, multiple = false, args = ["restore", "due"])]
 pub struct ReleaseArguments {
     /// The restore whose old disks go, though the time to keep them is not over
+    #[arg(conflicts_with = "deployment")]
     pub restore: Option<RestoreId>,
     /// All that are due: the time to keep them is over
     #[arg(long)]

@@ -114,30 +114,3 @@ fn nothing_there_is_no_crash() {
     assert_eq!(site.run("journal").code, 1);
     assert_eq!(site.run("requests").code, 0);
 }
-
-#[tokio::test]
-async fn old_disks_need_no_director_where_nothing_was_restored() {
-    let site = two_clusters().await;
-    let said = site.run("disks");
-    assert_eq!((said.code, said.out.as_str()), (0, ""), "{}", said.err);
-    assert!(said.err.contains("no restore has left old disks behind"), "{}", said.err);
-    let none: Value = serde_json::from_str(&site.run("disks --json --all").out).unwrap();
-    assert_eq!(none, json!([]));
-    let due = site.run("disks release --due");
-    assert_eq!((due.code, due.err.contains("nothing was deleted")), (0, true), "{}", due.err);
-    let missing = site.run("disks release 20200101T000000Z-0000");
-    assert_eq!(missing.code, 1);
-    assert!(missing.err.contains("next:"), "{}", missing.err);
-    assert_eq!(site.run("disks release").code, 2, "which ones has to be said");
-}
-
-#[tokio::test]
-async fn a_director_that_does_not_answer_hides_no_old_disk() {
-    let site = Site::new();
-    site.restore(RESTORE, &[json!({"step": "begin", "event": "intended"})]).await;
-    for line in ["disks", "disks release --due", "disks release --due --dry-run"] {
-        let said = site.run(line);
-        assert_eq!(said.code, 1, "{line}: {}", said.err);
-        assert!(said.err.contains("read the orphaned disks"), "{line}: {}", said.err);
-    }
-}

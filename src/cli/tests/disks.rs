@@ -23,7 +23,21 @@ fn site(orphans: &Value) -> Site {
             let _ = answer(stream, &orphans);
         }
     });
+    with_director(&url)
+}
+
+/// A site that can open all its adapters.
+fn with_director(url: &str) -> Site {
     let site = Site::with(&json!({"director": {"url": url, "username": "a", "password": "b"}}));
+    let pair = rcgen::generate_simple_self_signed(vec!["remount".into()]).unwrap();
+    let (certificate, key) = (site.path("certificate.pem"), site.path("key.pem"));
+    std::fs::write(&certificate, pair.cert.pem()).unwrap();
+    std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    let file = site.path("remount.json");
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let agents = json!({"port": 7443, "certificate_file": certificate, "private_key_file": key, "ca_file": certificate});
+    config["agents"] = agents;
+    std::fs::write(&file, config.to_string()).unwrap();
     for folder in ["disks", "snapshots"] {
         std::fs::create_dir(site.path(folder)).unwrap();
     }
@@ -118,10 +132,7 @@ async fn disks_that_are_gone_are_told_on_demand_and_released_in_vain() {
 
 #[test]
 fn nothing_is_asked_of_the_director_where_nothing_was_restored() {
-    let site = Site::new();
-    for folder in ["disks", "snapshots"] {
-        std::fs::create_dir(site.path(folder)).unwrap();
-    }
+    let site = with_director("http://127.0.0.1:1");
     let none: Value = serde_json::from_str(&site.run("disks --json --all").out).unwrap();
     assert_eq!(none, json!([]));
     let missing = site.run("disks release 20200101T000000Z-0000");

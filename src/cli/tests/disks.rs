@@ -20,7 +20,7 @@ fn site(orphans: &Value) -> Site {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A client that went away is not the Director's trouble.
-            let _ = answer(stream, &orphans);
+            drop(answer(stream, &orphans));
         }
     });
     with_director(&url)

@@ -1,5 +1,7 @@
 //! What becomes of the disks that a restore has put aside.
 
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what it did not expect")]
+
 mod stage;
 
 use jiff::Timestamp;

@@ -1,7 +1,5 @@
 //! `remount disks` and `remount disks release`: what restores have put aside, and giving it up.
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 use remount_core::{ClusterName, ExitCode};
 use remount_flow::{
@@ -139,28 +137,26 @@ impl Worst {
 
 /// A table per restore: its id and its times are the same for all its disks.
 fn listing(disks: &[OldDisk]) -> String {
-    let mut text = String::new();
-    for of_one in disks.chunk_by(|a, b| a.restore == b.restore && a.cluster == b.cluster) {
-        let Some(first) = of_one.first() else { continue };
-        let kept = match (first.kept_until, &first.released) {
-            (_, Some(note)) => format!("; released by {}", note.by),
-            (Some(until), None) => format!("; kept until {}", minute(until)),
-            (None, None) => String::new(),
-        };
-        let rows: Vec<Vec<String>> = of_one.iter().map(row).collect();
-        let header = ["DISK", "STATE", "SIZE", "AGE", "DIRECTOR DELETES", "INSTANCE"];
-        let _ = write!(
-            text,
-            "restore {} of {}{kept}\n{}\n\n",
-            first.restore,
-            first.cluster,
-            table(&header, &rows)
-        );
-    }
+    let mut parts: Vec<String> =
+        disks.chunk_by(|a, b| a.restore == b.restore && a.cluster == b.cluster).map(of_one).collect();
     let there = disks.iter().filter(|disk| disk.state != OldDiskState::Gone);
     let sizes: Vec<u64> = there.map(|disk| disk.size_mib.unwrap_or_default() << 20).collect();
-    let _ = write!(text, "{} disks, {}", sizes.len(), bytes(sizes.iter().sum()));
-    text
+    let noun = if sizes.len() == 1 { "disk" } else { "disks" };
+    parts.push(format!("{} {noun}, {}", sizes.len(), bytes(sizes.iter().sum())));
+    parts.join("\n\n")
+}
+
+/// The disks of one restore.
+fn of_one(disks: &[OldDisk]) -> String {
+    let Some(first) = disks.first() else { return String::new() };
+    let kept = match (first.kept_until, &first.released) {
+        (_, Some(note)) => format!("; released by {}", note.by),
+        (Some(until), None) => format!("; kept until {}", minute(until)),
+        (None, None) => String::new(),
+    };
+    let rows: Vec<Vec<String>> = disks.iter().map(row).collect();
+    let header = ["DISK", "STATE", "SIZE", "AGE", "DIRECTOR DELETES", "INSTANCE"];
+    format!("restore {} of {}{kept}\n{}", first.restore, first.cluster, table(&header, &rows))
 }
 
 fn row(disk: &OldDisk) -> Vec<String> {

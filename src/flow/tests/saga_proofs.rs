@@ -242,6 +242,14 @@ async fn an_undo_that_keeps_failing_is_stuck_with_the_commands_to_finish_by_hand
     let text = commands.join("\n");
     let old_disk = old.disks[0].0.clone().unwrap();
     assert!(text.contains(&format!("attach-disk {primary} {old_disk}")), "{text}");
+    let new_disk = stage.world.disks_of(0).1.unwrap();
+    for fact in [
+        format!("{primary} (primary): "),
+        format!("disk {old_disk} (old disk, as before the restore), attached to no VM"),
+        format!("disk {new_disk} (new disk, from snapshot "),
+    ] {
+        assert!(text.contains(&fact), "`{fact}` is not in\n{text}");
+    }
     // Once what was in the way is gone, the way back can be tried again.
     stage.world.heal();
     let cluster = stage.world.cluster().clone();

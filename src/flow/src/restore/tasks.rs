@@ -8,6 +8,7 @@ use remount_director::{Error, StopKind, Task, TaskId, TaskState};
 use tokio::time::{Instant, sleep};
 
 use super::cx::Restore;
+use super::patience::{Queue, name_the_lock};
 use crate::wait::retrying;
 use crate::{FlowError, Result};
 
@@ -77,7 +78,7 @@ pub async fn change(
         match follow(cx, task, StdInstant::now() + change.limit(cx)).await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_locked() && Instant::now() < locked_until => {
-                cx.watch.note(format!("{}: {error}; trying again", change.action(instance)));
+                name_the_lock(cx, &change.action(instance), &error).await;
                 sleep(cx.ctx.timeouts.poll * LOCK_PAUSE_POLLS).await;
             }
             Err(error) => return Err(FlowError::director(change.action(instance))(error)),
@@ -169,8 +170,12 @@ fn names(task: &Task, disk: &DiskCid) -> bool {
 }
 
 async fn follow(cx: &Restore<'_>, task: TaskId, deadline: StdInstant) -> Result<(), Error> {
+    let queue = Queue::new();
     let progress = |task: &Task| {
         log::debug!(task = task.id.0, state:? = task.state; "waiting for the Director");
+        if let Some(line) = queue.complaint(task, StdInstant::now()) {
+            cx.watch.note(line);
+        }
     };
     let limit = deadline.saturating_duration_since(StdInstant::now());
     retrying(limit, || cx.ctx.director.wait(task, deadline, &progress)).await.map(|_| ())

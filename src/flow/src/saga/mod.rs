@@ -68,6 +68,13 @@ pub trait Step<C: Sync>: Send + Sync {
     }
 }
 
+/// What a saga acts on can be described to a person.
+#[async_trait]
+pub trait Standing: Sync {
+    /// What is where now, one sentence each.
+    async fn standing(&self) -> Vec<String>;
+}
+
 /// A list of steps.
 pub struct Saga<C>(Vec<Box<dyn Step<C>>>);
 
@@ -120,7 +127,7 @@ pub struct Run<'a, C> {
 /// How often an undo is tried before a person is called: what fails in passing must not.
 const UNDO_ATTEMPTS: u32 = 3;
 
-impl<C: Sync> Run<'_, C> {
+impl<C: Standing> Run<'_, C> {
     /// Goes on from `position` to the end.
     ///
     /// # Errors
@@ -313,6 +320,8 @@ impl<C: Sync> Run<'_, C> {
         let problem = Problem::of(&error).what;
         self.watch.tell(StepEventKind::UndoFailed, Some(problem.clone()));
         let mut commands: Vec<String> = error.next_step().into_iter().collect();
+        commands.push("this is how it stands:".into());
+        commands.extend(self.cx.standing().await);
         commands.push("finish by hand, in this order:".into());
         commands.extend(self.saga.0[..=index].iter().rev().flat_map(|step| step.by_hand(self.cx)));
         commands.push(format!("or try again with `remount rollback {}`", self.journal.restore()));

@@ -1,12 +1,13 @@
 //! A store through which a driver "dies": at a given write of the journal, before or after it is made,
-//! nothing of it goes on.
+//! nothing of it goes on. And which fails writes on demand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use remount_store::{Created, MemoryObjects, Metadata, Object, ObjectInfo, Objects, Result};
+use remount_store::{Created, Error, MemoryObjects, Metadata, Object, ObjectInfo, Objects, Result};
+use serde_json::Value;
 use tokio::sync::Notify;
 
 /// Where a driver dies.
@@ -18,6 +19,39 @@ pub enum Death {
     AfterWrite(u64),
 }
 
+/// An event of a journal, as it is written: its step and its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written(pub &'static str, pub &'static str);
+
+impl Written {
+    fn is(self, content: &[u8]) -> bool {
+        let event: Value = serde_json::from_slice(content).unwrap_or_default();
+        event["event"]["step"] == self.0 && event["event"]["event"] == self.1
+    }
+}
+
+/// A driver's death at an event, before or after it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeathAt {
+    Before(Written),
+    After(Written),
+}
+
+/// Writes and deletions of objects with this in their path fail.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreFault {
+    pub path: &'static str,
+    pub kind: StoreFaultKind,
+    pub times: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFaultKind {
+    Refuse,
+    LoseRequest,
+    LoseAnswer,
+}
+
 /// Passes everything on until the driver is to die.
 #[derive(Debug)]
 pub struct Crashing {
@@ -26,13 +60,22 @@ pub struct Crashing {
     before: AtomicU64,
     /// Writes of a journal that are left until one is the last; `u64::MAX`: no crash.
     after: AtomicU64,
+    death: Mutex<Option<DeathAt>>,
+    fault: Mutex<Option<StoreFault>>,
     crashed: Notify,
 }
 
 impl Crashing {
     pub fn over(objects: Arc<MemoryObjects>) -> Self {
         let never = || AtomicU64::new(u64::MAX);
-        Self { objects, before: never(), after: never(), crashed: Notify::new() }
+        Self {
+            objects,
+            before: never(),
+            after: never(),
+            death: None.into(),
+            fault: None.into(),
+            crashed: Notify::new(),
+        }
     }
 
     /// The driver dies there; writes are counted from 1.
@@ -43,8 +86,25 @@ impl Crashing {
         }
     }
 
-    /// Drivers live again.
+    /// The driver dies at this event.
+    pub fn die_at(&self, death: DeathAt) {
+        *self.death.lock().unwrap() = Some(death);
+    }
+
+    /// The driver dies at its next pause.
+    pub fn die_now(&self) {
+        self.crashed.notify_one();
+    }
+
+    /// Writes fail from now on.
+    pub fn fail(&self, fault: StoreFault) {
+        *self.fault.lock().unwrap() = Some(fault);
+    }
+
+    /// Drivers live again, writes succeed.
     pub fn heal(&self) {
+        *self.death.lock().unwrap() = None;
+        *self.fault.lock().unwrap() = None;
         self.before.store(u64::MAX, Ordering::SeqCst);
         self.after.store(u64::MAX, Ordering::SeqCst);
     }
@@ -55,6 +115,32 @@ impl Crashing {
             biased;
             () = self.crashed.notified() => None,
             ended = driver => Some(ended),
+        }
+    }
+
+    /// A driver whose last event this is never hears of it.
+    async fn reach(&self, death: impl Fn(Written) -> DeathAt, content: &[u8]) {
+        let wanted = *self.death.lock().unwrap();
+        let Some(DeathAt::Before(written) | DeathAt::After(written)) = wanted else { return };
+        if wanted == Some(death(written)) && written.is(content) {
+            *self.death.lock().unwrap() = None;
+            self.crashed.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// How this write fails; `true` means: do it, then lose the answer.
+    fn begin(&self, path: &str) -> Result<bool> {
+        let mut fault = self.fault.lock().unwrap();
+        let Some(active) = fault.as_mut().filter(|fault| fault.times > 0 && path.contains(fault.path)) else {
+            return Ok(false);
+        };
+        active.times -= 1;
+        let action = format!("write {path}");
+        match active.kind {
+            StoreFaultKind::Refuse => Err(Error::Refused { action, source: "injected".into() }),
+            StoreFaultKind::LoseRequest => Err(Error::Unanswered { action, source: "injected".into() }),
+            StoreFaultKind::LoseAnswer => Ok(true),
         }
     }
 
@@ -74,14 +160,19 @@ impl Crashing {
 #[async_trait]
 impl Objects for Crashing {
     async fn create(&self, path: &str, content: Bytes, metadata: &Metadata) -> Result<Created> {
+        let lose = self.begin(path)?;
         self.count(path, &self.before).await;
-        let created = self.objects.create(path, content, metadata).await?;
+        self.reach(DeathAt::Before, &content).await;
+        let created = self.objects.create(path, content.clone(), metadata).await?;
         self.count(path, &self.after).await;
-        Ok(created)
+        self.reach(DeathAt::After, &content).await;
+        if lose { Err(lost(path)) } else { Ok(created) }
     }
 
     async fn replace(&self, path: &str, content: Bytes) -> Result<()> {
-        self.objects.replace(path, content).await
+        let lose = self.begin(path)?;
+        self.objects.replace(path, content).await?;
+        if lose { Err(lost(path)) } else { Ok(()) }
     }
 
     async fn read(&self, path: &str) -> Result<Option<Object>> {
@@ -101,6 +192,12 @@ impl Objects for Crashing {
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
-        self.objects.delete(path).await
+        let lose = self.begin(path)?;
+        self.objects.delete(path).await?;
+        if lose { Err(lost(path)) } else { Ok(()) }
     }
+}
+
+fn lost(path: &str) -> Error {
+    Error::Unanswered { action: format!("write {path}"), source: "lost on purpose".into() }
 }

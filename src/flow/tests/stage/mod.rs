@@ -169,6 +169,26 @@ impl Stage {
         assert!(left.iter().all(orphaned), "{left:?} are orphans");
     }
 
+    /// Whichever of both it is: where nobody knows whether users have written, either is right.
+    pub async fn assert_undone_either_way(&self, old: &OldState) {
+        if self.world.disks() == old.all_disks {
+            self.assert_undone(old).await;
+        } else {
+            self.assert_undone_after_serving(old).await;
+        }
+    }
+
+    /// No snapshot without a manifest, no lease held.
+    pub async fn assert_tidy(&self) {
+        self.world.quiet().await;
+        let cluster = self.ctx.store.cluster(self.world.cluster());
+        let manifests = cluster.survey_backups().await.unwrap().good.len();
+        assert_eq!(self.world.snapshots(), manifests, "each snapshot has its manifest");
+        assert!(!self.world.in_backup_mode(), "no server is in backup mode");
+        let holder = cluster.lease_holder().await.unwrap();
+        assert!(holder.is_none_or(|holder| holder.expired), "the lease is free");
+    }
+
     async fn assert_serves_as_before(&self, old: &OldState) {
         self.world.quiet().await;
         let now = self.old_state();

@@ -1,5 +1,7 @@
 //! Failures on demand.
 
+use std::time::Duration;
+
 use super::World;
 
 /// How a call fails.
@@ -18,6 +20,8 @@ pub enum Fault {
     /// A Director task ends in an error after half of it happened: an attach has detached the old disk, a
     /// stop has stopped, a start has started.
     HalfTask,
+    /// A Director task takes so long, and then does its work.
+    SlowTask(Duration),
 }
 
 /// Which calls fail, and how.

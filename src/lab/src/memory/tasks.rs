@@ -56,6 +56,9 @@ impl World {
         if !time.is_zero() {
             tokio::time::sleep(time).await;
         }
+        if let Some(Fault::SlowTask(time)) = fault {
+            tokio::time::sleep(time).await;
+        }
         let outcome = self.locked(id, &work, fault).await;
         drop(worker);
         match outcome {

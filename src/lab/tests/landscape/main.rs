@@ -7,3 +7,4 @@ mod refusals;
 mod stage;
 mod states;
 mod targets;
+mod ways_back;

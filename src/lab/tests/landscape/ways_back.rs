@@ -1,0 +1,77 @@
+//! The way back, on real disks: after a success, and after a stop in the middle.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tokio::time::{Duration, sleep};
+
+use crate::stage::{DEPLOYMENT, Stage};
+
+/// The newest restore: its id, and its journal as JSON.
+async fn newest(stage: &Stage) -> Result<(String, Value)> {
+    let ran = stage.lab.remount(&["journal", "--deployment", DEPLOYMENT, "--json"]).await?.success()?;
+    let journal: Value = serde_json::from_str(&ran.stdout).context("read the journal")?;
+    let id = journal["restore"].as_str().context("the journal has no id")?.to_owned();
+    Ok((id, journal))
+}
+
+async fn timeline(stage: &Stage) -> Result<String> {
+    stage.superuser("SELECT timeline_id FROM pg_control_checkpoint()").await
+}
+
+#[tokio::test]
+async fn a_restore_to_the_wrong_instant_is_taken_back_and_another_follows() -> Result<()> {
+    let stage = Stage::up().await?;
+    stage.mark("a", 3).await?;
+    let backup = stage.back_up().await?;
+    stage.mark("b", 4).await?;
+    let wanted = stage.now().await?;
+    sleep(Duration::from_millis(50)).await;
+    stage.mark("c", 5).await?;
+    stage.restore_to(&["--to-backup", &backup], "a=3").await?;
+    stage.mark("since", 1).await?;
+    let (wrong, _) = newest(&stage).await?;
+
+    stage.lab.remount(&["rollback", &wrong]).await?.success().context("roll back after a success")?;
+    stage.holds("a=3 b=4 c=5").await.context("every acknowledged row is there again")?;
+    ensure!(timeline(&stage).await? == "1", "the old primary is on its own timeline");
+    stage.mark("d", 1).await?;
+
+    stage.restore_to(&["--to-time", &wanted], "a=3 b=4").await?;
+    ensure!(timeline(&stage).await? == "3", "timeline 2 was used and left");
+    let refused = stage.lab.remount(&["rollback", &wrong]).await?;
+    ensure!(refused.code == 0, "it was taken back already, and says so: {}", refused.text());
+    stage.holds("a=3 b=4").await?;
+    stage.down().await
+}
+
+#[tokio::test]
+async fn an_errand_that_is_told_to_stop_is_gone_on_with() -> Result<()> {
+    let stage = Stage::up().await?;
+    stage.mark("a", 3).await?;
+    stage.back_up().await?;
+    stage.mark("b", 4).await?;
+    let to_latest = ["restore", "request", "--deployment", DEPLOYMENT, "--to-latest"];
+    stage.lab.remount(&to_latest).await?.success()?;
+    let mut errand = stage.lab.command(&["run-errand", "restore"]).spawn()?;
+    let in_the_middle = || async {
+        let Ok((_, journal)) = newest(&stage).await else { return Ok(false) };
+        let events = journal["events"].as_array().context("the journal has no events")?;
+        Ok(events.iter().any(|event| event["step"] == "swap_standbys"))
+    };
+    crate::stage::eventually("the restore swaps disks", in_the_middle).await?;
+    // What an agent does with a cancelled errand: SIGTERM to what it started.
+    let terminate = "pkill -TERM -x remount; sleep 0.2; pgrep -x remount -c || true";
+    stage.lab.shell("remount/remount/0", terminate).await?.success()?;
+    let ended = errand.wait().await?;
+    let (id, journal) = newest(&stage).await?;
+    let finished = journal["report"].is_object();
+    ensure!(finished || !ended.success(), "the errand says that it did not end the restore");
+    ensure!(finished || journal["lease"].is_null(), "the lease is free: {}", journal["lease"]);
+    if !finished {
+        stage.lab.lab(&["run-errand", "restore"]).await?.success().context("the next run goes on")?;
+    }
+    let (same, _) = newest(&stage).await?;
+    ensure!(same == id, "it is the same restore");
+    stage.holds("a=3 b=4").await?;
+    stage.down().await
+}

@@ -42,8 +42,14 @@ pub enum Request {
         /// Seconds; 0 ends it.
         seconds: u64,
     },
+    /// No disk can be made from now on: the quota is used up.
+    NoDisks,
+    /// No snapshot can be made from now on: the quota is used up.
+    NoSnapshots,
     /// Something goes wrong with the Director.
     DirectorFault(Fault),
+    /// Director and cloud do as they should again.
+    Mend,
     /// Ends the landscape.
     Down,
 }

@@ -1,6 +1,8 @@
 //! `remount-lab break`: what goes wrong in real landscapes, on purpose.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -30,6 +32,10 @@ enum What {
         /// Make it answer again.
         #[arg(long)]
         mend: bool,
+        /// Only this folder of it, and only refuse to add or remove objects right in it, as
+        /// clusters/pg-0001/restores.
+        #[arg(long, value_name = "FOLDER")]
+        read_only: Option<PathBuf>,
     },
     /// Let the next attach of a disk fail after the old disk is off.
     Attach,
@@ -39,12 +45,34 @@ enum What {
         /// fail_midway, fail_after, lose_request, lose_answer, hold_queued, slow_task, …), `times`.
         fault: String,
     },
-    /// Make snapshots slow.
-    Cloud {
-        /// Seconds that each snapshot takes; 0 ends it.
-        #[arg(long)]
-        slow_snapshots: u64,
-    },
+    /// Make the cloud slow, or refuse.
+    Cloud(CloudFault),
+    /// Let Director and cloud do as they should again.
+    Mend,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct CloudFault {
+    /// Seconds that each snapshot takes; 0 ends it.
+    #[arg(long)]
+    slow_snapshots: Option<u64>,
+    /// Make no disk any more: the quota is used up.
+    #[arg(long)]
+    no_disks: bool,
+    /// Make no snapshot any more: the quota is used up.
+    #[arg(long)]
+    no_snapshots: bool,
+}
+
+impl CloudFault {
+    const fn request(&self) -> Request {
+        match self.slow_snapshots {
+            Some(seconds) => Request::SlowSnapshots { seconds },
+            None if self.no_disks => Request::NoDisks,
+            None => Request::NoSnapshots,
+        }
+    }
 }
 
 impl Break {
@@ -55,17 +83,17 @@ impl Break {
                 let vm = find(&Bosh::new(&folder.access()?)?, instance)?.vm;
                 ask(&Request::DeleteVm { vm: vm.with_context(|| format!("{instance} has no VM"))? })
             }
-            What::Store { mend } => store(folder, *mend),
-            What::Attach => ask(&Request::DirectorFault(Fault {
-                on: Operation::Attach,
-                kind: FaultKind::FailMidway,
-                times: 1,
-            })),
+            What::Store { mend, read_only: Some(below) } => read_only(&folder.store().join(below), *mend),
+            What::Store { mend, read_only: None } => store(folder, *mend),
+            What::Attach => {
+                ask(&Request::DirectorFault(Fault::new(Operation::Attach, FaultKind::FailMidway, 1)))
+            }
             What::Director { fault } => {
                 let fault = serde_json::from_str(fault).context("read the fault")?;
                 ask(&Request::DirectorFault(fault))
             }
-            What::Cloud { slow_snapshots } => ask(&Request::SlowSnapshots { seconds: *slow_snapshots }),
+            What::Cloud(fault) => ask(&fault.request()),
+            What::Mend => ask(&Request::Mend),
         }
     }
 }
@@ -79,4 +107,12 @@ fn store(folder: &Folder, mend: bool) -> Result<()> {
     }
     fs::rename(&store, &away).context("take the store away")?;
     fs::write(&store, "").context("put a file in the store's place")
+}
+
+/// The file system's own immutable flag: root is not stopped by modes, and the errands run as root.
+fn read_only(folder: &Path, mend: bool) -> Result<()> {
+    let flag = if mend { "-i" } else { "+i" };
+    let status = Command::new("chattr").arg(flag).arg(folder).status().context("run chattr (e2fsprogs)")?;
+    anyhow::ensure!(status.success(), "{} cannot be made read-only here", folder.display());
+    Ok(())
 }

@@ -8,7 +8,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::folder::Folder;
-use crate::story::{Bench, Demo, Landscape, ProgramsBench, fill, write_report};
+use crate::story::{
+    Bench, Demo, FailedDemoReport, Landscape, ProgramsBench, RestoreStep, fill, write_report,
+};
 
 /// The demo.
 #[derive(Debug, Args)]
@@ -22,6 +24,9 @@ pub(super) struct DemoArguments {
     /// Leave the landscape up at the end.
     #[arg(long)]
     keep: bool,
+    /// Let this step of the restore fail for good, and show what becomes of the database.
+    #[arg(long, value_enum, value_name = "STEP")]
+    fail_at: Option<RestoreStep>,
 }
 
 impl DemoArguments {
@@ -33,6 +38,11 @@ impl DemoArguments {
             restores: NonZeroU8::MIN,
             keep: self.keep,
         };
+        if let Some(step) = self.fail_at {
+            let failure = runtime()?.block_on(demo.run_failing(step))?;
+            let report = FailedDemoReport { failure };
+            return self.report.as_deref().map_or(Ok(()), |file| write_report(&report, file));
+        }
         let report = runtime()?.block_on(demo.run())?;
         println!("{}", report.table());
         self.report.as_deref().map_or(Ok(()), |file| write_report(&report, file))

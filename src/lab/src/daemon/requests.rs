@@ -21,10 +21,18 @@ pub(super) fn answer(landscape: &Landscape, request: Request) -> Result<String> 
             landscape.machine.delete_vm(&VmCid::new(vm)?)?;
             Ok(String::new())
         }
-        Request::SlowSnapshots { seconds } => slow_snapshots(landscape, seconds),
+        Request::SlowSnapshots { seconds } => {
+            quota(landscape, Quota { snapshot_seconds: (seconds > 0).then_some(seconds), ..Quota::default() })
+        }
+        Request::NoDisks => quota(landscape, Quota { disks: Some(0), ..Quota::default() }),
+        Request::NoSnapshots => quota(landscape, Quota { snapshots: Some(0), ..Quota::default() }),
         Request::DirectorFault(fault) => {
             landscape.director.faults().add(fault);
             Ok(String::new())
+        }
+        Request::Mend => {
+            landscape.director.faults().clear();
+            quota(landscape, Quota::default())
         }
         // The kernel ends the VMs with their parent and takes the mounts away.
         Request::Down => {
@@ -56,9 +64,8 @@ fn clone_snapshot(landscape: &Landscape, az: &str) -> Result<String> {
     Ok(disks.create_disk(&snapshot.cid, &spec, &key)?.cid.to_string())
 }
 
-/// Makes snapshots slow, or quick again.
-fn slow_snapshots(landscape: &Landscape, seconds: u64) -> Result<String> {
-    let quota = Quota { snapshot_seconds: (seconds > 0).then_some(seconds), ..Quota::default() };
+/// What the cloud has to give from now on, and how quickly.
+fn quota(landscape: &Landscape, quota: Quota) -> Result<String> {
     landscape.machine.disks().set_quota(quota)?;
     Ok(String::new())
 }

@@ -108,7 +108,7 @@ impl LabDirector {
         let mut state = self.lock();
         while !self.is_stopping() {
             let State { tasks, faults, .. } = &mut *state;
-            if let Some(next) = tasks.next(only, |operation| faults.holds(operation)) {
+            if let Some(next) = tasks.next(only, |row| faults.holds(row.operation, &row.about())) {
                 return Some(next);
             }
             state = self.wait(state, IDLE);
@@ -117,12 +117,13 @@ impl LabDirector {
     }
 
     fn run(self: &Arc<Self>, id: u64, job: Job) {
-        let Ok(operation) = self.read(|s| s.tasks.get(id).map(|row| row.operation)) else { return };
-        if self.write(|s| s.faults.take(operation, |k| k == FaultKind::WorkerDies)).is_some() {
+        let found = self.read(|s| s.tasks.get(id).map(|row| (row.operation, row.about())));
+        let Ok((operation, about)) = found else { return };
+        if self.write(|s| s.faults.take(operation, &about, |k| k == FaultKind::WorkerDies)).is_some() {
             self.write(|s| s.tasks.get_mut(id).map(|row| row.abandoned = true)).unwrap_or_default();
             return;
         }
-        let cx = TaskContext { director: Arc::clone(self), id, operation };
+        let cx = TaskContext { director: Arc::clone(self), id, operation, about };
         let outcome = catch_unwind(AssertUnwindSafe(|| perform(&cx, job)))
             .unwrap_or_else(|panic| Err(DirectorError::generic(panic_text(panic.as_ref()))));
         self.write(|s| {
@@ -148,7 +149,7 @@ impl LabDirector {
 }
 
 fn perform(cx: &TaskContext, job: Job) -> Result<Option<String>> {
-    let delay = cx.director.write(|s| s.faults.task_delay(cx.operation));
+    let delay = cx.director.write(|s| s.faults.task_delay(cx.operation, &cx.about));
     if delay > Duration::ZERO {
         cx.pause(delay)?;
     }

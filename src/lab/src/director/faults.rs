@@ -68,7 +68,7 @@ pub enum FaultKind {
 }
 
 /// A fault: what goes wrong, on what, how often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// On which operation.
     pub on: Operation,
@@ -78,6 +78,21 @@ pub struct Fault {
     /// How many times; 1 where it is not said.
     #[serde(default = "once")]
     pub times: u32,
+    /// Only where the task or the request names this: a deployment, the first characters of an instance's id, a
+    /// disk's CID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
+    /// How many that it is bound to go well before the first that does not.
+    #[serde(default)]
+    pub skip: u32,
+}
+
+impl Fault {
+    /// What goes wrong `times` times with the next of an operation, whatever it is about.
+    #[must_use]
+    pub const fn new(on: Operation, kind: FaultKind, times: u32) -> Self {
+        Self { on, kind, times, only: None, skip: 0 }
+    }
 }
 
 const fn once() -> u32 {
@@ -101,14 +116,19 @@ impl FaultList {
         self.0.clone()
     }
 
-    /// Uses up one fault on `operation` that `wanted` accepts.
+    /// Uses up one fault on `operation` that `wanted` accepts. `about` names what the operation is about.
     pub(crate) fn take(
         &mut self,
         operation: Operation,
+        about: &str,
         wanted: impl Fn(FaultKind) -> bool,
     ) -> Option<FaultKind> {
-        let at = self.0.iter().position(|f| applies(f, operation) && wanted(f.kind))?;
+        let at = self.0.iter().position(|f| applies(f, operation, about) && wanted(f.kind))?;
         let fault = &mut self.0[at];
+        if fault.skip > 0 {
+            fault.skip -= 1;
+            return None;
+        }
         let kind = fault.kind;
         fault.times = fault.times.saturating_sub(1);
         if fault.times == 0 {
@@ -118,21 +138,22 @@ impl FaultList {
     }
 
     /// Whether tasks of `operation` are to stay queued.
-    pub(crate) fn holds(&self, operation: Operation) -> bool {
-        self.0.iter().any(|f| applies(f, operation) && f.kind == FaultKind::HoldQueued)
+    pub(crate) fn holds(&self, operation: Operation, about: &str) -> bool {
+        self.0.iter().any(|f| applies(f, operation, about) && f.kind == FaultKind::HoldQueued)
     }
 
     /// Uses up a delay before a task's work.
-    pub(crate) fn task_delay(&mut self, operation: Operation) -> Duration {
-        match self.take(operation, |kind| matches!(kind, FaultKind::SlowTask { .. })) {
+    pub(crate) fn task_delay(&mut self, operation: Operation, about: &str) -> Duration {
+        match self.take(operation, about, |kind| matches!(kind, FaultKind::SlowTask { .. })) {
             Some(FaultKind::SlowTask { milliseconds }) => Duration::from_millis(milliseconds),
             _ => Duration::ZERO,
         }
     }
 }
 
-fn applies(fault: &Fault, operation: Operation) -> bool {
-    fault.on == Operation::Any || fault.on == operation
+fn applies(fault: &Fault, operation: Operation, about: &str) -> bool {
+    let named = fault.only.as_ref().is_none_or(|only| about.contains(only.as_str()));
+    named && (fault.on == Operation::Any || fault.on == operation)
 }
 
 #[cfg(test)]
@@ -142,14 +163,26 @@ mod tests {
     #[test]
     fn a_fault_is_used_up_and_a_hold_is_not() {
         let mut faults = FaultList::default();
-        faults.add(Fault { on: Operation::Attach, kind: FaultKind::FailAfter, times: 2 });
-        faults.add(Fault { on: Operation::Any, kind: FaultKind::HoldQueued, times: 1 });
+        faults.add(Fault::new(Operation::Attach, FaultKind::FailAfter, 2));
+        faults.add(Fault::new(Operation::Any, FaultKind::HoldQueued, 1));
         let fails = |kind| kind == FaultKind::FailAfter;
-        assert_eq!(faults.take(Operation::Stop, fails), None);
-        assert_eq!(faults.take(Operation::Attach, fails), Some(FaultKind::FailAfter));
-        assert_eq!(faults.take(Operation::Attach, fails), Some(FaultKind::FailAfter));
-        assert_eq!(faults.take(Operation::Attach, fails), None);
-        assert!(faults.holds(Operation::Start) && faults.holds(Operation::Start));
+        assert_eq!(faults.take(Operation::Stop, "", fails), None);
+        assert_eq!(faults.take(Operation::Attach, "", fails), Some(FaultKind::FailAfter));
+        assert_eq!(faults.take(Operation::Attach, "", fails), Some(FaultKind::FailAfter));
+        assert_eq!(faults.take(Operation::Attach, "", fails), None);
+        assert!(faults.holds(Operation::Start, "") && faults.holds(Operation::Start, ""));
+    }
+
+    #[test]
+    fn a_fault_waits_for_its_turn_and_its_instance() {
+        let mut faults = FaultList::default();
+        let fault = Fault::new(Operation::Stop, FaultKind::FailBefore, 1);
+        faults.add(Fault { only: Some("4f0c".into()), skip: 1, ..fault });
+        let mut take = |about| faults.take(Operation::Stop, about, |_| true);
+        assert_eq!(take("stop instance 4f0c"), None, "it was to skip one");
+        assert_eq!(take("stop instance 9aed"), None, "another instance");
+        assert_eq!(take("stop instance 4f0c"), Some(FaultKind::FailBefore));
+        assert_eq!(take("stop instance 4f0c"), None, "it was used up");
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct TaskContext {
     pub(crate) director: Arc<LabDirector>,
     pub(crate) id: u64,
     pub(crate) operation: Operation,
+    /// What it is about, for faults that are bound to something.
+    pub(crate) about: String,
 }
 
 impl TaskContext {
@@ -59,7 +61,7 @@ impl TaskContext {
 
     /// Fails if a fault of this kind was ordered for this operation.
     pub(crate) fn fail_if_told(&self, kind: FaultKind) -> Result<()> {
-        match self.director.write(|s| s.faults.take(self.operation, |k| k == kind)) {
+        match self.director.write(|s| s.faults.take(self.operation, &self.about, |k| k == kind)) {
             Some(_) => Err(DirectorError::generic("the lab was told to fail this task")),
             None => Ok(()),
         }

@@ -113,6 +113,11 @@ pub(crate) struct TaskRow {
 }
 
 impl TaskRow {
+    /// What it is about. Actions name their instance in the caller's context alone.
+    pub(crate) fn about(&self) -> String {
+        format!("{} {} {}", self.deployment.as_deref().unwrap_or_default(), self.description, self.context_id)
+    }
+
     /// As `GET /tasks/ID` shows it.
     pub(crate) fn to_json(&self) -> Value {
         let going_on = matches!(self.state, TaskState::Queued | TaskState::Processing);
@@ -213,12 +218,12 @@ impl TaskTable {
     pub(crate) fn next(
         &mut self,
         queue: Option<Queue>,
-        held: impl Fn(Operation) -> bool,
+        held: impl Fn(&TaskRow) -> bool,
     ) -> Option<(u64, Job)> {
         loop {
             let rows = &self.rows;
             let free = |(q, id, _): &&(Queue, u64, Job)| {
-                queue.is_none_or(|only| *q == only) && rows.get(id).is_some_and(|row| !held(row.operation))
+                queue.is_none_or(|only| *q == only) && rows.get(id).is_some_and(|row| !held(row))
             };
             let best = self.waiting.iter().filter(free).map(|(q, id, _)| (*q, *id)).min()?;
             let at = self.waiting.iter().position(|(_, id, _)| *id == best.1)?;

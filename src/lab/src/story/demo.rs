@@ -11,11 +11,13 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::copy_back::{CopyBack, await_writable};
+use super::fail_at::{FailureReport, fail_at};
 use super::fill::{fill, fill_wal};
 use super::landscape::Landscape;
 use super::ledger::{self, Content, Endpoint, Writer};
 use super::pgbench::Pgbench;
 use super::report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};
+use super::step::RestoreStep;
 
 /// The deployment of the story.
 const DEPLOYMENT: &str = "pg-0001";
@@ -48,23 +50,46 @@ pub struct Demo {
 }
 
 impl Demo {
+    /// Tells it up to the disaster, and lets a step of the restore fail for good.
+    ///
+    /// # Errors
+    /// The first thing that was not as it must be.
+    pub async fn run_failing(&self, step: RestoreStep) -> Result<FailureReport> {
+        self.check_room()?;
+        let lab = self.up().await?;
+        let told = match fill_and_settle(&lab, self.data_gib).await {
+            Ok(()) => fail_at(Landscape::at(&self.program, &self.dir), step).await,
+            Err(error) => Err(error),
+        };
+        self.end(lab).await?;
+        told
+    }
+
     /// Tells the story. The landscape goes down at its end, a failed one too, unless it is to be kept.
     ///
     /// # Errors
     /// The first thing that was not as it must be.
     pub async fn run(&self) -> Result<DemoReport> {
         self.check_room()?;
+        let lab = self.up().await?;
+        let told = self.tell(&lab).await;
+        self.end(lab).await?;
+        told
+    }
+
+    async fn up(&self) -> Result<Landscape> {
         say("bringing up a landscape: Director, disks, VMs, a primary with its standby");
         let disk_gib = (self.data_gib * 2 + 4).to_string();
         let arguments = ["--deployments", "1", "--disk-gib", &disk_gib];
-        let lab = Landscape::up(&self.program, &self.dir, &arguments).await?;
-        let told = self.tell(&lab).await;
+        Landscape::up(&self.program, &self.dir, &arguments).await
+    }
+
+    async fn end(&self, lab: Landscape) -> Result<()> {
         if self.keep {
             say(&format!("the landscape stays up: remount-lab --dir {} status", self.dir.display()));
-        } else {
-            lab.down().await?;
+            return Ok(());
         }
-        told
+        lab.down().await
     }
 
     /// A full disk in the middle would look like a failed restore.
@@ -85,11 +110,8 @@ impl Demo {
     async fn tell(&self, lab: &Landscape) -> Result<DemoReport> {
         let primary = lab.endpoint(DEPLOYMENT, 0).await?;
         let standby = lab.endpoint(DEPLOYMENT, 1).await?;
-        await_writable(&primary).await?;
+        fill_and_settle(lab, self.data_gib).await?;
         let client = primary.connect().await?;
-        say(&format!("filling the database with {} GiB", self.data_gib));
-        fill(&client, self.data_gib, |_| {}).await?;
-        settle(lab).await?;
         ledger::create(&client).await?;
         say("a ledger writer begins; it never stops from here on");
         let writer = Writer::start(primary.clone(), ROWS_PER_SECOND);
@@ -138,6 +160,14 @@ impl Demo {
     }
 }
 
+async fn fill_and_settle(lab: &Landscape, data_gib: u32) -> Result<()> {
+    let primary = lab.endpoint(DEPLOYMENT, 0).await?;
+    await_writable(&primary).await?;
+    say(&format!("filling the database with {data_gib} GiB"));
+    fill(&primary.connect().await?, data_gib, |_| {}).await?;
+    settle(lab).await
+}
+
 /// What `remount-lab` is called with to restore, and what the restore reported.
 struct Swapped {
     downtime_seconds: f64,
@@ -153,7 +183,7 @@ struct Sizes {
     wal_bytes: i64,
 }
 
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let now = Timestamp::now().strftime("%H:%M:%S");
     eprintln!("demo {now}  {line}");
 }
@@ -320,7 +350,7 @@ fn report(ledger: LedgerReport, mut swaps: Vec<Swapped>, copy: CopyReport, sizes
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_report(report: &DemoReport, file: &Path) -> Result<()> {
+pub fn write_report(report: &impl serde::Serialize, file: &Path) -> Result<()> {
     let json = serde_json::to_string_pretty(report).context("write the report as JSON")?;
     std::fs::write(file, json + "\n").with_context(|| format!("write {}", file.display()))
 }

@@ -136,8 +136,10 @@ pub async fn server_now(client: &Client) -> Result<Timestamp> {
 pub struct Observed {
     /// Acknowledged rows since the writer began.
     pub acknowledged: u64,
-    /// The highest acknowledged id.
+    /// The newest acknowledged id.
     pub last_id: i64,
+    /// The last acknowledged id before the ledger was first taken back, since [`Writer::begin_anew`].
+    pub last_before_fall: Option<i64>,
     /// The longest time between two acknowledged rows.
     pub longest_gap: Duration,
     /// Failed attempts.
@@ -173,6 +175,13 @@ impl Writer {
     /// Forgets the longest gap, so that the next one is measured alone.
     pub async fn reset_gap(&self) {
         self.observed.lock().await.longest_gap = Duration::ZERO;
+    }
+
+    /// Forgets the longest gap and the falls so far.
+    pub async fn begin_anew(&self) {
+        let mut observed = self.observed.lock().await;
+        observed.longest_gap = Duration::ZERO;
+        observed.last_before_fall = None;
     }
 
     /// Waits until a row is acknowledged that was sent after this call.
@@ -243,5 +252,8 @@ fn note(observed: &mut Observed, id: i64) {
     }
     observed.last_at = Some(now);
     observed.acknowledged += 1;
+    if id <= observed.last_id && observed.last_before_fall.is_none() {
+        observed.last_before_fall = Some(observed.last_id);
+    }
     observed.last_id = id;
 }

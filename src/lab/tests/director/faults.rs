@@ -9,7 +9,7 @@ use crate::landscape::Landscape;
 const COPY: &str = "&disk_properties=copy";
 
 fn order(lab: &Landscape, on: Operation, kind: FaultKind) {
-    lab.director.faults().add(Fault { on, kind, times: 1 });
+    lab.director.faults().add(Fault::new(on, kind, 1));
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn urgent_tasks_go_before_those_that_waited_longer() {
 #[test]
 fn a_dead_workers_task_becomes_timeout_when_somebody_reads_it() {
     let lab = Landscape::deployed_with(|c| c.checkpoint_interval = Duration::from_millis(100));
-    lab.director.faults().add(Fault { on: Operation::Stop, kind: FaultKind::WorkerDies, times: 1 });
+    lab.director.faults().add(Fault::new(Operation::Stop, FaultKind::WorkerDies, 1));
     let task = lab.action(0, "stop").task();
     assert_eq!(lab.client.wait_for(task, |state| state == "timeout")["state"], "timeout");
     lab.client.done(&lab.action(0, "stop"));
@@ -128,11 +128,11 @@ fn tasks_are_found_by_context_id_except_those_that_lose_it() {
 #[test]
 fn a_running_task_ends_at_its_next_checkpoint_when_it_is_cancelled() {
     let lab = Landscape::deployed();
-    lab.director.faults().add(Fault {
-        on: Operation::Stop,
-        kind: FaultKind::SlowTask { milliseconds: 60_000 },
-        times: 1,
-    });
+    lab.director.faults().add(Fault::new(
+        Operation::Stop,
+        FaultKind::SlowTask { milliseconds: 60_000 },
+        1,
+    ));
     let task = lab.action(0, "stop").task();
     lab.client.wait_for(task, |state| state == "processing");
     let mass = lab

@@ -1,0 +1,139 @@
+//! A `remount` process on the control VM that may be paused or killed at any moment.
+
+use std::fs;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::Child;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::landscape::{Landscape, Ran, exit_code};
+
+/// Between two looks at what it said.
+const POLL: Duration = Duration::from_millis(5);
+
+/// A `remount` process.
+#[derive(Debug)]
+pub struct Driver {
+    child: Child,
+    said: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Driver {
+    /// Starts `remount` with these arguments; `echo` shows what it says.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(lab: &Landscape, arguments: &[&str], echo: bool) -> Result<Self> {
+        let mut command = lab.command(&["remount", "--"]);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("run remount-lab remount")?;
+        let said = Arc::default();
+        let readers = vec![
+            listen(child.stdout.take().context("read its output")?, &said, echo),
+            listen(child.stderr.take().context("read its errors")?, &said, echo),
+        ];
+        Ok(Self { child, said, readers })
+    }
+
+    /// What it has said so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until a line of it satisfies `wanted`.
+    ///
+    /// # Errors
+    /// It ended before, or `limit` is over.
+    pub async fn says(&mut self, what: &str, limit: Duration, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while !self.said().lines().any(&wanted) {
+            ensure!(self.child.try_wait()?.is_none(), "it ended before {what}:\n{}", self.said());
+            ensure!(Instant::now() < deadline, "{what}: not within {limit:?}:\n{}", self.said());
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to the process on the VM, not to the commands that brought it there.
+    ///
+    /// # Errors
+    /// There is no such process any more.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let root = self.child.id().context("it has ended")?;
+        let process = named_below(root, "remount").context("there is no process `remount` any more")?;
+        let pid = Pid::from_raw(process).context("0 is no process id")?;
+        kill_process(pid, signal).with_context(|| format!("send {signal:?} to process {process}"))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// It does not end within `limit`.
+    pub async fn end(&mut self, limit: Duration) -> Result<Ran> {
+        let ended = timeout(limit, self.child.wait()).await;
+        let Ok(status) = ended else {
+            bail!("remount did not end within {limit:?}:\n{}", self.said());
+        };
+        for reader in self.readers.drain(..) {
+            reader.await.context("read what it said")?;
+        }
+        let code = exit_code(status.context("wait for remount")?);
+        Ok(Ran { code, stdout: String::new(), stderr: self.said() })
+    }
+}
+
+/// Keeps what comes, line by line.
+fn listen(
+    stream: impl AsyncRead + Unpin + Send + 'static,
+    said: &Arc<Mutex<String>>,
+    echo: bool,
+) -> JoinHandle<()> {
+    let said = Arc::clone(said);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if echo {
+                eprintln!("{line}");
+            }
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            said.push_str(&line);
+            said.push('\n');
+        }
+    })
+}
+
+/// The process of this name among the descendants of another.
+fn named_below(root: u32, name: &str) -> Option<i32> {
+    let mut family = vec![i32::try_from(root).ok()?];
+    let processes: Vec<(i32, i32, String)> =
+        fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| process(&entry.path())).collect();
+    let mut found = None;
+    let mut at = 0;
+    while let Some(&parent) = family.get(at) {
+        for (pid, _, comm) in processes.iter().filter(|(_, of, _)| *of == parent) {
+            family.push(*pid);
+            if comm == name {
+                found = Some(*pid);
+            }
+        }
+        at += 1;
+    }
+    found
+}
+
+/// Process id, its parent's, its name.
+fn process(folder: &std::path::Path) -> Option<(i32, i32, String)> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
+    let (pid, rest) = stat.split_once(" (")?;
+    let (name, rest) = rest.rsplit_once(") ")?;
+    let parent = rest.split_whitespace().nth(1)?;
+    Some((pid.parse().ok()?, parent.parse().ok()?, name.to_owned()))
+}

@@ -17,8 +17,8 @@ mod trouble;
 
 pub use bench::{Bench, BenchReport};
 pub use bench_programs::{ProgramsBench, ProgramsReport};
-pub use copy_back::{CopyBack, await_writable};
 pub use cluster::{Cluster, EndState, Noted};
+pub use copy_back::{CopyBack, await_writable};
 pub use demo::{Demo, write_report};
 pub use driver::Driver;
 pub use fail_at::{FailedDemoReport, FailureReport};

@@ -7,4 +7,5 @@ mod refusals;
 mod stage;
 mod states;
 mod targets;
+mod together;
 mod ways_back;

@@ -106,7 +106,8 @@ impl Cluster {
             sleep(Duration::from_millis(50)).await;
         }
         let sql = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'";
-        let line = format!("runuser -u vcap -- psql -h /var/vcap/sys/run/postgres -d postgres -Atc \"{sql}\"");
+        let line =
+            format!("runuser -u vcap -- psql -h /var/vcap/sys/run/postgres -d postgres -Atc \"{sql}\"");
         let receiver = self.lab.shell(&format!("{DEPLOYMENT}/postgres/1"), &line).await?.success()?;
         ensure!(receiver.stdout.trim() == "1", "the standby has the write, and does not stream");
         Ok(())
@@ -127,7 +128,10 @@ impl Cluster {
         let instant = ledger::server_now(&client).await?;
         sleep(INSTANT_MARGIN).await;
         let expected = ledger::content_at(&client, instant).await?;
-        ensure!(expected.rows > 0 && expected.rows == expected.last_id, "the ledger has a hole: {expected:?}");
+        ensure!(
+            expected.rows > 0 && expected.rows == expected.last_id,
+            "the ledger has a hole: {expected:?}"
+        );
         client.execute("INSERT INTO marks VALUES ($1)", &[&mark]).await.context("write the mark")?;
         sleep(INSTANT_MARGIN).await;
         let marked_at = ledger::server_now(&client).await?;
@@ -156,7 +160,8 @@ impl Cluster {
         ensure!(then == noted.expected, "of the instant there is {then:?}, expected {:?}", noted.expected);
         let between = "SELECT count(*) FROM ledger
             WHERE written_at > $1::text::timestamptz AND written_at <= $2::text::timestamptz";
-        let row = client.query_one(between, &[&noted.instant.to_string(), &noted.marked_at.to_string()]).await?;
+        let row =
+            client.query_one(between, &[&noted.instant.to_string(), &noted.marked_at.to_string()]).await?;
         let later: i64 = row.get(0);
         ensure!(later == 0, "{later} rows from after the instant are there");
         Ok(EndState::Restored)
@@ -169,7 +174,8 @@ impl Cluster {
             let client = self.standby.connect().await.context("connect to the standby")?;
             let sql = "SELECT count(*), coalesce(max(id), 0)::bigint,
                 md5(coalesce(string_agg(id::text, ',' ORDER BY id), '')) FROM ledger WHERE id <= $1";
-            let row = client.query_one(sql, &[&content.last_id]).await.context("read the standby's ledger")?;
+            let row =
+                client.query_one(sql, &[&content.last_id]).await.context("read the standby's ledger")?;
             let found = Content { rows: row.get(0), last_id: row.get(1), digest: row.get(2) };
             if found == *content {
                 return Ok(());

@@ -89,7 +89,8 @@ async fn resume(cluster: &Cluster, restore: &str) -> Result<()> {
 }
 
 fn tell(rolled_back: bool, away: Duration) {
-    let rows = if rolled_back { "every acknowledged row is there" } else { "exactly the instant's rows are there" };
+    let rows =
+        if rolled_back { "every acknowledged row is there" } else { "exactly the instant's rows are there" };
     say(&format!("verified: {rows}, on the primary and on its standby, which streams"));
     say(&format!("the database was away for {:.2} s", away.as_secs_f64()));
 }

@@ -64,8 +64,9 @@ impl Trouble {
     #[must_use]
     pub fn failing(cluster: &Cluster, step: RestoreStep) -> Self {
         let (primary, standby) = (cluster.short(0), cluster.short(1));
-        let director =
-            |on: &str, kind: &str, only: String, times: u32| Self::Director(json!({"on": on, "kind": kind, "only": only, "times": times}));
+        let director = |on: &str, kind: &str, only: String, times: u32| {
+            Self::Director(json!({"on": on, "kind": kind, "only": only, "times": times}))
+        };
         match step {
             RestoreStep::Begin => Self::Director(
                 json!({"on": "instances", "kind": "fail_before", "only": DEPLOYMENT, "times": 1, "skip": 1}),
@@ -98,7 +99,9 @@ impl Trouble {
             RestoreStep::SwapPrimary => lost("attach", primary, 0),
             RestoreStep::Recover => lost("start", primary, 0),
             RestoreStep::Rejoin => lost("start", standby, 0),
-            RestoreStep::CreateDisks | RestoreStep::Publish | RestoreStep::Verify | RestoreStep::Finish => None,
+            RestoreStep::CreateDisks | RestoreStep::Publish | RestoreStep::Verify | RestoreStep::Finish => {
+                None
+            }
         }
     }
 

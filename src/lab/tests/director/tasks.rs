@@ -128,11 +128,7 @@ fn tasks_are_found_by_context_id_except_those_that_lose_it() {
 #[test]
 fn a_running_task_ends_at_its_next_checkpoint_when_it_is_cancelled() {
     let lab = Landscape::deployed();
-    lab.director.faults().add(Fault::new(
-        Operation::Stop,
-        FaultKind::SlowTask { milliseconds: 60_000 },
-        1,
-    ));
+    lab.director.faults().add(Fault::new(Operation::Stop, FaultKind::SlowTask { milliseconds: 60_000 }, 1));
     let task = lab.action(0, "stop").task();
     lab.client.wait_for(task, |state| state == "processing");
     let mass = lab

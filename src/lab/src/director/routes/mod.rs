@@ -138,7 +138,8 @@ async fn authenticate(AxumState(api): Shared, mut request: Request, next: Next) 
 async fn play_faults(AxumState(api): Shared, request: Request, next: Next) -> Response {
     let operation = operation_of(request.method(), request.uri());
     let about = request.uri().to_string();
-    let take = |wanted: fn(FaultKind) -> bool| api.director.write(|s| s.faults.take(operation, &about, wanted));
+    let take =
+        |wanted: fn(FaultKind) -> bool| api.director.write(|s| s.faults.take(operation, &about, wanted));
     if take(|kind| kind == FaultKind::LoseRequest).is_some() {
         return lost();
     }

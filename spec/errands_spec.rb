@@ -60,6 +60,12 @@ RSpec.describe 'errands' do
     expect(config('restore').except(*own)).to eq(config('backup').except(*own))
   end
 
+  it 'promise no longer time for old disks than the Director leaves' do
+    keep = ->(hours, days = 5) { config('restore') { |properties| properties['restore'] = { 'keep_old_disks_hours' => hours, 'director_orphan_days' => days } } }
+    expect { keep.call(109) }.to raise_error(Renderer::Failed, /more than 108: .*max_orphaned_age_in_days/)
+    expect([keep.call(108), keep.call(132, 6)].map { |given| given['restore']['keep_old_disks_hours'] }).to eq([108, 132])
+  end
+
   describe 'the target of a restore' do
     def target(given, deployment: 'pg-0001', **others)
       config('restore') do |properties|
@@ -69,7 +75,7 @@ RSpec.describe 'errands' do
 
     it 'is none by default: the pending requests are carried out' do
       expect(config('restore')['restore'])
-        .to eq('deployment' => '', 'on_failure' => 'rollback', 'keep_old_disks_hours' => 24)
+        .to eq('deployment' => '', 'on_failure' => 'rollback', 'keep_old_disks_hours' => 24, 'director_orphan_days' => 5)
     end
 
     it 'may be the latest commit' do

@@ -95,6 +95,8 @@ pub enum Command {
     },
     /// List the restore requests that the errand has not carried out yet
     Requests,
+    /// List the old disks that restores have put aside, or release them
+    Disks(Box<DisksArguments>),
     /// The entry points of the BOSH errands
     Errand {
         /// Which
@@ -112,6 +114,44 @@ pub struct ClusterFilter {
     /// Its PostgreSQL group, where it has more than one
     #[arg(long, requires = "deployment")]
     pub group: Option<GroupName>,
+}
+
+/// Old disks.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DisksArguments {
+    /// What to do with them
+    #[command(subcommand)]
+    pub how: Option<DisksCommand>,
+    #[command(flatten)]
+    pub cluster: ClusterFilter,
+    /// Those too that are gone
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What is done with old disks.
+#[derive(Debug, Subcommand)]
+pub enum DisksCommand {
+    /// Delete old disks: the way back from their restore ends there
+    Release(ReleaseArguments),
+}
+
+/// Which old disks go.
+#[derive(Debug, Args)]
+#[group(id = "which", required = true, multiple = false, args = ["restore", "due"])]
+pub struct ReleaseArguments {
+    /// The restore whose old disks go, though the time to keep them is not over
+    #[arg(conflicts_with = "deployment")]
+    pub restore: Option<RestoreId>,
+    /// All that are due: the time to keep them is over
+    #[arg(long)]
+    pub due: bool,
+    #[command(flatten)]
+    pub cluster: ClusterFilter,
+    /// Say what would go; nothing is touched
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Restores.
@@ -233,6 +273,10 @@ mod tests {
             "abort 20261123T004500Z-k3f9",
             "journal 20261123T004500Z-k3f9",
             "journal --deployment pg-0001",
+            "disks",
+            "disks --deployment pg-0001 --all --json",
+            "disks release 20261123T004500Z-k3f9 --dry-run",
+            "disks release --due --deployment pg-0001 --json",
             "requests --config /tmp/remount.json",
             "errand restore --config /tmp/remount.json",
             "errand backup",
@@ -253,6 +297,10 @@ mod tests {
             "list --group postgres",
             "info latest",
             "errand drill",
+            "disks release",
+            "disks release 20261123T004500Z-k3f9 --due",
+            "disks release 20261123T004500Z-k3f9 --deployment pg-0001",
+            "disks --all release --due",
             "",
         ] {
             assert!(read(line).is_err(), "`{line}` was understood");

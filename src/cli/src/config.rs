@@ -6,6 +6,7 @@ use std::path::Path;
 
 use remount_core::{DeploymentName, GroupName, RestoreTarget};
 use remount_director::DirectorConfig;
+use remount_flow::Keeping;
 use remount_store::{OnFailure, StoreConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -59,9 +60,21 @@ pub struct RestoreConfig {
     /// What to do when a step fails for good.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// How long old disks are kept. Today nothing deletes them but the Director.
-    #[expect(dead_code, reason = "rendered by the job; the flows do not take it yet")]
-    pub keep_old_disks_hours: Option<u64>,
+    /// How long old disks are kept after a restore that ended well.
+    keep_old_disks_hours: Option<u64>,
+    /// After how many days the Director deletes orphaned disks.
+    director_orphan_days: Option<u64>,
+}
+
+impl RestoreConfig {
+    /// How long old disks are kept.
+    pub fn keeping(&self) -> Keeping {
+        let default = Keeping::default();
+        Keeping {
+            keep_hours: self.keep_old_disks_hours.unwrap_or(default.keep_hours),
+            director_days: self.director_orphan_days.unwrap_or(default.director_days),
+        }
+    }
 }
 
 /// What a lease needs to survive a slow store.
@@ -130,6 +143,10 @@ fn problems_of(backup: &BackupConfig, restore: &RestoreConfig) -> Vec<String> {
     if let (false, Err(error)) = (restore.deployment.is_empty(), DeploymentName::new(&restore.deployment)) {
         problems.push(format!("`restore.deployment`: {error}"));
     }
+    if let Some(problem) = restore.keeping().problem() {
+        let next = problem.next.map(|next| format!("; {next}")).unwrap_or_default();
+        problems.push(format!("{}{next}", problem.what));
+    }
     problems
 }
 
@@ -172,14 +189,23 @@ mod tests {
             "store": {"type": "fs"},
             "deployment": "a/b",
             "backup": {"lease_seconds": 1},
-            "restore": {"deployment": "pg"},
+            "restore": {"deployment": "pg", "keep_old_disks_hours": 120},
             "colour": "red"
         }"#;
         let problems = Config::parse(text).unwrap_err();
         let told = problems.join("\n");
-        for word in
-            ["url", "client_secret", "moon", "signing_key", "agents", "a/b", "lease", "target", "colour"]
-        {
+        for word in [
+            "url",
+            "client_secret",
+            "moon",
+            "signing_key",
+            "agents",
+            "a/b",
+            "lease",
+            "target",
+            "max_orphaned_age",
+            "colour",
+        ] {
             assert!(told.contains(word), "{word} is not among\n{told}");
         }
     }
@@ -195,13 +221,14 @@ mod tests {
             "agents": {{"port": 7443, "certificate_file": "/c", "private_key_file": "/k", "ca_file": "/a"}},
             "deployment": "remount",
             "backup": {{"deployments": ["pg-0001"], "lease_seconds": 60}},
-            "restore": {{"deployment": "pg-0001", "group": null, "on_failure": "hold", "keep_old_disks_hours": 24,
+            "restore": {{"deployment": "pg-0001", "group": null, "on_failure": "hold", "keep_old_disks_hours": 120, "director_orphan_days": 6,
                         "target": {{"target": {{"time": "2026-11-23T10:15:00Z"}}, "exclusive": true}}}}
         }}"#,
             "11".repeat(32)
         );
         let config = Config::parse(&text).unwrap();
         assert_eq!(config.restore.on_failure, OnFailure::Hold);
+        assert_eq!(config.restore.keeping(), Keeping { keep_hours: 120, director_days: 6 });
         assert_eq!(config.restore.target.unwrap().to_string(), "just before time 2026-11-23T10:15:00Z");
     }
 }

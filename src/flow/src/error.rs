@@ -178,6 +178,19 @@ pub enum FlowError {
         #[source]
         source: Box<FlowError>,
     },
+    /// Old disks were given up, and not all of them could be deleted, or nobody knows.
+    #[error("release of the old disks of restore {restore}: {deleted} of {of} are deleted for certain")]
+    ReleaseUnfinished {
+        /// The restore.
+        restore: RestoreId,
+        /// How many are deleted.
+        deleted: usize,
+        /// How many were to be.
+        of: usize,
+        /// Why not all.
+        #[source]
+        source: Box<FlowError>,
+    },
     /// The journal cannot be followed: nothing was changed by this attempt.
     #[error("the journal of restore {restore} cannot be followed: {detail}")]
     Journal {
@@ -195,9 +208,11 @@ impl FlowError {
         match self {
             Self::Usage(_) => ExitCode::Usage,
             Self::Undone { .. } => ExitCode::Undone,
-            Self::Held { .. } | Self::Stuck { .. } | Self::TakenOver { .. } | Self::Interrupted { .. } => {
-                ExitCode::Stuck
-            }
+            Self::ReleaseUnfinished { .. }
+            | Self::Held { .. }
+            | Self::Stuck { .. }
+            | Self::TakenOver { .. }
+            | Self::Interrupted { .. } => ExitCode::Stuck,
             _ => ExitCode::Unchanged,
         }
     }
@@ -259,6 +274,9 @@ impl Advice for FlowError {
             Self::Held { commands, .. }
             | Self::Stuck { commands, .. }
             | Self::Interrupted { commands, .. } => join(commands.iter().cloned()),
+            Self::ReleaseUnfinished { restore, .. } => {
+                Some(format!("run it again, it goes on with the rest: `remount disks release {restore}`"))
+            }
             Self::TakenOver { restore, .. } => Some(format!("follow it with `remount journal {restore}`")),
             Self::Journal { restore, .. } => Some(format!(
                 "read it with `remount journal {restore}`; the steps and their undo are in the runbook of the restore errand"

@@ -9,6 +9,8 @@
 //! | go on with a restore whose driver died or that was held | [`resume_restore`] |
 //! | take a restore back, also one that ended well | [`rollback_restore`] |
 //! | ask another process to stop and go back | [`abort_restore`] |
+//! | see which disks restores have put aside | [`list_old_disks`] |
+//! | give them up | [`release_old_disks`] |
 //!
 //! Every restore is a saga (module `saga`): intent is journalled before a step acts, its outcome after; a
 //! step of unknown outcome is settled by looking at the world, never by guessing.
@@ -17,6 +19,7 @@ mod backup;
 mod context;
 mod error;
 mod instances;
+mod old_disks;
 mod progress;
 mod restore;
 mod saga;
@@ -25,6 +28,10 @@ mod wait;
 pub use backup::{BackupRequest, BackupSource, run_backup};
 pub use context::{Cancellation, FlowContext, Timeouts};
 pub use error::{FlowError, Problem, Result};
+pub use old_disks::{
+    Keeping, OldDisk, OldDiskState, OldDisks, ReleaseOutcome, ReleaseRequest, ReleasedDisk, Scope, Selection,
+    list_old_disks, preview_release, release_old_disks,
+};
 pub use progress::{Progress, Quiet, StepEvent, StepEventKind};
 pub use restore::{
     AbortPoint, DowntimeSplit, PreflightReport, RestoreReport, StepReport, abort_restore, cluster_of,

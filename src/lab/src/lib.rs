@@ -10,6 +10,7 @@ pub mod folder;
 pub mod iaas;
 pub mod memory;
 pub mod namespace;
+pub mod proxy;
 pub mod story;
 pub mod vm;
 pub mod xfs;

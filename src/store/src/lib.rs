@@ -25,6 +25,7 @@ mod lease_table;
 mod memory;
 mod objects;
 mod opendal_objects;
+mod releases;
 mod requests;
 mod restores;
 mod store;
@@ -38,6 +39,7 @@ pub use key::{KeyError, SigningKey};
 pub use lease::{Keeper, Lease, LeaseHolder, Purpose};
 pub use memory::MemoryObjects;
 pub use objects::{Created, Metadata, Object, ObjectInfo, Objects, Result};
+pub use releases::ReleaseNote;
 pub use requests::{OnFailure, RequestOutcome, Requests, RestoreRequest};
 pub use store::Store;
 pub use wal::{

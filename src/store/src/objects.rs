@@ -20,7 +20,8 @@ pub type Metadata = BTreeMap<String, String>;
 pub enum Created {
     /// The object is ours and durable.
     New,
-    /// An object was there before; it was not touched.
+    /// An object was there before; it was not touched. It may be this very call's: a try whose answer was
+    /// lost finds its own object when it is repeated. Compare the content to know.
     Existed,
 }
 

@@ -1,10 +1,11 @@
-//! House rules and chores: `cargo xtask tidy | ci | bench`.
+//! House rules and chores: `cargo xtask tidy | ci | bench | proofs`.
 //!
-//! Static checks only; `scripts/test` runs the tests. Nothing of Remount is linked in here.
+//! `tidy` and `ci` are static checks; `scripts/test` runs the tests. Nothing of Remount is linked in here.
 
 mod bench;
 mod ci;
 mod command;
+mod proofs;
 mod tidy;
 mod workspace;
 
@@ -14,6 +15,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
+use crate::proofs::Proofs;
 use crate::workspace::Workspace;
 
 /// The chores of the repository.
@@ -37,6 +39,8 @@ enum Chore {
     Ci,
     /// Measures what the README quotes
     Bench(Bench),
+    /// Breaks every step of backup and restore in every way, and prints how each ends
+    Proofs(Proofs),
 }
 
 fn main() -> ExitCode {
@@ -65,5 +69,6 @@ fn run() -> Result<ExitCode> {
         }
         Chore::Ci => ExitCode::from(u8::from(!ci::run(&workspace)?)),
         Chore::Bench(bench) => bench.run(&workspace)?,
+        Chore::Proofs(proofs) => proofs.run(&workspace)?,
     })
 }

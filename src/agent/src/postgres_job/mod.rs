@@ -3,6 +3,7 @@
 
 mod config;
 mod initialise;
+mod primary_timeline;
 mod roles;
 mod run;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::config::PostgresConfig;
+use super::primary_timeline::primary_timeline;
 use crate::account::Account;
 use crate::error::{Result, system};
 
@@ -26,6 +27,9 @@ pub fn run(path: &Path) -> Result<()> {
     if let Some(primary) = config.primary_conninfo().filter(|_| config.server().data_directory().is_standby())
     {
         set(&mut command, "primary_conninfo", &primary);
+        if let Some(timeline) = primary_timeline(&config, &primary) {
+            set(&mut command, "recovery_target_timeline", &timeline.to_string());
+        }
     }
     Err(system("run postgres")(command.exec()))
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod backups;
 mod begun;
+mod disks;
 mod errand;
 mod journal;
 mod pending;
@@ -50,6 +51,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Rollback { restore: id } => begun::roll_back(&config, &id).await,
         Command::Abort { restore: id } => begun::abort(&config, &id).await,
+        Command::Disks(arguments) => disks::run(&config, *arguments, output).await,
         Command::Errand { errand } => errand::run(&config, errand, output).await,
     }
 }

@@ -25,6 +25,11 @@ pub(crate) use survey::unfinished;
 
 use crate::{FlowError, Result};
 
+/// The names of a restore's steps, in order.
+pub(crate) fn step_names() -> Vec<&'static str> {
+    steps::restore_saga().names()
+}
+
 /// The cluster that a deployment's group is in the store.
 ///
 /// # Errors

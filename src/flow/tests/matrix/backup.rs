@@ -7,7 +7,7 @@ use remount_core::{BackupManifest, ExitCode};
 use remount_flow::{BackupRequest, FlowError, Progress, Quiet, StepEvent, StepEventKind, run_backup};
 
 use super::cell::{Column, Outcome, Site};
-use crate::stage::Stage;
+use crate::stage::{Resurrect, Stage};
 
 /// A step, where its act can fail and where its undo can.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +113,11 @@ pub async fn prove(row: Row, column: Column) -> Outcome {
             scene.run(&Quiet).await.expect("nothing fails");
             scene.serves_and_backs_up().await;
             Outcome::Done
+        }
+        Column::VmReplacedMeanwhile => {
+            let ended = scene.run(&Resurrect(&scene.stage, row.step, 0)).await;
+            scene.stage.world.quiet().await;
+            scene.settle(ended).await
         }
         _ => killed(&scene, row.step, column).await,
     }

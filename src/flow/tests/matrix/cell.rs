@@ -21,10 +21,11 @@ pub enum Column {
     KilledAfterOutcome,
     UndoFailsOnce,
     RunTwice,
+    VmReplacedMeanwhile,
 }
 
 impl Column {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::FailsOnce,
         Self::FailsAlways,
         Self::AnswerLost,
@@ -35,6 +36,7 @@ impl Column {
         Self::KilledAfterOutcome,
         Self::UndoFailsOnce,
         Self::RunTwice,
+        Self::VmReplacedMeanwhile,
     ];
 
     pub fn legend() -> String {

@@ -12,7 +12,7 @@ use remount_store::{OnFailure, RestoreRequest};
 
 use super::cell::{Column, Outcome, SLOW, Site};
 use crate::stage::crash::{DeathAt, Written};
-use crate::stage::{OldState, Stage};
+use crate::stage::{OldState, Resurrect, Stage};
 
 /// A step, where its act can fail and where its undo can (counted from the begin of the way back).
 #[derive(Clone, Copy, Debug)]
@@ -208,6 +208,7 @@ pub async fn prove(row: Row, column: Column) -> Outcome {
         }
         Column::UndoFailsOnce => undo_fails(row).await,
         Column::RunTwice => run_twice(row).await,
+        Column::VmReplacedMeanwhile => vm_replaced(row).await,
         _ => killed(row, column).await,
     }
 }
@@ -306,4 +307,15 @@ async fn run_twice(row: Row) -> Outcome {
     }
     scene.restored().await;
     Outcome::Done
+}
+
+/// The resurrector makes the primary's VM anew while the step runs; in a second world the standby's.
+async fn vm_replaced(row: Row) -> Outcome {
+    let mut outcome = Outcome::Nothing;
+    for server in 0..2 {
+        let scene = Scene::new(Column::VmReplacedMeanwhile).await;
+        let ended = scene.run(&Resurrect(&scene.stage, row.step, server)).await;
+        outcome = scene.settle(ended).await;
+    }
+    outcome
 }

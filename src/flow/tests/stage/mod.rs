@@ -204,6 +204,20 @@ impl Stage {
     }
 }
 
+/// Has a server's VM made anew when a step begins, as the Director's resurrector does.
+pub struct Resurrect<'a>(pub &'a Stage, pub &'static str, pub usize);
+
+impl Progress for Resurrect<'_> {
+    fn step(&self, event: &StepEvent) {
+        if event.kind != StepEventKind::Begun || event.step != self.1 {
+            return;
+        }
+        let (director, deployment) = (self.0.ctx.director.clone(), self.0.world.deployment().clone());
+        let slug = self.0.world.slug(self.2);
+        tokio::spawn(async move { director.recreate(&deployment, &slug, "").await });
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct OldState {
     pub disks: Vec<(Option<DiskCid>, Option<DiskCid>)>,

@@ -5,6 +5,7 @@ mod errand;
 mod exec;
 mod instance;
 mod proofs;
+mod proxy;
 mod status;
 mod story;
 mod up;
@@ -55,6 +56,8 @@ enum Command {
     CloneSnapshot(instance::CloneSnapshot),
     /// Break something, for tests and exercises.
     Break(break_it::Break),
+    /// Stand before an HTTP peer and let requests go wrong by a script, for tests and exercises.
+    Proxy(proxy::ProxyArguments),
     /// Print the password of a cluster's customer (user and database `app`).
     Secret(status::SecretOf),
     /// Tell the whole story: load, backup, disaster, restore, comparison with the old way.
@@ -89,6 +92,7 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::AttachDisk(attach) => attach.run(&folder).map(|()| 0),
         Command::CloneSnapshot(clone) => clone.run(&folder).map(|()| 0),
         Command::Break(break_it) => break_it.run(&folder).map(|()| 0),
+        Command::Proxy(proxy) => proxy.run().map(|()| 0),
         Command::Secret(secret) => secret.run(&folder).map(|()| 0),
         Command::Demo(demo) => demo.run(&folder).map(|()| 0),
         Command::Proofs(proofs) => proofs.run(&folder),

@@ -246,6 +246,11 @@ impl World {
         state.instances[index].vm = None;
     }
 
+    /// The Director loses the record of an orphan, as with a database restored from yesterday.
+    pub fn forget_orphan(&self, disk: &DiskCid) {
+        self.state().orphans.retain(|orphan| orphan.disk_cid != *disk);
+    }
+
     /// Waits until no Director task goes on.
     pub async fn quiet(&self) {
         while self.state().tasks.iter().any(|task| !task.task.state.is_final()) {

@@ -12,5 +12,6 @@ mod instances;
 mod landscape;
 mod memory_iaas;
 mod own_client;
+mod proxy;
 mod release;
 mod tasks;

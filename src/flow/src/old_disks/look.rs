@@ -1,0 +1,288 @@
+//! Finding old disks: from the plans in the store, the Director's orphans, its records and the cloud.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::try_join_all;
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+use remount_cloud::Disk;
+use remount_core::{ClusterName, DeploymentName, DiskCid, PlannedInstance, RestoreId, RestorePlan};
+use remount_director::{Error, Instance, OrphanedDisk};
+use remount_store::ClusterStore;
+
+use super::standing::{Begun, Standing};
+use super::{Keeping, OldDisk, OldDiskState};
+use crate::wait::retrying;
+use crate::{FlowContext, FlowError, Problem, Result, instances};
+
+/// So many of a cluster's newest restores are looked at. The Director deletes what older ones left.
+const RESTORES_SEARCHED: usize = 200;
+/// Questions to the cloud at a time.
+const AT_ONCE: usize = 8;
+
+/// Which old disks are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that exist.
+    Present,
+    /// Those that exist, and those of this restore.
+    PresentAnd(RestoreId),
+    /// Those that are gone too; every journal is read.
+    All,
+}
+
+impl Scope {
+    fn tells_gone(&self, restore: &RestoreId) -> bool {
+        match self {
+            Self::Present => false,
+            Self::PresentAnd(wanted) => wanted == restore,
+            Self::All => true,
+        }
+    }
+}
+
+/// The old disks of some clusters.
+#[derive(Clone, Debug, Default)]
+pub struct OldDisks {
+    /// The disks: newest restore last, cluster by cluster.
+    pub disks: Vec<OldDisk>,
+    /// Restores of which nothing can be said, and why.
+    pub unreadable: Vec<(RestoreId, Problem)>,
+}
+
+/// Lists the old disks of some clusters. `now` is for reading alone: ages, and what is due.
+///
+/// # Errors
+/// Store, Director or cloud do not answer. A restore that cannot be read is told beside the others.
+pub async fn list_old_disks(
+    ctx: &FlowContext,
+    clusters: &[ClusterName],
+    keeping: &Keeping,
+    scope: &Scope,
+    now: Timestamp,
+) -> Result<OldDisks> {
+    let mut found = OldDisks::default();
+    let mut orphans: Option<Orphans> = None;
+    for cluster in clusters {
+        let store = ctx.store.cluster(cluster);
+        let mut plans = plans(ctx, &store, &mut found.unreadable).await?;
+        plans.retain(|plan| plan.instances.iter().any(|planned| planned.old_disk.is_some()));
+        if plans.is_empty() {
+            continue;
+        }
+        // Once for all clusters: the Director's list is of the whole landscape.
+        let orphans = match &orphans {
+            Some(read) => read,
+            None => orphans.insert(read_orphans(ctx).await?),
+        };
+        let search = Search { ctx, store: &store, keeping, scope, now, orphans };
+        search.cluster(plans, &mut found).await?;
+    }
+    Ok(found)
+}
+
+/// The Director's orphans by their CID.
+pub type Orphans = BTreeMap<DiskCid, OrphanedDisk>;
+
+/// Reads the Director's orphans.
+pub async fn read_orphans(ctx: &FlowContext) -> Result<Orphans> {
+    let read = retrying(ctx.timeouts.retry, || ctx.director.orphaned_disks())
+        .await
+        .map_err(FlowError::director("read the orphaned disks"))?;
+    Ok(read.into_iter().map(|orphan| (orphan.disk_cid.clone(), orphan)).collect())
+}
+
+/// One look at a disk in the cloud.
+pub async fn in_cloud(ctx: &FlowContext, disk: &DiskCid) -> Result<Option<Disk>> {
+    retrying(ctx.timeouts.retry, || ctx.cloud.disk(disk))
+        .await
+        .map_err(FlowError::cloud(format!("look at disk {disk}")))
+}
+
+/// The instances of a deployment; none where it was deleted.
+pub async fn instances_of(ctx: &FlowContext, deployment: &DeploymentName) -> Result<Vec<Instance>> {
+    match instances::all(ctx, deployment).await {
+        Err(FlowError::Director { source: Error::NotFound { .. }, .. }) => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+async fn plans(
+    ctx: &FlowContext,
+    store: &ClusterStore,
+    unreadable: &mut Vec<(RestoreId, Problem)>,
+) -> Result<Vec<RestorePlan>> {
+    let ids = retrying(ctx.timeouts.retry, || store.restores())
+        .await
+        .map_err(FlowError::store(format!("list the restores of cluster {}", store.name())))?;
+    let mut plans = Vec::new();
+    for id in &ids[ids.len().saturating_sub(RESTORES_SEARCHED)..] {
+        let read = retrying(ctx.timeouts.retry, || store.plan(id)).await;
+        match read.map_err(FlowError::store(format!("read the plan of restore {id}"))) {
+            Ok(plan) => plans.extend(plan),
+            Err(error) if is_damage(&error) => unreadable.push((id.clone(), Problem::of(&error))),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(plans)
+}
+
+/// Whether one document is at fault, not the store.
+const fn is_damage(error: &FlowError) -> bool {
+    matches!(
+        error,
+        FlowError::Journal { .. } | FlowError::Store { source: remount_store::Error::Document { .. }, .. }
+    )
+}
+
+/// What is looked at, and for whom.
+struct Search<'a> {
+    ctx: &'a FlowContext,
+    store: &'a ClusterStore,
+    keeping: &'a Keeping,
+    scope: &'a Scope,
+    now: Timestamp,
+    orphans: &'a Orphans,
+}
+
+impl Search<'_> {
+    async fn cluster(&self, plans: Vec<RestorePlan>, found: &mut OldDisks) -> Result<()> {
+        let wanted: BTreeSet<DiskCid> = plans.iter().flat_map(old_disks).cloned().collect();
+        let cloud = self.look(&wanted).await?;
+        let exists = |disk: &DiskCid| cloud.contains_key(disk) || self.orphans.contains_key(disk);
+        let mut begun = Vec::new();
+        let mut recorded: BTreeMap<DeploymentName, Vec<Instance>> = BTreeMap::new();
+        for plan in plans {
+            // Journals are long: those of disks that are gone are read only where somebody wants them.
+            if !self.scope.tells_gone(&plan.id) && !old_disks(&plan).any(exists) {
+                continue;
+            }
+            if !recorded.contains_key(&plan.deployment) {
+                let read = instances_of(self.ctx, &plan.deployment).await?;
+                recorded.insert(plan.deployment.clone(), read);
+            }
+            let id = plan.id.clone();
+            match Begun::read(self.ctx, self.store, plan).await {
+                Ok(read) => begun.extend(read),
+                Err(error) if is_damage(&error) => found.unreadable.push((id, Problem::of(&error))),
+                Err(error) => return Err(error),
+            }
+        }
+        let active: BTreeSet<&DiskCid> =
+            recorded.values().flatten().flat_map(|instance| &instance.disks).collect();
+        let world = Facts { cloud: &cloud, orphans: self.orphans, active };
+        let rows = rows(&begun, &world, self.keeping, self.now);
+        found.disks.extend(
+            rows.into_iter()
+                .filter(|row| row.state != OldDiskState::Gone || self.scope.tells_gone(&row.restore)),
+        );
+        Ok(())
+    }
+
+    async fn look(&self, wanted: &BTreeSet<DiskCid>) -> Result<BTreeMap<DiskCid, Disk>> {
+        let wanted: Vec<&DiskCid> = wanted.iter().collect();
+        let mut cloud = BTreeMap::new();
+        for some in wanted.chunks(AT_ONCE) {
+            let looks = try_join_all(some.iter().map(|disk| in_cloud(self.ctx, disk))).await?;
+            cloud.extend(looks.into_iter().flatten().map(|disk| (disk.cid.clone(), disk)));
+        }
+        Ok(cloud)
+    }
+}
+
+fn old_disks(plan: &RestorePlan) -> impl Iterator<Item = &DiskCid> {
+    plan.instances.iter().filter_map(|planned| planned.old_disk.as_ref())
+}
+
+/// What the world says.
+struct Facts<'a> {
+    cloud: &'a BTreeMap<DiskCid, Disk>,
+    orphans: &'a Orphans,
+    active: BTreeSet<&'a DiskCid>,
+}
+
+/// The rows of a cluster's restores, which come oldest first.
+fn rows(begun: &[Begun], world: &Facts<'_>, keeping: &Keeping, now: Timestamp) -> Vec<OldDisk> {
+    let open = begun.iter().filter(|restore| restore.standing == Standing::Unfinished);
+    let needed: BTreeSet<&DiskCid> = open.flat_map(|restore| old_disks(&restore.plan)).collect();
+    let mut taken = BTreeSet::new();
+    let mut rows = Vec::new();
+    for restore in begun.iter().rev() {
+        for planned in restore.plan.instances.iter().rev() {
+            let Some(disk) = planned.old_disk.as_ref().filter(|disk| taken.insert(*disk)) else {
+                continue;
+            };
+            // What was undone before it served has put nothing aside.
+            if restore.standing != Standing::Undone || needed.contains(disk) {
+                let is_needed = needed.contains(disk);
+                rows.push(row(restore, planned, disk, &Circumstances { world, keeping, now, is_needed }));
+            }
+        }
+    }
+    rows.reverse();
+    rows
+}
+
+struct Circumstances<'a> {
+    world: &'a Facts<'a>,
+    keeping: &'a Keeping,
+    now: Timestamp,
+    is_needed: bool,
+}
+
+fn row(restore: &Begun, planned: &PlannedInstance, disk: &DiskCid, at: &Circumstances<'_>) -> OldDisk {
+    let (cloud, orphan) = (at.world.cloud.get(disk), at.world.orphans.get(disk));
+    let attached = cloud.is_some_and(|disk| disk.attached_to.is_some()) || at.world.active.contains(disk);
+    let ended = restore.written_at.filter(|_| restore.standing == Standing::Restored);
+    let kept_until = ended.and_then(|ended| after(ended, at.keeping.keep_hours));
+    let state = match restore.standing {
+        _ if cloud.is_none() && orphan.is_none() && !at.world.active.contains(disk) => OldDiskState::Gone,
+        _ if at.is_needed => OldDiskState::Needed,
+        _ if attached => OldDiskState::Attached,
+        Standing::Restored if kept_until.is_some_and(|until| until <= at.now) => OldDiskState::Due,
+        Standing::Restored => OldDiskState::Kept,
+        // Taken back, and yet in no instance: it is the cluster's own disk, whoever has put it aside.
+        Standing::Unfinished | Standing::Undone | Standing::TakenBack => OldDiskState::Needed,
+    };
+    let out_of_use_since = restore.swapped_at(planned.role).filter(|_| !attached);
+    OldDisk {
+        restore: restore.plan.id.clone(),
+        cluster: restore.plan.cluster.clone(),
+        deployment: restore.plan.deployment.clone(),
+        instance: planned.instance.clone(),
+        disk: disk.clone(),
+        size_mib: cloud.map(|disk| disk.size_mib).or_else(|| orphan.and_then(|orphan| orphan.size)),
+        out_of_use_since,
+        age_seconds: out_of_use_since.map(|since| at.now.duration_since(since).as_secs().max(0)),
+        kept_until,
+        director_deletes_at: orphan
+            .and_then(|orphan| orphaned_at(&orphan.orphaned_at))
+            .and_then(|since| after(since, at.keeping.director_days.saturating_mul(24))),
+        state,
+        released: restore.released.clone().filter(|note| note.disks.contains(disk)),
+    }
+}
+
+fn after(since: Timestamp, hours: u64) -> Option<Timestamp> {
+    let seconds = i64::try_from(hours.checked_mul(3600)?).ok()?;
+    since.checked_add(SignedDuration::from_secs(seconds)).ok()
+}
+
+/// As the Director writes times: `2026-11-23 10:15:00 UTC`.
+fn orphaned_at(text: &str) -> Option<Timestamp> {
+    let time = civil::DateTime::strptime("%Y-%m-%d %H:%M:%S UTC", text).ok()?;
+    time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directors_times_are_read() {
+        let read = orphaned_at("2026-11-23 10:15:00 UTC").unwrap();
+        assert_eq!(read.to_string(), "2026-11-23T10:15:00Z");
+        assert_eq!(after(read, 120).unwrap().to_string(), "2026-11-28T10:15:00Z");
+        assert_eq!((orphaned_at(""), orphaned_at("yesterday")), (None, None));
+        assert_eq!(after(read, u64::MAX), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! Old disks: what restores have put aside. They are the way back from a restore, they cost money, and the
+//! Director deletes its orphans by itself some day.
+//!
+//! | state      | means                                                                 | released      |
+//! |------------|-----------------------------------------------------------------------|---------------|
+//! | `kept`     | the restore has ended well, the time to keep is not over               | by name       |
+//! | `due`      | the time to keep is over                                               | by name, due  |
+//! | `needed`   | a restore that has not ended, or its way back, could still need it     | never         |
+//! | `attached` | an instance has it again, by the Director's record or in the cloud     | never         |
+//! | `gone`     | neither Director nor cloud has it                                      | is success    |
+//!
+//! A disk belongs to the newest restore that replaced it: after a way back, a later restore may replace it
+//! again. How long a disk was kept is told by the store's clock alone, never by a driver's.
+
+mod look;
+mod release;
+mod standing;
+
+use jiff::Timestamp;
+use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceSlug, RestoreId};
+use remount_store::ReleaseNote;
+use serde::{Deserialize, Serialize};
+
+pub use look::{OldDisks, Scope, list_old_disks};
+pub use release::{
+    ReleaseOutcome, ReleaseRequest, ReleasedDisk, Selection, preview_release, release_old_disks,
+};
+
+use crate::Problem;
+
+/// How long old disks are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// From the end of the restore, in hours.
+    pub keep_hours: u64,
+    /// The Director deletes orphans of this age, in days (`director.disks.max_orphaned_age_in_days`).
+    pub director_days: u64,
+}
+
+/// The Director counts from the swap, we from the end of the restore: replay, at most hours, lies between.
+const MARGIN_HOURS: u64 = 12;
+/// Ten years: what is longer is a slip of the keyboard.
+const LONGEST_DAYS: u64 = 3650;
+
+impl Default for Keeping {
+    /// As the jobs' specs have it, for configurations without these properties.
+    fn default() -> Self {
+        Self { keep_hours: 24, director_days: 5 }
+    }
+}
+
+impl Keeping {
+    /// The longest time to keep that the Director leaves, in hours.
+    #[must_use]
+    pub const fn limit_hours(&self) -> u64 {
+        (self.director_days.saturating_mul(24)).saturating_sub(MARGIN_HOURS)
+    }
+
+    /// Why it cannot be so, and what to do instead.
+    #[must_use]
+    pub fn problem(&self) -> Option<Problem> {
+        let Self { keep_hours, director_days } = *self;
+        if !(1..=LONGEST_DAYS).contains(&director_days) {
+            let what = format!("`restore.director_orphan_days` is {director_days}, not 1 to {LONGEST_DAYS}");
+            return Some(Problem::new(
+                what,
+                "set it to the Director's `director.disks.max_orphaned_age_in_days`",
+            ));
+        }
+        if keep_hours <= self.limit_hours() {
+            return None;
+        }
+        let what = format!(
+            "`restore.keep_old_disks_hours` is {keep_hours}, more than {}: the Director deletes orphaned disks {director_days} days after the swap, and a restore may take {MARGIN_HOURS} h more",
+            self.limit_hours()
+        );
+        let next = "keep them shorter, or raise `director.disks.max_orphaned_age_in_days` at the Director and then set `restore.director_orphan_days` to the same";
+        Some(Problem::new(what, next))
+    }
+}
+
+/// What became of an old disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OldDiskState {
+    /// The time to keep is not over.
+    Kept,
+    /// The time to keep is over.
+    Due,
+    /// A restore or a way back that has not ended could still need it.
+    Needed,
+    /// An instance has it again.
+    Attached,
+    /// Neither Director nor cloud has it.
+    Gone,
+}
+
+impl std::fmt::Display for OldDiskState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "kept",
+            Self::Due => "due",
+            Self::Needed => "needed",
+            Self::Attached => "attached",
+            Self::Gone => "gone",
+        })
+    }
+}
+
+/// A disk that a restore has put aside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OldDisk {
+    /// The restore that replaced it.
+    pub restore: RestoreId,
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// Its deployment.
+    pub deployment: DeploymentName,
+    /// The instance that had it.
+    pub instance: InstanceSlug,
+    /// The disk.
+    pub disk: DiskCid,
+    /// Its size; none where nobody knows it any more.
+    pub size_mib: Option<u64>,
+    /// When the swap took it out, by the clock of the restore's driver; none where it did not yet.
+    pub out_of_use_since: Option<Timestamp>,
+    /// Seconds since then; for reading.
+    pub age_seconds: Option<i64>,
+    /// Until when it is kept, by the store's clock; none before the restore's end.
+    pub kept_until: Option<Timestamp>,
+    /// From when on the Director deletes it; none where it is no orphan of the Director.
+    pub director_deletes_at: Option<Timestamp>,
+    /// What became of it.
+    pub state: OldDiskState,
+    /// Who gave it up; then only a crash or a failure has kept it.
+    pub released: Option<ReleaseNote>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_director_would_delete_first_cannot_be_promised() {
+        let problem = |keep_hours, director_days| Keeping { keep_hours, director_days }.problem();
+        assert_eq!(Keeping::default().problem(), None);
+        assert_eq!(problem(108, 5), None);
+        let refused = problem(109, 5).unwrap();
+        assert!(refused.what.contains("5 days") && refused.what.contains("108"), "{}", refused.what);
+        assert!(refused.next.unwrap().contains("max_orphaned_age_in_days"));
+        assert_eq!(problem(109, 6), None);
+        assert!(
+            problem(0, 0).is_some() && problem(u64::MAX, 3650).is_some() && problem(1, u64::MAX).is_some()
+        );
+    }
+}

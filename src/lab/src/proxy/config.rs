@@ -1,0 +1,42 @@
+//! What a proxy is started with.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::script::Script;
+use super::upstream::Upstream;
+
+/// The files of the proxy's own certificate.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate, with its chain, as PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key, as PEM.
+    pub private_key_file: PathBuf,
+}
+
+/// What a proxy is started with.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    /// Before whom it stands.
+    pub upstream: Upstream,
+    /// The address to listen on; port 0 for any free one.
+    pub listen: SocketAddr,
+    /// What it shows its clients over TLS; none for plain HTTP.
+    pub identity: Option<Identity>,
+    /// What goes wrong.
+    pub script: Script,
+    /// Where everything random comes from; none for a new one, which [`super::Proxy::seed`] tells.
+    pub seed: Option<u64>,
+    /// Where each request is noted as a line of JSON; lines are appended.
+    pub log: Option<PathBuf>,
+}
+
+impl ProxyConfig {
+    /// Plain HTTP on a free port of 127.0.0.1, without a log.
+    #[must_use]
+    pub const fn new(upstream: Upstream, script: Script) -> Self {
+        let listen = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Self { upstream, listen, identity: None, script, seed: None, log: None }
+    }
+}

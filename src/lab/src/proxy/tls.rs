@@ -1,0 +1,66 @@
+//! TLS of both sides: rustls with ring; only the given authority is trusted, as Remount's own clients do.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::config::Identity;
+use super::error::ProxyError;
+
+/// TLS towards clients.
+pub(super) fn acceptor(identity: &Identity) -> Result<TlsAcceptor, ProxyError> {
+    let chain = certificates("certificate", &identity.certificate_file)?;
+    let key_file = &identity.private_key_file;
+    let pem = read("private key", key_file)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(unusable("private key", key_file))?;
+    let wrong = |source| ProxyError::Tls { what: "the proxy's clients", source };
+    let builder = ServerConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().map_err(wrong)?;
+    let config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(wrong)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// TLS towards the upstream.
+pub(super) fn connector(ca_file: &Path) -> Result<TlsConnector, ProxyError> {
+    let wrong = |source| ProxyError::Tls { what: "the upstream", source };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("upstream's CA", ca_file)? {
+        roots.add(certificate).map_err(wrong)?;
+    }
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().map_err(wrong)?;
+    let config = builder.with_root_certificates(roots).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn certificates(what: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, ProxyError> {
+    let pem = read(what, file)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(unusable(what, file))?;
+    if found.is_empty() {
+        return Err(ProxyError::Pem {
+            what,
+            path: file.to_owned(),
+            problem: "it holds no certificate".into(),
+        });
+    }
+    Ok(found)
+}
+
+fn read(what: &'static str, file: &Path) -> Result<Vec<u8>, ProxyError> {
+    std::fs::read(file).map_err(ProxyError::file(what, file))
+}
+
+/// The reader's words; they never repeat what the file holds.
+fn unusable(what: &'static str, file: &Path) -> impl FnOnce(rustls_pki_types::pem::Error) -> ProxyError {
+    let path = file.to_owned();
+    move |error| ProxyError::Pem { what, path, problem: error.to_string() }
+}

@@ -1,0 +1,74 @@
+//! Which old disks of a restore were given up, by whom: the way back from that restore ends there.
+
+use jiff::Timestamp;
+use remount_core::{DiskCid, FORMAT, RestoreId};
+use serde::{Deserialize, Serialize};
+
+use crate::{ClusterStore, Lease, Metadata, Result, documents};
+
+/// `restores/<id>/released.json`: written before the first of the disks is deleted, and never changed. It says
+/// what was meant; whether the disks are gone, only Director and cloud say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseNote {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// The restore whose old disks they are.
+    pub restore: RestoreId,
+    /// Who gave them up.
+    pub by: String,
+    /// When, by the store's clock.
+    pub at: Timestamp,
+    /// Of the lease under which it was written.
+    pub epoch: u64,
+    /// The disks that were there to be deleted.
+    pub disks: Vec<DiskCid>,
+}
+
+impl ReleaseNote {
+    /// A note of this version.
+    #[must_use]
+    pub fn new(restore: RestoreId, by: String, at: Timestamp, epoch: u64, disks: Vec<DiskCid>) -> Self {
+        Self { format: FORMAT, restore, by, at, epoch, disks }
+    }
+}
+
+impl ClusterStore {
+    /// Notes that a restore's old disks are given up.
+    ///
+    /// # Errors
+    /// [`crate::Error::Fenced`]: delete nothing.
+    ///
+    /// # Idempotence
+    /// Who gave them up first stays on record; noting it again is success.
+    pub async fn note_release(&self, note: &ReleaseNote, lease: &Lease) -> Result<()> {
+        self.fence(lease).await?;
+        let path = self.release_path(&note.restore);
+        self.objects.create(&path, documents::encode(&path, note)?, &Metadata::new()).await?;
+        // The lease may have been lost between the check and the write.
+        self.fence(lease).await
+    }
+
+    /// Who gave up a restore's old disks; none where nobody did.
+    ///
+    /// # Errors
+    /// [`crate::Error::Document`] where the note cannot be read.
+    pub async fn release_note(&self, id: &RestoreId) -> Result<Option<ReleaseNote>> {
+        let path = self.release_path(id);
+        let object = self.objects.read(&path).await?;
+        object.map(|object| documents::decode(&path, &object.content)).transpose()
+    }
+
+    /// When the newest event of a restore's journal was written, by the store's clock: with a driver's clock
+    /// that runs ahead, disks would be given up too early.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn journal_written_at(&self, id: &RestoreId) -> Result<Option<Timestamp>> {
+        let events = self.objects.list(&self.path(&format!("restores/{id}/journal/"))).await?;
+        Ok(events.last().map(|info| info.modified))
+    }
+
+    fn release_path(&self, id: &RestoreId) -> String {
+        self.path(&format!("restores/{id}/released.json"))
+    }
+}

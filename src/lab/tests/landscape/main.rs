@@ -7,4 +7,5 @@ mod refusals;
 mod stage;
 mod states;
 mod targets;
+mod twice;
 mod ways_back;

@@ -9,7 +9,7 @@
 //!
 //! A request that was begun is over whatever came of it, and never carried out a second time: the cluster
 //! may have been restored to another point by then. One that was not begun because we were asked to
-//! stop stays pending.
+//! stop, or because another process holds the cluster's lease, stays pending.
 
 use std::time::Instant;
 
@@ -105,10 +105,12 @@ pub async fn settle(store: &Store, request: &RestoreRequest, outcome: Outcome) -
 
 fn after(error: FlowError) -> Outcome {
     match error {
-        // Nothing was begun: it is tried again with the next run. Taken over: another process records it.
-        FlowError::Cancelled { .. } | FlowError::Interrupted { .. } | FlowError::TakenOver { .. } => {
-            Outcome::Open(error.into())
-        }
+        // Nothing was begun: it is tried again with the next run. Taken over, or leased to another process, which
+        // may be carrying out this very request: that one records it.
+        FlowError::Cancelled { .. }
+        | FlowError::Interrupted { .. }
+        | FlowError::TakenOver { .. }
+        | FlowError::Store { source: remount_store::Error::Leased { .. }, .. } => Outcome::Open(error.into()),
         error => Outcome::Over(Err(error.into())),
     }
 }
@@ -178,6 +180,21 @@ mod tests {
         assert_eq!(ends_in("stuck"), Stand::Standing("stuck"));
         assert_eq!(ends_in("undo_intended"), Stand::Begun);
         assert_eq!(stand(&[]), Stand::Begun);
+    }
+
+    #[test]
+    fn what_another_process_keeps_from_beginning_stays_pending() {
+        let leased = remount_store::Error::Leased {
+            cluster: "pg-0001".into(),
+            owner: "remount on vm, process 7".into(),
+            purpose: "restore".into(),
+            since: Timestamp::UNIX_EPOCH,
+            epoch: 3,
+        };
+        let error = FlowError::Store { action: "take the lease".into(), source: leased };
+        let Outcome::Open(failure) = after(error) else { panic!("the request was recorded as failed") };
+        assert_eq!(failure.code(), ExitCode::Unchanged);
+        assert!(failure.text().contains("process 7"), "{}", failure.text());
     }
 
     #[test]

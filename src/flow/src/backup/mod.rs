@@ -143,8 +143,13 @@ pub(crate) async fn under_lease(
     let id = BackupId::at(Timestamp::now(), rand::random());
     let watch = Watch::new(progress, id.to_string(), STEPS.len());
     watch.begin(STEPS[0], 1, StepEventKind::Begun);
-    leftovers::reap(ctx, holder.cluster, &watch).await?;
-    let source = source::choose(ctx, request, holder.cluster.name()).await?;
+    let source = match source_of(ctx, request, &holder, &watch).await {
+        Ok(source) => source,
+        Err(error) => {
+            watch.tell(StepEventKind::Failed, Some(Problem::of(&error).what));
+            return Err(error);
+        }
+    };
     watch.tell(StepEventKind::Done, Some(format!("{} ({})", source.instance.slug, source.status.role)));
     let taking = Taking { ctx, request, holder, watch, id, source };
     let outcome = taking.take().await;
@@ -153,6 +158,17 @@ pub(crate) async fn under_lease(
         taking.clean_up().await;
     }
     outcome
+}
+
+/// Deletes what dead drivers left, and chooses whose disk is snapshotted.
+async fn source_of(
+    ctx: &FlowContext,
+    request: &BackupRequest,
+    holder: &Holder<'_>,
+    watch: &Watch<'_>,
+) -> Result<Source> {
+    leftovers::reap(ctx, holder.cluster, watch).await?;
+    source::choose(ctx, request, holder.cluster.name()).await
 }
 
 impl Taking<'_> {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use remount_core::{ClusterName, DiskCid, InstanceSlug, Lsn, RestoreId, RestorePlan, TimelineId};
-use remount_store::{ClusterStore, Lease, OnFailure, Purpose, RestoreRequest};
+use remount_store::{ClusterStore, Lease, LeaseHolder, OnFailure, Purpose, RestoreRequest};
 use serde_json::Value;
 
 use super::cx::{Known, Restore};
@@ -48,6 +48,7 @@ pub async fn run_restore(
     if begun.map_err(FlowError::store("look for the plan"))?.is_some() {
         return resume_restore(ctx, cluster.name(), &request.id, on_failure, progress).await;
     }
+    refuse_leased(ctx, &cluster).await?;
     let saga_length = steps::restore_saga().names().len();
     let watch = Watch::new(progress, request.id.to_string(), STEPS_BEFORE + saga_length);
     let (plan, report, before) = planned(ctx, &request, &watch).await?;
@@ -157,6 +158,21 @@ async fn path_of(
     let archive = planning::archive(ctx, store, system, survey.primary_status()).await?;
     let path = remount_core::plan_recovery(&survey.backups, &archive, &request.target);
     Ok(path.map_err(|error| Problem::of(&error)))
+}
+
+/// Who works on the cluster now is said before its half-changed instances are looked at and found wanting.
+async fn refuse_leased(ctx: &FlowContext, cluster: &ClusterStore) -> Result<()> {
+    let action = format!("take the lease of cluster {}", cluster.name());
+    let holder = retrying(ctx.timeouts.retry, || cluster.lease_holder()).await;
+    match holder.map_err(FlowError::store(action.clone()))? {
+        Some(holder) if !holder.expired => {
+            let LeaseHolder { epoch, owner, purpose, since, .. } = holder;
+            let cluster = cluster.name().to_string();
+            let source = remount_store::Error::Leased { cluster, owner, purpose, since, epoch };
+            Err(FlowError::Store { action, source })
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn take_lease(ctx: &FlowContext, cluster: &ClusterStore) -> Result<Lease> {

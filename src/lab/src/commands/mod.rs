@@ -4,6 +4,7 @@ mod break_it;
 mod errand;
 mod exec;
 mod instance;
+mod proofs;
 mod proxy;
 mod status;
 mod story;
@@ -61,6 +62,8 @@ enum Command {
     Secret(status::SecretOf),
     /// Tell the whole story: load, backup, disaster, restore, comparison with the old way.
     Demo(story::DemoArguments),
+    /// Break every step of backup and restore in every way, and look at the world after each.
+    Proofs(proofs::ProofsArguments),
     /// Measure.
     Bench(story::BenchArguments),
     /// The daemon; started by `up`.
@@ -92,6 +95,7 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::Proxy(proxy) => proxy.run().map(|()| 0),
         Command::Secret(secret) => secret.run(&folder).map(|()| 0),
         Command::Demo(demo) => demo.run(&folder).map(|()| 0),
+        Command::Proofs(proofs) => proofs.run(&folder),
         Command::Bench(bench) => bench.run(&folder),
         Command::Daemon(daemon) => daemon.run(&folder).map(|()| 0),
         Command::VmInit => vm::init::run().context("run a VM's first process").map(|()| 0),

@@ -103,7 +103,7 @@ fn told(report: &impl Serialize, table: &str, violations: &[String], json: bool)
     Ok(u8::from(!violations.is_empty()))
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -3,9 +3,10 @@
 
 mod backup;
 mod fence;
+mod proofs;
 mod refusals;
 mod stage;
 mod states;
 mod targets;
-mod together;
+mod twice;
 mod ways_back;

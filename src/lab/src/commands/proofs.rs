@@ -1,0 +1,42 @@
+//! `remount-lab proofs`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::story::runtime;
+use crate::folder::Folder;
+use crate::story::{Proofs, write_report};
+
+/// The matrix of broken steps.
+#[derive(Debug, Args)]
+pub(super) struct ProofsArguments {
+    /// Write all cells here, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Only a few cells, in a few minutes.
+    #[arg(long)]
+    sample: bool,
+    /// Only cells whose name contains this, as "restore rejoin" or "killed".
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
+impl ProofsArguments {
+    /// The exit code is 1 where a promise was broken.
+    pub(super) fn run(&self, folder: &Folder) -> Result<u8> {
+        let proofs = Proofs {
+            program: std::env::current_exe().context("find this program")?,
+            dir: folder.0.clone(),
+            sample: self.sample,
+            only: self.only.clone(),
+        };
+        let report = runtime()?.block_on(proofs.run())?;
+        println!("{}", report.table());
+        if let Some(file) = &self.json {
+            write_report(&report, file)?;
+        }
+        Ok(u8::from(report.is_violated()))
+    }
+}

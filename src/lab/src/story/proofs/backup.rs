@@ -1,0 +1,271 @@
+//! The cells of the backup. It has no journal: a failed or killed one is seen by what it leaves, and the next
+//! one goes on.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::super::cluster::{Cluster, DEPLOYMENT};
+use super::super::driver::Driver;
+use super::super::landscape::Ran;
+use super::world::{names, records};
+use super::{Stage, Way};
+
+/// A backup of a tiny database takes no longer, two minutes of retries included.
+const BACKUP_LIMIT: Duration = Duration::from_secs(300);
+/// A dead driver's lease and its backup mode end after 10 s in the lab.
+const LEASE_LIMIT: Duration = Duration::from_secs(40);
+/// How long a snapshot takes where something is to happen meanwhile.
+const SLOW_SECONDS: &str = "4";
+/// The primary's VM.
+const PRIMARY: &str = "pg-0001/postgres/0";
+/// What says on the disk that a backup is under way.
+const BACKUP_MODE: &str = "/var/vcap/store/remount/backup.json";
+const POLL: Duration = Duration::from_millis(5);
+
+/// A step of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupStep {
+    Source,
+    Begin,
+    Snapshot,
+    End,
+    Manifest,
+}
+
+impl BackupStep {
+    const ALL: [Self; 5] = [Self::Source, Self::Begin, Self::Snapshot, Self::End, Self::Manifest];
+
+    /// Its name in the output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Begin => "begin",
+            Self::Snapshot => "snapshot",
+            Self::End => "end",
+            Self::Manifest => "manifest",
+        }
+    }
+}
+
+/// A step, broken in a way.
+#[derive(Clone, Copy, Debug)]
+pub struct BackupCell {
+    /// The step.
+    pub step: BackupStep,
+    /// The way.
+    pub way: Way,
+}
+
+/// What was there before.
+struct Before {
+    backups: usize,
+    snapshots: usize,
+}
+
+impl BackupCell {
+    /// Every cell: a backup is not taken back.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let ways = [Way::Fails, Way::AnswerLost, Way::KilledResumed];
+        BackupStep::ALL.into_iter().flat_map(move |step| ways.map(|way| Self { step, way }))
+    }
+
+    /// Why there is no such cell in the lab, where there is none.
+    pub fn impossible(self) -> Option<&'static str> {
+        (self.way == Way::AnswerLost && self.step != BackupStep::Source)
+            .then_some("the step asks the cloud's files, the store's files or an agent; proved in memory")
+    }
+
+    /// Tries it.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub async fn run(self, stage: &Stage) -> Result<()> {
+        let cluster = &stage.cluster;
+        let before = Before::of(cluster)?;
+        match self.way {
+            Way::Fails => self.fails(cluster, &before).await?,
+            Way::AnswerLost => self.answer_lost(cluster).await?,
+            Way::KilledResumed | Way::KilledRolledBack => self.killed(cluster).await?,
+        }
+        let mode = cluster.lab.shell(PRIMARY, &format!("test -e {BACKUP_MODE}")).await?;
+        ensure!(mode.code != 0, "the primary is still in backup mode");
+        let after = Before::of(cluster)?;
+        ensure!(after.backups > before.backups, "no good backup came of it");
+        ensure!(
+            after.snapshots == after.backups,
+            "{} snapshots of {} backups",
+            after.snapshots,
+            after.backups
+        );
+        let writer = stage.writer.next_row(Duration::from_secs(10)).await;
+        writer.context("the ledger's writer writes on").map(drop)
+    }
+
+    /// It fails and leaves nothing; mended, the next one succeeds.
+    async fn fails(self, cluster: &Cluster, before: &Before) -> Result<()> {
+        let mut driver = self.prepare_failure(cluster).await?;
+        let ended = self.break_meanwhile(cluster).await;
+        let ran = driver.end(BACKUP_LIMIT).await;
+        self.mend(cluster).await?;
+        ended?;
+        let ran = ran?;
+        ensure!(ran.code == 1, "exit code {} instead of 1:\n{}", ran.code, ran.text());
+        let failed = |line: &str| {
+            line.split_whitespace().skip_while(|w| *w != self.step.name()).nth(1) == Some("FAILED")
+        };
+        ensure!(ran.text().lines().any(failed), "another step failed:\n{}", ran.text());
+        let after = Before::of(cluster)?;
+        ensure!(after.backups == before.backups, "a backup came of it");
+        ensure!(after.snapshots == before.snapshots, "a snapshot came of it");
+        cluster.lease_is_free()?;
+        backup(cluster).await?.success().map(drop)
+    }
+
+    /// What can be broken beforehand.
+    async fn prepare_failure(self, cluster: &Cluster) -> Result<Driver> {
+        match self.step {
+            BackupStep::Source => {
+                let fault = json!({"on": "instances", "kind": "fail_before", "only": DEPLOYMENT});
+                break_it(cluster, &["director", &fault.to_string()]).await?;
+            }
+            // A folder where the file is to go.
+            BackupStep::Begin => in_vm(cluster, &format!("mkdir -p {BACKUP_MODE}/x")).await?,
+            BackupStep::Snapshot => break_it(cluster, &["cloud", "--no-snapshots"]).await?,
+            BackupStep::End => break_it(cluster, &["cloud", "--slow-snapshots", SLOW_SECONDS]).await?,
+            BackupStep::Manifest => read_only(cluster, &manifests(cluster)?).await?,
+        }
+        Driver::start(&cluster.lab, &["backup", "--deployment", DEPLOYMENT], false)
+    }
+
+    /// The session that holds backup mode is ended while the snapshot is taken.
+    async fn break_meanwhile(self, cluster: &Cluster) -> Result<()> {
+        if self.step != BackupStep::End {
+            return Ok(());
+        }
+        eventually("backup mode", || async { in_backup_mode(cluster).await }).await?;
+        sleep(Duration::from_secs(1)).await;
+        let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE query LIKE '%pg_backup_start%' AND pid <> pg_backend_pid()";
+        let line =
+            format!("runuser -u vcap -- psql -h /var/vcap/sys/run/postgres -d postgres -Atc \"{sql}\"");
+        let ended = cluster.lab.shell(PRIMARY, &line).await?.success()?;
+        ensure!(ended.stdout.trim() == "1", "there were {} sessions in backup mode", ended.stdout.trim());
+        Ok(())
+    }
+
+    async fn mend(self, cluster: &Cluster) -> Result<()> {
+        break_it(cluster, &["mend"]).await?;
+        match self.step {
+            BackupStep::Begin if self.way == Way::Fails => {
+                in_vm(cluster, &format!("rmdir {BACKUP_MODE}/x; rmdir {BACKUP_MODE}; true")).await
+            }
+            BackupStep::Manifest | BackupStep::End => cluster.make_store_writable(),
+            _ => Ok(()),
+        }
+    }
+
+    async fn answer_lost(self, cluster: &Cluster) -> Result<()> {
+        let fault = json!({"on": "instances", "kind": "lose_answer", "only": DEPLOYMENT});
+        break_it(cluster, &["director", &fault.to_string()]).await?;
+        let ran = backup(cluster).await?;
+        self.mend(cluster).await?;
+        ran.success().map(drop)
+    }
+
+    /// The driver is killed when the step has acted; the next one goes on as soon as the lease has ended.
+    async fn killed(self, cluster: &Cluster) -> Result<()> {
+        let known = records(&cluster.cloud()?.join("snapshots"))?.len();
+        let manifests_known = names(&manifests(cluster)?)?.len();
+        self.prepare_kill(cluster).await?;
+        let mut driver = Driver::start(&cluster.lab, &["backup", "--deployment", DEPLOYMENT], false)?;
+        let acted = eventually("the step acts", || async {
+            Ok(match self.step {
+                BackupStep::Source => driver.said().contains("source"),
+                BackupStep::Begin => in_backup_mode(cluster).await?,
+                BackupStep::Snapshot => records(&cluster.cloud()?.join("snapshots"))?.len() > known,
+                BackupStep::End => driver.said().contains(" end ") && !in_backup_mode(cluster).await?,
+                BackupStep::Manifest => names(&manifests(cluster)?)?.len() > manifests_known,
+            })
+        })
+        .await;
+        let killed = driver.signal(Signal::KILL);
+        let ran = driver.end(BACKUP_LIMIT).await;
+        self.mend(cluster).await?;
+        acted?;
+        // Nothing can hold up a driver after its manifest: it may have ended in time.
+        let code = ran?.code;
+        ensure!(
+            code == 137 || self.step == BackupStep::Manifest,
+            "it was not killed ({killed:?}): exit code {code}"
+        );
+        eventually("the next backup", || async { Ok(backup(cluster).await?.code == 0) }).await
+    }
+
+    /// What holds the driver up when the step has acted.
+    async fn prepare_kill(self, cluster: &Cluster) -> Result<()> {
+        match self.step {
+            BackupStep::Source => {
+                let fault = json!({
+                    "on": "instances", "kind": "slow_task", "milliseconds": 2000, "only": DEPLOYMENT,
+                });
+                break_it(cluster, &["director", &fault.to_string()]).await
+            }
+            BackupStep::Begin | BackupStep::Snapshot => {
+                break_it(cluster, &["cloud", "--slow-snapshots", SLOW_SECONDS]).await
+            }
+            // It waits for its last segment, which the archive does not take.
+            BackupStep::End => read_only(cluster, &cluster.wal_folder()?).await,
+            BackupStep::Manifest => Ok(()),
+        }
+    }
+}
+
+impl Before {
+    fn of(cluster: &Cluster) -> Result<Self> {
+        Ok(Self {
+            backups: cluster.snapshots_of_backups()?.len(),
+            snapshots: records(&cluster.cloud()?.join("snapshots"))?.len(),
+        })
+    }
+}
+
+fn manifests(cluster: &Cluster) -> Result<PathBuf> {
+    cluster.backup_folders()?.pop().context("there is no backup")
+}
+
+async fn backup(cluster: &Cluster) -> Result<Ran> {
+    cluster.lab.remount(&["backup", "--deployment", DEPLOYMENT]).await
+}
+
+async fn in_backup_mode(cluster: &Cluster) -> Result<bool> {
+    Ok(cluster.lab.shell(PRIMARY, &format!("test -f {BACKUP_MODE}")).await?.code == 0)
+}
+
+async fn in_vm(cluster: &Cluster, line: &str) -> Result<()> {
+    cluster.lab.shell(PRIMARY, line).await?.success().map(drop)
+}
+
+async fn read_only(cluster: &Cluster, folder: &std::path::Path) -> Result<()> {
+    let below = folder.strip_prefix(cluster.folder.store()).context("not in the store")?;
+    let below = below.to_str().context("a folder with a strange name")?;
+    break_it(cluster, &["store", "--read-only", below]).await
+}
+
+async fn break_it(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
+    let all: Vec<&str> = std::iter::once("break").chain(arguments.iter().copied()).collect();
+    cluster.lab.lab(&all).await?.success().map(drop)
+}
+
+async fn eventually<F: Future<Output = Result<bool>>>(what: &str, mut fact: impl FnMut() -> F) -> Result<()> {
+    let deadline = Instant::now() + LEASE_LIMIT;
+    while !fact().await? {
+        ensure!(Instant::now() < deadline, "not within {LEASE_LIMIT:?}: {what}");
+        sleep(POLL).await;
+    }
+    Ok(())
+}

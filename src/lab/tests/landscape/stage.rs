@@ -23,7 +23,20 @@ pub struct Stage {
     pub primary: Endpoint,
     /// Where the standby answers.
     pub standby: Endpoint,
+    is_down: bool,
     _dir: tempfile::TempDir,
+}
+
+impl Drop for Stage {
+    /// A failed test has not taken its landscape down.
+    fn drop(&mut self) {
+        if !self.is_down {
+            let mut down = self.lab.command(&["down"]);
+            if let Err(error) = down.as_std_mut().status() {
+                eprintln!("the landscape stays up: {error}");
+            }
+        }
+    }
 }
 
 impl Stage {
@@ -35,14 +48,15 @@ impl Stage {
         let primary = lab.endpoint(DEPLOYMENT, 0).await?;
         let standby = lab.endpoint(DEPLOYMENT, 1).await?;
         await_writable(&primary).await?;
-        let stage = Self { lab, primary, standby, _dir: dir };
+        let stage = Self { lab, primary, standby, is_down: false, _dir: dir };
         stage.sql("CREATE TABLE marks (id bigint PRIMARY KEY, label text NOT NULL)").await?;
         Ok(stage)
     }
 
     /// Ends the test in good order.
-    pub async fn down(self) -> Result<()> {
-        self.lab.down().await
+    pub async fn down(mut self) -> Result<()> {
+        self.is_down = true;
+        self.lab.lab(&["down"]).await?.success().context("take the landscape down").map(drop)
     }
 
     /// Runs statements on the primary.

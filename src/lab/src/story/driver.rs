@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Child;
@@ -68,9 +69,28 @@ impl Driver {
     /// There is no such process any more.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let root = self.child.id().context("it has ended")?;
-        let process = named_below(root, "remount").context("there is no process `remount` any more")?;
+        let found = family(root)?.into_iter().rfind(|(_, name)| name == "remount");
+        let (process, _) = found.context("there is no process `remount` any more")?;
         let pid = Pid::from_raw(process).context("0 is no process id")?;
         kill_process(pid, signal).with_context(|| format!("send {signal:?} to process {process}"))
+    }
+
+    /// Lets a stopped process go on, and the commands that brought it there: `runuser` and `nsenter` stop
+    /// themselves when they see their child stop.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn wake(&self) -> Result<()> {
+        let root = self.child.id().context("it has ended")?;
+        for (process, _) in family(root)? {
+            let pid = Pid::from_raw(process).context("0 is no process id")?;
+            // One that has ended meanwhile needs no waking.
+            match kill_process(pid, Signal::CONT) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(error) => return Err(error).with_context(|| format!("wake process {process}")),
+            }
+        }
+        Ok(())
     }
 
     /// Waits for its end.
@@ -110,23 +130,21 @@ fn listen(
     })
 }
 
-/// The process of this name among the descendants of another.
-fn named_below(root: u32, name: &str) -> Option<i32> {
-    let mut family = vec![i32::try_from(root).ok()?];
+/// A process and its descendants with their names, parents before children.
+fn family(root: u32) -> Result<Vec<(i32, String)>> {
+    let root = i32::try_from(root).context("a process id too large")?;
+    let entries = fs::read_dir("/proc").context("list the processes")?;
     let processes: Vec<(i32, i32, String)> =
-        fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| process(&entry.path())).collect();
-    let mut found = None;
+        entries.flatten().filter_map(|entry| process(&entry.path())).collect();
+    let own = processes.iter().find(|(pid, ..)| *pid == root);
+    let mut family: Vec<(i32, String)> = own.map(|(pid, _, name)| (*pid, name.clone())).into_iter().collect();
     let mut at = 0;
-    while let Some(&parent) = family.get(at) {
-        for (pid, _, comm) in processes.iter().filter(|(_, of, _)| *of == parent) {
-            family.push(*pid);
-            if comm == name {
-                found = Some(*pid);
-            }
-        }
+    while let Some(&(parent, _)) = family.get(at) {
+        let children = processes.iter().filter(|(_, of, _)| *of == parent);
+        family.extend(children.map(|(pid, _, name)| (*pid, name.clone())));
         at += 1;
     }
-    found
+    Ok(family)
 }
 
 /// Process id, its parent's, its name.

@@ -214,7 +214,7 @@ impl<'a> Troubled<'a> {
             sleep(POLL).await;
         }
         fs::remove_file(&record).context("take the record away")?;
-        self.driver.signal(Signal::CONT)
+        self.driver.wake()
     }
 
     /// Keeps the plan from being withdrawn once the standby has read it.

@@ -22,6 +22,7 @@ pub fn open(config: &Config) -> Result<FlowContext, Failure> {
         store: config.store.open()?,
         owner: format!("remount on {}, process {}", host(), std::process::id()),
         own_deployment: config.deployment.clone(),
+        keeping: config.restore.keeping(),
         timeouts: timeouts(config),
         cancellation: Cancellation::default(),
     };

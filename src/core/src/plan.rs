@@ -84,6 +84,9 @@ pub struct RestorePlan {
     /// Estimated seconds from stopping the primary until it serves again.
     #[serde(default)]
     pub estimate_seconds: f64,
+    /// How long the old disks are kept after the restore's end, in hours: what was promised when it began,
+    /// whatever the configuration says when somebody looks.
+    pub keep_old_disks_hours: u64,
     /// The version of Remount that planned it.
     pub tool_version: String,
 }

@@ -10,6 +10,8 @@ use remount_director::Director;
 use remount_postgres::Servers;
 use remount_store::Store;
 
+use crate::Keeping;
+
 /// What every flow is given.
 #[derive(Clone, Debug)]
 pub struct FlowContext {
@@ -26,6 +28,8 @@ pub struct FlowContext {
     /// The deployment this program runs in as an errand, where it does: the Director holds its lock for the
     /// whole of the errand, so that it can never be restored from there.
     pub own_deployment: Option<DeploymentName>,
+    /// How long old disks are kept.
+    pub keeping: Keeping,
     /// How long each wait may last.
     pub timeouts: Timeouts,
     /// Set to stop before the next step.

@@ -6,6 +6,7 @@ mod stage;
 
 use jiff::Timestamp;
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
+use remount_director::StopKind;
 use remount_flow::{
     FlowError, Keeping, OldDisk, OldDiskState, Quiet, ReleaseOutcome, ReleaseRequest, ReleasedDisk, Scope,
     Selection, list_old_disks, preview_release, release_old_disks, rollback_restore, run_restore,
@@ -35,8 +36,7 @@ impl Stage {
 
     async fn list(&self, scope: Scope) -> Vec<OldDisk> {
         let clusters = [self.world.cluster().clone()];
-        let (keeping, now) = (Keeping::default(), self.store_time().await);
-        let found = list_old_disks(&self.ctx, &clusters, &keeping, &scope, now).await.unwrap();
+        let found = list_old_disks(&self.ctx, &clusters, &scope, self.store_time().await).await.unwrap();
         assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
         found.disks
     }
@@ -54,7 +54,7 @@ impl Stage {
     }
 
     async fn release(&self, selection: Selection) -> Result<Vec<ReleasedDisk>, FlowError> {
-        let request = ReleaseRequest { selection, by: "root@ops".into(), keeping: Keeping::default() };
+        let request = ReleaseRequest { selection, by: "root@ops".into() };
         release_old_disks(&self.ctx, &self.world.cluster().clone(), &request, far_future()).await
     }
 
@@ -135,8 +135,7 @@ async fn a_dry_run_touches_nothing() {
     let stage = Stage::new();
     let (request, old) = stage.restored().await;
     let names = stage.object_names().await;
-    let keeping = Keeping::default();
-    let wish = ReleaseRequest { selection: Selection::Restore(request.id), by: "x".into(), keeping };
+    let wish = ReleaseRequest { selection: Selection::Restore(request.id), by: "x".into() };
     let would =
         preview_release(&stage.ctx, &stage.world.cluster().clone(), &wish, far_future()).await.unwrap();
     assert_eq!(would.len(), 2);
@@ -172,13 +171,55 @@ async fn a_disk_that_is_in_use_again_is_left_alone() {
     let stage = Stage::new();
     let (request, old) = stage.restored().await;
     stage.hours_pass(25);
-    rollback_restore(&stage.ctx, &stage.world.cluster().clone(), &request.id, &Quiet).await.unwrap();
-    assert_eq!(stage.states(Scope::Present).await, [OldDiskState::Attached; 2]);
+    // Somebody puts the primary's back by hand.
+    let director = &stage.ctx.director;
+    let (slug, deployment) = (stage.world.slug(0), stage.world.deployment().clone());
+    let deadline = std::time::Instant::now() + stage.ctx.timeouts.attach;
+    let stop = director.stop(&deployment, &slug, StopKind::Soft, "by hand").await.unwrap();
+    director.wait(stop, deadline, &|_| {}).await.unwrap();
+    let attach = director.attach_disk(&deployment, &slug, &old[0]).await.unwrap();
+    director.wait(attach, deadline, &|_| {}).await.unwrap();
+    assert_eq!(stage.states(Scope::Present).await, [OldDiskState::Attached, OldDiskState::Due]);
     assert_eq!(stage.release(Selection::Due).await.unwrap(), []);
     let refused = stage.release(Selection::Restore(request.id.clone())).await.unwrap_err();
     assert!(refused.to_string().contains("is in use"), "{refused}");
     assert!(stage.all_there(&old));
     assert!(stage.world.cluster_store().release_note(&request.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn after_a_way_back_the_restored_disks_are_the_ones_that_go() {
+    let stage = Stage::new();
+    let (request, old) = stage.restored().await;
+    let restored: Vec<DiskCid> = (0..2).filter_map(|index| stage.world.disks_of(index).0).collect();
+    stage.hours_pass(25);
+    rollback_restore(&stage.ctx, &stage.world.cluster().clone(), &request.id, &Quiet).await.unwrap();
+    let listed = stage.list(Scope::Present).await;
+    assert_eq!(listed.iter().map(|disk| disk.disk.clone()).collect::<Vec<_>>(), restored);
+    for disk in &listed {
+        assert_eq!((disk.state, disk.is_restored), (OldDiskState::Kept, true));
+        assert!(disk.out_of_use_since.is_some() && disk.director_deletes_at.is_some());
+    }
+    assert_eq!(stage.release(Selection::Due).await.unwrap(), [], "they are kept from the way back's end");
+    stage.hours_pass(25);
+    let released = stage.release(Selection::Due).await.unwrap();
+    assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2]);
+    assert!(stage.no_longer_there(&restored).await && stage.all_there(&old));
+    assert_eq!((0..2).filter_map(|index| stage.world.disks_of(index).0).collect::<Vec<_>>(), old);
+}
+
+#[tokio::test]
+async fn how_long_is_what_was_promised_when_the_restore_began() {
+    let mut stage = Stage::new();
+    stage.ctx.keeping.keep_hours = 72;
+    let (_, old) = stage.restored().await;
+    // Another program of another configuration looks.
+    stage.ctx.keeping = Keeping::default();
+    stage.hours_pass(71);
+    assert_eq!(stage.release(Selection::Due).await.unwrap(), []);
+    assert!(stage.all_there(&old));
+    stage.hours_pass(2);
+    assert_eq!(stage.release(Selection::Due).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -190,9 +231,12 @@ async fn a_disk_belongs_to_the_newest_restore_that_replaced_it() {
     let second = stage.request(RecoveryTarget::Latest);
     run_restore(&stage.ctx, second.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
     let listed = stage.list(Scope::Present).await;
-    assert!(listed.iter().all(|disk| disk.restore == second.id && disk.state == OldDiskState::Kept));
-    let refused = stage.release(Selection::Restore(first.id)).await.unwrap_err();
-    assert!(refused.to_string().contains("no old disks"), "{refused}");
+    assert!(listed.iter().all(|disk| disk.state == OldDiskState::Kept), "{listed:?}");
+    let (back, replaced): (Vec<_>, Vec<_>) = listed.iter().partition(|disk| disk.is_restored);
+    assert!(back.len() == 2 && back.iter().all(|disk| disk.restore == first.id));
+    assert!(replaced.len() == 2 && replaced.iter().all(|disk| disk.restore == second.id));
+    let released = stage.release(Selection::Restore(first.id)).await.unwrap();
+    assert!(released.iter().all(|disk| !old.contains(&disk.disk)), "{released:?}");
     assert!(stage.all_there(&old));
 }
 

@@ -53,6 +53,7 @@ fn plan(ended: &BackupEnded, target: RestoreTarget, timeline: TimelineHistory) -
         tablespace_map: ended.tablespace_map.clone(),
         instances: Vec::new(),
         estimate_seconds: 0.0,
+        keep_old_disks_hours: 24,
         tool_version: "test".into(),
     }
 }

@@ -45,6 +45,7 @@ fn plan(id: &str) -> RestorePlan {
             "segments": ["000000010000000000000003", "000000010000000000000004"],
         },
         "backup_label": "label\n", "instances": [], "tool_version": "0.1.0",
+        "keep_old_disks_hours": 24,
     }))
     .unwrap()
 }

@@ -284,6 +284,7 @@ impl<'a> Vm<'a> {
             tablespace_map: String::new(),
             instances: instances.iter().map(planned).collect(),
             estimate_seconds: 1.0,
+            keep_old_disks_hours: 24,
             tool_version: "test".into(),
         }
     }

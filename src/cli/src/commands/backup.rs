@@ -1,9 +1,9 @@
 //! `remount backup`, and the errand of that name.
 
-use remount_core::{BackupManifest, DeploymentName, ExitCode, GroupName};
+use remount_core::{BackupManifest, ClusterName, DeploymentName, ExitCode, GroupName};
 use remount_flow::{BackupRequest, FlowContext, Progress, run_backup};
 
-use super::{Output, print_json};
+use super::{Output, disks, print_json};
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
@@ -26,6 +26,7 @@ pub async fn run(
 }
 
 /// Backs up every deployment of `backup.deployments`: one that fails does not keep the next from its backup.
+/// Then deletes the old disks whose time is over, of those that were backed up: it is the errand that runs often.
 pub async fn of_configuration(config: &Config, steps: &dyn Progress, output: Output) -> Result<(), Failure> {
     let deployments = &config.backup.deployments;
     if deployments.is_empty() {
@@ -45,12 +46,22 @@ pub async fn of_configuration(config: &Config, steps: &dyn Progress, output: Out
         }
     }
     tell(&taken, output)?;
+    let mut missed = Vec::new();
+    if taken.len() < deployments.len() {
+        missed.push(format!(
+            "{} of {} backups were not taken",
+            deployments.len() - taken.len(),
+            deployments.len()
+        ));
+    }
+    let clusters: Vec<ClusterName> = taken.iter().map(|manifest| manifest.cluster.clone()).collect();
+    if let Err(failure) = disks::release_due(&context, &clusters).await {
+        worst = worst.max(failure.code());
+        missed.push("old disks whose time is over are still there".into());
+    }
     match worst {
         ExitCode::Done => Ok(()),
-        code => Err(Failure::summary(
-            code,
-            format!("{} of {} backups were not taken", deployments.len() - taken.len(), deployments.len()),
-        )),
+        code => Err(Failure::summary(code, missed.join("; "))),
     }
 }
 

@@ -28,8 +28,7 @@ pub async fn run(config: &Config, arguments: DisksArguments, output: Output) -> 
 async fn list(config: &Config, filter: &ClusterFilter, scope: &Scope, output: Output) -> Result<(), Failure> {
     let context = context::open(config)?;
     let names = names(&context, filter).await?;
-    let keeping = config.restore.keeping();
-    let found = list_old_disks(&context, &names, &keeping, scope, Timestamp::now()).await?;
+    let found = list_old_disks(&context, &names, scope, Timestamp::now()).await?;
     match output {
         Output::Json => print_json(&found.disks)?,
         Output::Text if found.disks.is_empty() => eprintln!("no restore has left old disks behind"),
@@ -57,7 +56,7 @@ async fn release(config: &Config, wish: ReleaseArguments, output: Output) -> Res
         }
         None => (Selection::Due, names(&context, &wish.cluster).await?),
     };
-    let request = ReleaseRequest { selection, by: context::requester(), keeping: config.restore.keeping() };
+    let request = ReleaseRequest { selection, by: context::requester() };
     if wish.dry_run {
         preview(&context, &names, &request, output).await
     } else {
@@ -87,31 +86,55 @@ async fn preview(
     worst.outcome(names.len())
 }
 
-/// One cluster that fails does not keep the next from its turn; a wish to stop does.
+/// Deletes the old disks of some clusters that were kept long enough.
+///
+/// # Errors
+/// Some are still there; why was told.
+pub async fn release_due(context: &FlowContext, names: &[ClusterName]) -> Result<(), Failure> {
+    let request = ReleaseRequest { selection: Selection::Due, by: context::requester() };
+    let (released, worst) = of_each(context, names, &request).await;
+    for ReleasedDisk { disk, instance, restore, .. } in &released {
+        eprintln!(
+            "old disk {disk} of {instance}, which restore {restore} had replaced, is deleted: its time is over"
+        );
+    }
+    worst.outcome(names.len())
+}
+
 async fn carry_out(
     context: &FlowContext,
     names: &[ClusterName],
     request: &ReleaseRequest,
     output: Output,
 ) -> Result<(), Failure> {
-    let mut released = Vec::new();
-    let mut worst = Worst { code: ExitCode::Done, failed: 0 };
-    for name in names {
-        match release_old_disks(context, name, request, Timestamp::now()).await {
-            Ok(disks) => released.extend(disks),
-            Err(error) => worst.tell(error.into()),
-        }
-        if context.cancellation.is_cancelled() {
-            eprintln!("stopped: run it again to go on with the rest");
-            break;
-        }
-    }
+    let (released, worst) = of_each(context, names, request).await;
     match output {
         Output::Json => print_json(&released)?,
         Output::Text if released.is_empty() => eprintln!("nothing was deleted"),
         Output::Text => println!("{}", receipt(&released)),
     }
     worst.outcome(names.len())
+}
+
+/// One cluster that fails does not keep the next from its turn; a wish to stop does.
+async fn of_each(
+    context: &FlowContext,
+    names: &[ClusterName],
+    request: &ReleaseRequest,
+) -> (Vec<ReleasedDisk>, Worst) {
+    let mut released = Vec::new();
+    let mut worst = Worst { code: ExitCode::Done, failed: 0 };
+    for name in names {
+        if context.cancellation.is_cancelled() {
+            eprintln!("stopped: run it again to go on with the rest");
+            break;
+        }
+        match release_old_disks(context, name, request, Timestamp::now()).await {
+            Ok(disks) => released.extend(disks),
+            Err(error) => worst.tell(error.into()),
+        }
+    }
+    (released, worst)
 }
 
 /// The failures of several clusters: each is told at once, the worst code stands for all.
@@ -155,14 +178,16 @@ fn of_one(disks: &[OldDisk]) -> String {
         (None, None) => String::new(),
     };
     let rows: Vec<Vec<String>> = disks.iter().map(row).collect();
-    let header = ["DISK", "STATE", "SIZE", "AGE", "DIRECTOR DELETES", "INSTANCE"];
+    let header = ["DISK", "KIND", "STATE", "SIZE", "AGE", "DIRECTOR DELETES", "INSTANCE"];
     format!("restore {} of {}{kept}\n{}", first.restore, first.cluster, table(&header, &rows))
 }
 
 fn row(disk: &OldDisk) -> Vec<String> {
     let none = || "-".to_owned();
+    let kind = if disk.is_restored { "restored" } else { "old" };
     vec![
         disk.disk.to_string(),
+        kind.to_owned(),
         disk.state.to_string(),
         disk.size_mib.map_or_else(none, |mib| bytes(mib << 20)),
         disk.age_seconds.map_or_else(none, age),
@@ -212,7 +237,7 @@ mod tests {
             "instance": {"group": "postgres", "id": "0f5a3b52-9d3c-4b8e-8c11-2f2f3a4b5c6d"},
             "disk": "disk-1", "size_mib": 10240, "out_of_use_since": "2026-11-23T10:18:00Z",
             "age_seconds": 7500, "kept_until": "2026-11-24T10:20:00Z",
-            "director_deletes_at": "2026-11-28T10:18:00Z", "state": "kept", "released": null,
+            "director_deletes_at": "2026-11-28T10:18:00Z", "state": "kept", "released": null, "is_restored": false,
         });
         for (name, value) in change.as_object().unwrap() {
             document[name] = value.clone();

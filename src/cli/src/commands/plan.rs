@@ -76,7 +76,7 @@ mod tests {
                 "start_lsn": "0/2000028", "consistent_lsn": "0/2000100", "minimum_lsn": "0/2000100",
                 "segments": ["000000010000000000000002", "000000010000000000000005"],
             },
-            "backup_label": "", "tool_version": "0.1.0",
+            "backup_label": "", "tool_version": "0.1.0", "keep_old_disks_hours": 24,
             "instances": [instance(1, "primary", true), instance(2, "standby", false)],
         });
         from_value(document).unwrap()

@@ -128,7 +128,7 @@ fn manifest(cluster: &str, id: &str) -> Value {
         "source": {"group": "postgres", "id": ID}, "source_role": "primary", "az": "z1",
         "disk": "disk-1", "disk_size_mib": 10240, "disk_type": "ssd", "data_bytes": 1_610_612_736_u64,
         "snapshot": {"iaas": "local", "cid": "snap-1", "created_at": "2026-11-23T00:45:05Z", "complete": true},
-        "tool_version": "0.1.0",
+        "tool_version": "0.1.0", "keep_old_disks_hours": 24,
     })
 }
 
@@ -143,7 +143,7 @@ fn plan(id: &str) -> Value {
             "start_lsn": "0/2000028", "consistent_lsn": "0/2000100", "minimum_lsn": "0/2000100",
             "segments": ["000000010000000000000002", "000000010000000000000005"],
         },
-        "backup_label": "", "tool_version": "0.1.0",
+        "backup_label": "", "tool_version": "0.1.0", "keep_old_disks_hours": 24,
         "instances": [{
             "instance": {"group": "postgres", "id": ID}, "role": "primary", "az": "z1", "old_disk": "disk-1",
             "disk_size_mib": 10240, "was_running": true,

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
-use remount_cloud::Disk;
-use remount_core::{ClusterName, DeploymentName, DiskCid, PlannedInstance, RestoreId, RestorePlan};
+use remount_cloud::{Disk, Tags, tag};
+use remount_core::{
+    ClusterName, DeploymentName, DiskCid, InstanceSlug, PlannedInstance, RestoreId, RestorePlan,
+};
 use remount_director::{Error, Instance, OrphanedDisk};
 use remount_store::ClusterStore;
 
 use super::standing::{Begun, Standing};
-use super::{Keeping, OldDisk, OldDiskState};
+use super::{OldDisk, OldDiskState};
 use crate::wait::retrying;
 use crate::{FlowContext, FlowError, Problem, Result, instances};
 
@@ -56,7 +58,6 @@ pub struct OldDisks {
 pub async fn list_old_disks(
     ctx: &FlowContext,
     clusters: &[ClusterName],
-    keeping: &Keeping,
     scope: &Scope,
     now: Timestamp,
 ) -> Result<OldDisks> {
@@ -74,7 +75,7 @@ pub async fn list_old_disks(
             Some(read) => read,
             None => orphans.insert(read_orphans(ctx).await?),
         };
-        let search = Search { ctx, store: &store, keeping, scope, now, orphans };
+        let search = Search { ctx, store: &store, scope, now, orphans };
         search.cluster(plans, &mut found).await?;
     }
     Ok(found)
@@ -138,7 +139,6 @@ const fn is_damage(error: &FlowError) -> bool {
 struct Search<'a> {
     ctx: &'a FlowContext,
     store: &'a ClusterStore,
-    keeping: &'a Keeping,
     scope: &'a Scope,
     now: Timestamp,
     orphans: &'a Orphans,
@@ -147,13 +147,17 @@ struct Search<'a> {
 impl Search<'_> {
     async fn cluster(&self, plans: Vec<RestorePlan>, found: &mut OldDisks) -> Result<()> {
         let wanted: BTreeSet<DiskCid> = plans.iter().flat_map(old_disks).cloned().collect();
-        let cloud = self.look(&wanted).await?;
+        let (cloud, made) = (self.look(&wanted).await?, self.made().await?);
         let exists = |disk: &DiskCid| cloud.contains_key(disk) || self.orphans.contains_key(disk);
+        let has_disks = |plan: &RestorePlan| {
+            let id = plan.id.to_string();
+            old_disks(plan).any(exists) || made.iter().any(|disk| disk.tags.get(tag::RESTORE) == Some(&id))
+        };
         let mut begun = Vec::new();
         let mut recorded: BTreeMap<DeploymentName, Vec<Instance>> = BTreeMap::new();
         for plan in plans {
             // Journals are long: those of disks that are gone are read only where somebody wants them.
-            if !self.scope.tells_gone(&plan.id) && !old_disks(&plan).any(exists) {
+            if !self.scope.tells_gone(&plan.id) && !has_disks(&plan) {
                 continue;
             }
             if !recorded.contains_key(&plan.deployment) {
@@ -169,13 +173,22 @@ impl Search<'_> {
         }
         let active: BTreeSet<&DiskCid> =
             recorded.values().flatten().flat_map(|instance| &instance.disks).collect();
-        let world = Facts { cloud: &cloud, orphans: self.orphans, active };
-        let rows = rows(&begun, &world, self.keeping, self.now);
+        let (director_days, now) = (self.ctx.keeping.director_days, self.now);
+        let world = Facts { cloud: &cloud, made: &made, orphans: self.orphans, active, director_days, now };
+        let rows = rows(&begun, &world);
         found.disks.extend(
             rows.into_iter()
                 .filter(|row| row.state != OldDiskState::Gone || self.scope.tells_gone(&row.restore)),
         );
         Ok(())
+    }
+
+    /// The disks that restores of the cluster have made, and the cloud still has.
+    async fn made(&self) -> Result<Vec<Disk>> {
+        let tags = Tags::from([(tag::CLUSTER.into(), self.store.name().to_string())]);
+        retrying(self.ctx.timeouts.retry, || self.ctx.cloud.disks_tagged(&tags))
+            .await
+            .map_err(FlowError::cloud(format!("look for the disks of cluster {}", self.store.name())))
     }
 
     async fn look(&self, wanted: &BTreeSet<DiskCid>) -> Result<BTreeMap<DiskCid, Disk>> {
@@ -196,54 +209,91 @@ fn old_disks(plan: &RestorePlan) -> impl Iterator<Item = &DiskCid> {
 /// What the world says.
 struct Facts<'a> {
     cloud: &'a BTreeMap<DiskCid, Disk>,
+    made: &'a [Disk],
     orphans: &'a Orphans,
     active: BTreeSet<&'a DiskCid>,
+    director_days: u64,
+    now: Timestamp,
+}
+
+impl Facts<'_> {
+    fn disk(&self, cid: &DiskCid) -> Option<&Disk> {
+        self.cloud.get(cid).or_else(|| self.made.iter().find(|disk| disk.cid == *cid))
+    }
+
+    /// The disk that a restore made for an instance.
+    fn made_for(&self, restore: &RestoreId, instance: &InstanceSlug) -> Option<&DiskCid> {
+        let (restore, instance) = (restore.to_string(), instance.id.to_string());
+        let tagged = |disk: &&Disk, name: &str, value: &str| disk.tags.get(name).is_some_and(|v| v == value);
+        let made = self
+            .made
+            .iter()
+            .find(|disk| tagged(disk, tag::RESTORE, &restore) && tagged(disk, tag::INSTANCE, &instance));
+        made.map(|disk| &disk.cid)
+    }
 }
 
 /// The rows of a cluster's restores, which come oldest first.
-fn rows(begun: &[Begun], world: &Facts<'_>, keeping: &Keeping, now: Timestamp) -> Vec<OldDisk> {
+fn rows(begun: &[Begun], world: &Facts<'_>) -> Vec<OldDisk> {
     let open = begun.iter().filter(|restore| restore.standing == Standing::Unfinished);
     let needed: BTreeSet<&DiskCid> = open.flat_map(|restore| old_disks(&restore.plan)).collect();
     let mut taken = BTreeSet::new();
     let mut rows = Vec::new();
     for restore in begun.iter().rev() {
         for planned in restore.plan.instances.iter().rev() {
-            let Some(disk) = planned.old_disk.as_ref().filter(|disk| taken.insert(*disk)) else {
-                continue;
+            let old = planned.old_disk.as_ref().filter(|disk| taken.insert(*disk));
+            let needed = |disk: &DiskCid| needed.contains(disk);
+            let active = |disk: &DiskCid| world.active.contains(disk);
+            let aside = match restore.standing {
+                // What was undone before it served has put nothing aside.
+                Standing::Undone => old.filter(|disk| needed(disk)),
+                // The cluster's own disk is no old disk, unless somebody has taken it out once more.
+                Standing::TakenBack => old.filter(|disk| needed(disk) || !active(disk)),
+                Standing::Unfinished | Standing::Restored => old,
             };
-            // What was undone before it served has put nothing aside.
-            if restore.standing != Standing::Undone || needed.contains(disk) {
-                let is_needed = needed.contains(disk);
-                rows.push(row(restore, planned, disk, &Circumstances { world, keeping, now, is_needed }));
-            }
+            let back = (restore.standing == Standing::TakenBack)
+                .then(|| world.made_for(&restore.plan.id, &planned.instance))
+                .flatten();
+            let row = |aside: Aside<'_>| row(restore, planned, &aside, world);
+            rows.extend(back.map(|disk| row(Aside { disk, is_needed: false, is_restored: true })));
+            rows.extend(aside.map(|disk| row(Aside { disk, is_needed: needed(disk), is_restored: false })));
         }
     }
     rows.reverse();
     rows
 }
 
-struct Circumstances<'a> {
-    world: &'a Facts<'a>,
-    keeping: &'a Keeping,
-    now: Timestamp,
+/// A disk that was put aside.
+struct Aside<'a> {
+    disk: &'a DiskCid,
+    /// Whether a restore that has not ended could need it.
     is_needed: bool,
+    /// Whether it is the restore's own: its way back has put it aside.
+    is_restored: bool,
 }
 
-fn row(restore: &Begun, planned: &PlannedInstance, disk: &DiskCid, at: &Circumstances<'_>) -> OldDisk {
-    let (cloud, orphan) = (at.world.cloud.get(disk), at.world.orphans.get(disk));
-    let attached = cloud.is_some_and(|disk| disk.attached_to.is_some()) || at.world.active.contains(disk);
-    let ended = restore.written_at.filter(|_| restore.standing == Standing::Restored);
-    let kept_until = ended.and_then(|ended| after(ended, at.keeping.keep_hours));
-    let state = match restore.standing {
-        _ if cloud.is_none() && orphan.is_none() && !at.world.active.contains(disk) => OldDiskState::Gone,
-        _ if at.is_needed => OldDiskState::Needed,
-        _ if attached => OldDiskState::Attached,
-        Standing::Restored if kept_until.is_some_and(|until| until <= at.now) => OldDiskState::Due,
-        Standing::Restored => OldDiskState::Kept,
-        // Taken back, and yet in no instance: it is the cluster's own disk, whoever has put it aside.
-        Standing::Unfinished | Standing::Undone | Standing::TakenBack => OldDiskState::Needed,
+fn row(restore: &Begun, planned: &PlannedInstance, aside: &Aside<'_>, world: &Facts<'_>) -> OldDisk {
+    let disk = aside.disk;
+    let (cloud, orphan) = (world.disk(disk), world.orphans.get(disk));
+    let attached = cloud.is_some_and(|disk| disk.attached_to.is_some()) || world.active.contains(disk);
+    let is_over = if aside.is_restored {
+        restore.standing == Standing::TakenBack
+    } else {
+        restore.standing == Standing::Restored
     };
-    let out_of_use_since = restore.swapped_at(planned.role).filter(|_| !attached);
+    let ended = restore.written_at.filter(|_| is_over);
+    let kept_until = ended.and_then(|ended| after(ended, restore.plan.keep_old_disks_hours));
+    let state = match () {
+        () if cloud.is_none() && orphan.is_none() && !world.active.contains(disk) => OldDiskState::Gone,
+        () if aside.is_needed => OldDiskState::Needed,
+        () if attached => OldDiskState::Attached,
+        () if kept_until.is_some_and(|until| until <= world.now) => OldDiskState::Due,
+        () if is_over => OldDiskState::Kept,
+        // Taken back, and yet in no instance: it is the cluster's own disk, whoever has put it aside.
+        () => OldDiskState::Needed,
+    };
+    let swapped = restore.swapped_at(planned.role, aside.is_restored);
+    let out_of_use_since = swapped.filter(|_| !attached);
     OldDisk {
         restore: restore.plan.id.clone(),
         cluster: restore.plan.cluster.clone(),
@@ -251,12 +301,13 @@ fn row(restore: &Begun, planned: &PlannedInstance, disk: &DiskCid, at: &Circumst
         instance: planned.instance.clone(),
         disk: disk.clone(),
         size_mib: cloud.map(|disk| disk.size_mib).or_else(|| orphan.and_then(|orphan| orphan.size)),
+        is_restored: aside.is_restored,
         out_of_use_since,
-        age_seconds: out_of_use_since.map(|since| at.now.duration_since(since).as_secs().max(0)),
+        age_seconds: out_of_use_since.map(|since| world.now.duration_since(since).as_secs().max(0)),
         kept_until,
         director_deletes_at: orphan
             .and_then(|orphan| orphaned_at(&orphan.orphaned_at))
-            .and_then(|since| after(since, at.keeping.director_days.saturating_mul(24))),
+            .and_then(|since| after(since, world.director_days.saturating_mul(24))),
         state,
         released: restore.released.clone().filter(|note| note.disks.contains(disk)),
     }

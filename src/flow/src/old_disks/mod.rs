@@ -9,7 +9,8 @@
 //! | `attached` | an instance has it again, by the Director's record or in the cloud     | never         |
 //! | `gone`     | neither Director nor cloud has it                                      | is success    |
 //!
-//! A disk belongs to the newest restore that replaced it: after a way back, a later restore may replace it
+//! A restore that ended well has put the cluster's former disks aside; one that was taken back after it had
+//! served, the disks it had made. A disk belongs to the newest restore that replaced it: after a way back, a later restore may replace it
 //! again. How long a disk was kept is told by the store's clock alone, never by a driver's.
 
 mod look;
@@ -107,10 +108,10 @@ impl std::fmt::Display for OldDiskState {
     }
 }
 
-/// A disk that a restore has put aside.
+/// A disk that a restore, or its way back, has put aside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OldDisk {
-    /// The restore that replaced it.
+    /// The restore that replaced it, or made it.
     pub restore: RestoreId,
     /// Its cluster.
     pub cluster: ClusterName,
@@ -122,6 +123,9 @@ pub struct OldDisk {
     pub disk: DiskCid,
     /// Its size; none where nobody knows it any more.
     pub size_mib: Option<u64>,
+    /// Whether it is one that the restore had made, and its way back put aside: it holds what was written
+    /// while the restored cluster served.
+    pub is_restored: bool,
     /// When the swap took it out, by the clock of the restore's driver; none where it did not yet.
     pub out_of_use_since: Option<Timestamp>,
     /// Seconds since then; for reading.

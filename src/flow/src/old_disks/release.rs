@@ -10,7 +10,7 @@ use remount_store::{ClusterStore, Lease, Purpose, ReleaseNote};
 use serde::{Deserialize, Serialize};
 
 use super::look::{in_cloud, instances_of, read_orphans};
-use super::{Keeping, OldDisk, OldDiskState, OldDisks, Scope, list_old_disks};
+use super::{OldDisk, OldDiskState, OldDisks, Scope, list_old_disks};
 use crate::wait::{Look, retrying, until};
 use crate::{FlowContext, FlowError, Problem, Result};
 
@@ -30,8 +30,6 @@ pub struct ReleaseRequest {
     pub selection: Selection,
     /// Who asks.
     pub by: String,
-    /// How long they are kept.
-    pub keeping: Keeping,
 }
 
 /// What a release did to a disk.
@@ -75,7 +73,7 @@ pub async fn preview_release(
         Selection::Restore(id) => Scope::PresentAnd(id.clone()),
         Selection::Due => Scope::Present,
     };
-    let found = list_old_disks(ctx, std::slice::from_ref(cluster), &request.keeping, &scope, now).await?;
+    let found = list_old_disks(ctx, std::slice::from_ref(cluster), &scope, now).await?;
     select(cluster, found, &request.selection)
 }
 

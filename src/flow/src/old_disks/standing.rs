@@ -54,13 +54,14 @@ impl Begun {
         Ok(Some(Self { plan, standing, written_at, released, events }))
     }
 
-    /// When the disks of a role were taken out.
-    pub fn swapped_at(&self, role: Role) -> Option<Timestamp> {
+    /// When the disks of a role were taken out: the old ones, or on the way back the restored ones.
+    pub fn swapped_at(&self, role: Role, is_way_back: bool) -> Option<Timestamp> {
+        let swapped = if is_way_back { EventKind::Undone } else { EventKind::Done };
         let step = match role {
             Role::Primary => "swap_primary",
             Role::Standby => "swap_standbys",
         };
-        let done = |event: &&Event| event.step == step && event.event == EventKind::Done;
+        let done = |event: &&Event| event.step == step && event.event == swapped;
         self.events.iter().rfind(done).map(|event| event.at)
     }
 }

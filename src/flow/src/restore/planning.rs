@@ -85,6 +85,7 @@ pub async fn confirm(cx: &Restore<'_>) -> Result<()> {
 
 /// The plan.
 pub fn plan(
+    ctx: &FlowContext,
     survey: &Survey,
     request: &RestoreRequest,
     backup: &BackupManifest,
@@ -104,6 +105,7 @@ pub fn plan(
         tablespace_map: backup.tablespace_map.clone(),
         instances: survey.instances.iter().map(planned).collect(),
         estimate_seconds: 0.0,
+        keep_old_disks_hours: ctx.keeping.keep_hours,
         tool_version: env!("CARGO_PKG_VERSION").into(),
     }
 }

@@ -135,7 +135,7 @@ async fn plan_and_check(
         return Err(FlowError::Refused { what, problems: findings.problems });
     };
     estimate::fill_in(ctx, &store, &path, &mut findings.report).await?;
-    let mut plan = planning::plan(&survey, request, backup, path);
+    let mut plan = planning::plan(ctx, &survey, request, backup, path);
     plan.estimate_seconds = findings.report.estimate_seconds;
     preflight::backup(ctx, &survey, backup, &plan, &mut findings).await;
     if !findings.problems.is_empty() {

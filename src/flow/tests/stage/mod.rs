@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use remount_core::{BackupManifest, DiskCid, RecoveryTarget, RestoreId, RestoreTarget, TimelineId};
 use remount_flow::{
-    BackupRequest, Cancellation, FlowContext, FlowError, Progress, Quiet, RestoreReport, StepEvent,
+    BackupRequest, Cancellation, FlowContext, FlowError, Keeping, Progress, Quiet, RestoreReport, StepEvent,
     StepEventKind, Timeouts, run_backup, run_restore,
 };
 use remount_lab::memory::World;
@@ -70,6 +70,7 @@ impl Stage {
             store: Store::new(through, key),
             owner: "test".into(),
             own_deployment: None,
+            keeping: Keeping::default(),
             timeouts: timeouts(),
             cancellation: Cancellation::default(),
         };

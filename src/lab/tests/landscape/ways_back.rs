@@ -36,12 +36,36 @@ async fn a_restore_to_the_wrong_instant_is_taken_back_and_another_follows() -> R
     ensure!(timeline(&stage).await? == "1", "the old primary is on its own timeline");
     stage.mark("d", 1).await?;
 
+    let at_once = "sed -i 's/\"keep_old_disks_hours\": 24/\"keep_old_disks_hours\": 0/' \
+        /var/vcap/jobs/restore/config/remount.json";
+    stage.lab.shell("remount/remount/0", at_once).await?.success()?;
     stage.restore_to(&["--to-time", &wanted], "a=3 b=4").await?;
     ensure!(timeline(&stage).await? == "3", "timeline 2 was used and left");
     let refused = stage.lab.remount(&["rollback", &wrong]).await?;
     ensure!(refused.code == 0, "it was taken back already, and says so: {}", refused.text());
     stage.holds("a=3 b=4").await?;
+
+    let there = old_disks(&stage).await?;
+    let expected = ["old due", "old due", "restored kept", "restored kept"];
+    ensure!(there == expected, "the disks of both: {there:?}");
+    stage.back_up().await?;
+    let there = old_disks(&stage).await?;
+    ensure!(there == ["restored kept"; 2], "the errand `backup` deletes what is due: {there:?}");
+    stage.holds("a=3 b=4").await?;
     stage.down().await
+}
+
+/// Kind and state of each old disk, sorted.
+async fn old_disks(stage: &Stage) -> Result<Vec<String>> {
+    let ran = stage.lab.remount(&["disks", "--json"]).await?.success()?;
+    let listed: Vec<Value> = serde_json::from_str(&ran.stdout).context("read the old disks")?;
+    let kind = |disk: &Value| if disk["is_restored"] == true { "restored" } else { "old" };
+    let mut told: Vec<String> = listed
+        .iter()
+        .map(|disk| format!("{} {}", kind(disk), disk["state"].as_str().unwrap_or("?")))
+        .collect();
+    told.sort();
+    Ok(told)
 }
 
 #[tokio::test]

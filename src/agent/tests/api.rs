@@ -5,9 +5,11 @@
 mod support;
 
 use remount_core::BackupId;
+use remount_core::{Advice as _, Retry};
 use remount_postgres::{Error, Server};
+use serde_json::json;
 use support::postgres::Postgres;
-use support::{Ca, Landscape, Vm, backup, instance, restore, until};
+use support::{Ca, Landscape, Vm, backup, client, instance, restore, until};
 
 fn other() -> BackupId {
     BackupId::new("20261123T020000Z-bbbb").unwrap()
@@ -227,4 +229,49 @@ async fn the_agent_stays_small() {
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     println!("{line}");
     assert!(kib < 20 << 10, "{line}");
+}
+
+#[tokio::test]
+async fn what_was_done_behind_a_lost_answer_is_found_by_asking_again() {
+    let landscape = Landscape::new();
+    let (vm, server) = running(&landscape).await;
+    let agent = vm.serve();
+    let lost =
+        |path: &str| json!({"method": "POST", "path": path, "times": 1, "fault": {"kind": "drop_after"}});
+    let script =
+        json!([lost("*/begin"), lost("*/end"), {"path": "*", "times": 1, "fault": {"kind": "duplicate"}}]);
+    let proxy = agent.behind(&landscape.ca, script);
+    let driver = client(proxy.address(), &landscape.ca, &vm.instance);
+
+    let error = driver.begin_backup(&backup(), 60).await.unwrap_err();
+    assert_eq!(error.retry(), Retry::Soon, "{error}");
+    let begun = driver.begin_backup(&backup(), 60).await.unwrap();
+    assert_eq!(sessions(&server).await, "1", "one backup, though it was asked for three times");
+    let error = driver.end_backup(&backup()).await.unwrap_err();
+    assert_eq!(error.retry(), Retry::Soon, "{error}");
+    let ended = driver.end_backup(&backup()).await.unwrap();
+    assert!(ended.stop_lsn > begun.start_lsn && !vm.mark_file().exists());
+    let faults: Vec<_> = proxy.requests().into_iter().filter_map(|served| served.fault).collect();
+    assert_eq!(faults.len(), 3, "each fault happened: {faults:?}");
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_reached_or_silent_is_a_passing_trouble() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    let script = json!([
+        {"path": "*", "times": 1, "fault": {"kind": "drop_before"}},
+        {"path": "*", "times": 1, "fault": {"kind": "delay", "milliseconds": 7000}},
+        {"path": "*", "times": 1, "fault": {"kind": "status", "status": 502}},
+        {"path": "*", "times": 1, "fault": {"kind": "cut", "bytes": 10}},
+        {"path": "*", "times": 1, "fault": {"kind": "throttle", "status": 503, "retry_after_seconds": 1}},
+    ]);
+    let proxy = agent.behind(&landscape.ca, script);
+    let driver = client(proxy.address(), &landscape.ca, &vm.instance);
+    for fault in ["drop_before", "delay", "status", "cut", "throttle"] {
+        let error = driver.status().await.unwrap_err();
+        assert_eq!(error.retry(), Retry::Soon, "{fault}: {error}");
+    }
+    assert_eq!(driver.status().await.unwrap().backup, None);
 }

@@ -20,6 +20,7 @@ use remount_core::{
     RestoreId, RestorePlan, RestoreTarget, Role, SegmentSize, SnapshotCid, SnapshotRecord, SystemIdentifier,
     TimelineHistory, TimelineId, WalSegment,
 };
+use remount_lab::proxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
 use remount_postgres::{AGENT_TLS_NAME, AgentsConfig, ControlData, RemoteServer, RemoteServers};
 use remount_store::{ArchiveFile, ClusterStore, Codec, Purpose, PushOptions, StoreConfig};
 use serde_json::json;
@@ -342,17 +343,35 @@ impl Agent {
 
     /// The driver's end.
     pub fn client(&self, ca: &Ca, instance: &InstanceSlug) -> RemoteServer {
-        let folder = tempfile::tempdir().unwrap();
-        let (certificate_file, private_key_file, ca_file) = ca.issue(folder.path(), "driver");
-        let config = AgentsConfig {
-            port: self.address.port(),
-            certificate_file,
-            private_key_file,
-            ca_file,
-            timeout_seconds: 60,
-        };
-        RemoteServers::new(&config).unwrap().remote(instance, &self.address.ip().to_string())
+        client(self.address, ca, instance)
     }
+
+    /// The fault proxy before this agent: it shows the agent's name to the driver, and the driver's to the agent.
+    pub fn behind(&self, ca: &Ca, script: serde_json::Value) -> Proxy {
+        let folder = tempfile::tempdir().unwrap();
+        let own = |name: &str| {
+            let at = folder.path().join(name);
+            fs::create_dir(&at).unwrap();
+            let (certificate_file, private_key_file, ca_file) = ca.issue(&at, name);
+            (Identity { certificate_file, private_key_file }, ca_file)
+        };
+        let (driver, ca_file) = own("driver");
+        let (agent, _) = own(AGENT_TLS_NAME);
+        let tls = UpstreamTls { ca_file, name: Some(AGENT_TLS_NAME.into()), identity: Some(driver) };
+        let upstream = Upstream::new(&format!("https://{}", self.address), Some(&tls)).unwrap();
+        let mut config = ProxyConfig::new(upstream, Script::from_json(script).unwrap());
+        config.identity = Some(agent);
+        Proxy::start(config).unwrap()
+    }
+}
+
+/// A driver that knows the agent at this address.
+pub fn client(address: SocketAddr, ca: &Ca, instance: &InstanceSlug) -> RemoteServer {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate_file, private_key_file, ca_file) = ca.issue(folder.path(), "driver");
+    let port = address.port();
+    let config = AgentsConfig { port, certificate_file, private_key_file, ca_file, timeout_seconds: 5 };
+    RemoteServers::new(&config).unwrap().remote(instance, &address.ip().to_string())
 }
 
 impl Drop for Agent {

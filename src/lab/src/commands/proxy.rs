@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::proxy::{Identity, Proxy, ProxyConfig, Script, Upstream};
+use crate::proxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
 
 /// Arguments of `proxy`.
 #[derive(Debug, Args)]
@@ -19,6 +19,15 @@ pub(super) struct ProxyArguments {
     /// PEM file with the authority of an https upstream; no other is trusted
     #[arg(long)]
     upstream_ca: Option<PathBuf>,
+    /// The name in the certificate of an https upstream, where it is not the host's: an agent's is `remount-agent`
+    #[arg(long, requires = "upstream_ca")]
+    upstream_name: Option<String>,
+    /// PEM file with the certificate that an https upstream demands of its clients, as an agent does
+    #[arg(long, requires = "upstream_private_key", requires = "upstream_ca")]
+    upstream_certificate: Option<PathBuf>,
+    /// PEM file with the key of that certificate
+    #[arg(long, requires = "upstream_certificate")]
+    upstream_private_key: Option<PathBuf>,
     /// The address to listen on; port 0 is any free one
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -64,13 +73,21 @@ error. The same seed and the same sequence of requests give the same faults."#;
 
 impl ProxyArguments {
     pub(super) fn run(self) -> Result<()> {
-        let identity = self.certificate.zip(self.private_key);
-        let identity = identity
-            .map(|(certificate_file, private_key_file)| Identity { certificate_file, private_key_file });
+        let identity = |certificate: Option<PathBuf>, key: Option<PathBuf>| {
+            certificate
+                .zip(key)
+                .map(|(certificate_file, private_key_file)| Identity { certificate_file, private_key_file })
+        };
+        let shown = identity(self.upstream_certificate, self.upstream_private_key);
+        let tls = self.upstream_ca.map(|ca_file| UpstreamTls {
+            ca_file,
+            name: self.upstream_name,
+            identity: shown,
+        });
         let proxy = Proxy::start(ProxyConfig {
-            upstream: Upstream::new(&self.upstream, self.upstream_ca.as_deref())?,
+            upstream: Upstream::new(&self.upstream, tls.as_ref())?,
             listen: self.listen,
-            identity,
+            identity: identity(self.certificate, self.private_key),
             script: Script::read(&self.script)?,
             seed: self.seed,
             log: self.log,

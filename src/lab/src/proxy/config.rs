@@ -1,18 +1,37 @@
 //! What a proxy is started with.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::script::Script;
 use super::upstream::Upstream;
 
 /// The files of the proxy's own certificate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The certificate, with its chain, as PEM.
     pub certificate_file: PathBuf,
     /// Its private key, as PEM.
     pub private_key_file: PathBuf,
+}
+
+/// How to talk to an upstream over TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The authority to trust, PEM; no other is.
+    pub ca_file: PathBuf,
+    /// The name in its certificate; none for the host's. Agents are called by address and have one name.
+    pub name: Option<String>,
+    /// What is shown to an upstream that asks its clients who they are, as an agent does.
+    pub identity: Option<Identity>,
+}
+
+impl UpstreamTls {
+    /// An upstream whose certificate has its host's name, and that asks nobody who they are.
+    #[must_use]
+    pub fn trusting(ca_file: &Path) -> Self {
+        Self { ca_file: ca_file.to_owned(), name: None, identity: None }
+    }
 }
 
 /// What a proxy is started with.

@@ -1,4 +1,4 @@
-//! The fault proxy: it stands before any HTTP peer (Director, cloud emulator, object store) and lets go
+//! The fault proxy: it stands before any HTTP peer (Director, agent, cloud emulator, object store) and lets go
 //! wrong on the way what no emulator lets go wrong, by a script and a seed.
 //!
 //! | fault | the upstream | the client |
@@ -34,7 +34,7 @@ mod serve;
 mod tls;
 mod upstream;
 
-pub use config::{Identity, ProxyConfig};
+pub use config::{Identity, ProxyConfig, UpstreamTls};
 pub use error::ProxyError;
 pub use fault::{AskedUpstream, Fault};
 pub use journal::Served;

@@ -8,15 +8,12 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::config::Identity;
+use super::config::{Identity, UpstreamTls};
 use super::error::ProxyError;
 
 /// TLS towards clients.
 pub(super) fn acceptor(identity: &Identity) -> Result<TlsAcceptor, ProxyError> {
-    let chain = certificates("certificate", &identity.certificate_file)?;
-    let key_file = &identity.private_key_file;
-    let pem = read("private key", key_file)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(unusable("private key", key_file))?;
+    let (chain, key) = own(identity)?;
     let wrong = |source| ProxyError::Tls { what: "the proxy's clients", source };
     let builder = ServerConfig::builder_with_provider(provider());
     let builder = builder.with_safe_default_protocol_versions().map_err(wrong)?;
@@ -25,16 +22,31 @@ pub(super) fn acceptor(identity: &Identity) -> Result<TlsAcceptor, ProxyError> {
 }
 
 /// TLS towards the upstream.
-pub(super) fn connector(ca_file: &Path) -> Result<TlsConnector, ProxyError> {
+pub(super) fn connector(with: &UpstreamTls) -> Result<TlsConnector, ProxyError> {
     let wrong = |source| ProxyError::Tls { what: "the upstream", source };
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("upstream's CA", ca_file)? {
+    for certificate in certificates("upstream's CA", &with.ca_file)? {
         roots.add(certificate).map_err(wrong)?;
     }
     let builder = ClientConfig::builder_with_provider(provider());
     let builder = builder.with_safe_default_protocol_versions().map_err(wrong)?;
-    let config = builder.with_root_certificates(roots).with_no_client_auth();
+    let builder = builder.with_root_certificates(roots);
+    let config = match &with.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let (chain, key) = own(identity)?;
+            builder.with_client_auth_cert(chain, key).map_err(wrong)?
+        }
+    };
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn own(identity: &Identity) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ProxyError> {
+    let chain = certificates("certificate", &identity.certificate_file)?;
+    let key_file = &identity.private_key_file;
+    let pem = read("private key", key_file)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(unusable("private key", key_file))?;
+    Ok((chain, key))
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

@@ -3,7 +3,6 @@
 //! A connection of its own for each request costs a handshake and buys certainty: no request is ever
 //! lost because the peer closed an idle connection, so every loss is one of the script.
 
-use std::path::Path;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::config::UpstreamTls;
 use super::error::ProxyError;
 use super::tls;
 
@@ -58,23 +58,23 @@ impl Upstream {
     /// other is.
     ///
     /// # Errors
-    /// An URL that is not of this form, a CA file that cannot be used.
-    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, ProxyError> {
+    /// An URL that is not of this form, a file that cannot be used.
+    pub fn new(url: &str, tls: Option<&UpstreamTls>) -> Result<Self, ProxyError> {
         let wrong = |problem: &str| ProxyError::Upstream { url: url.to_owned(), problem: problem.to_owned() };
         let form = "give it as http://host:port or https://host:port, without a path";
         let uri: Uri = url.parse().map_err(|_| wrong(form))?;
         let host = uri.host().map(|host| host.trim_matches(['[', ']']).to_owned());
         let host = host.filter(|host| !host.is_empty()).ok_or_else(|| wrong(form))?;
         let plain = matches!(uri.path(), "" | "/") && uri.query().is_none() && !url.contains('@');
-        let (default_port, tls) = match (uri.scheme_str(), ca_file) {
+        let (default_port, tls) = match (uri.scheme_str(), tls) {
             (Some("http"), _) if plain => (80, None),
             (Some("https"), None) if plain => {
                 return Err(wrong("give the authority to trust with `--upstream-ca`; no other is trusted"));
             }
-            (Some("https"), Some(ca_file)) if plain => {
-                let name =
-                    ServerName::try_from(host.clone()).map_err(|_| wrong("TLS cannot check this name"))?;
-                (443, Some((tls::connector(ca_file)?, name)))
+            (Some("https"), Some(with)) if plain => {
+                let name = with.name.clone().unwrap_or_else(|| host.clone());
+                let name = ServerName::try_from(name).map_err(|_| wrong("TLS cannot check this name"))?;
+                (443, Some((tls::connector(with)?, name)))
             }
             _ => return Err(wrong(form)),
         };

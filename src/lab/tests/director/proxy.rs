@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use remount_core::{DeploymentName, InstanceSlug};
 use remount_director::{Director, DirectorConfig, Error, HttpDirector, StopKind, Task, TaskState};
-use remount_lab::proxy::{Identity, Proxy, ProxyConfig, Script, Upstream};
+use remount_lab::proxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -69,7 +69,7 @@ fn proxy(lab: &Landscape, files: &Path, script: Value) -> (Proxy, std::path::Pat
         private_key_file: file("proxy.key", &made.signing_key.serialize_pem()),
     };
     let ca_file = identity.certificate_file.clone();
-    let upstream = Upstream::new(&lab.director.url(), Some(&upstream_ca)).unwrap();
+    let upstream = Upstream::new(&lab.director.url(), Some(&UpstreamTls::trusting(&upstream_ca))).unwrap();
     let mut config = ProxyConfig::new(upstream, Script::from_json(script).unwrap());
     config.identity = Some(identity);
     (Proxy::start(config).unwrap(), ca_file)

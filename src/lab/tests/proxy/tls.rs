@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remount_lab::proxy::{Identity, Proxy, ProxyConfig, Script, Upstream};
+use remount_lab::proxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
 use serde_json::json;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -31,7 +31,8 @@ fn agent(ca_file: &Path) -> Agent {
 
 /// A proxy with TLS to its clients, before `url`.
 fn before(url: &str, ca_file: Option<&Path>, own: &Identity) -> Proxy {
-    let mut config = ProxyConfig::new(Upstream::new(url, ca_file).unwrap(), Script::default());
+    let tls = ca_file.map(UpstreamTls::trusting);
+    let mut config = ProxyConfig::new(Upstream::new(url, tls.as_ref()).unwrap(), Script::default());
     config.identity = Some(own.clone());
     Proxy::start(config).unwrap()
 }
@@ -63,9 +64,12 @@ fn files_that_cannot_be_used_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let own = identity(folder.path(), "own");
     let missing: PathBuf = folder.path().join("missing.pem");
-    let error = Upstream::new("https://127.0.0.1:1", Some(&missing)).map(drop).unwrap_err();
+    let error =
+        Upstream::new("https://127.0.0.1:1", Some(&UpstreamTls::trusting(&missing))).map(drop).unwrap_err();
     assert!(error.to_string().contains("missing.pem"), "{error}");
-    let error = Upstream::new("https://127.0.0.1:1", Some(&own.private_key_file)).map(drop).unwrap_err();
+    let error = Upstream::new("https://127.0.0.1:1", Some(&UpstreamTls::trusting(&own.private_key_file)))
+        .map(drop)
+        .unwrap_err();
     assert!(error.to_string().contains("no certificate"), "{error}");
 
     let other = identity(folder.path(), "other");

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
 use super::instance::find;
+use super::kill_point::KillPoint;
 use crate::bosh::Bosh;
 use crate::control::{self, Request};
 use crate::director::{Fault, FaultKind, Operation};
@@ -47,6 +49,15 @@ enum What {
     },
     /// Make the cloud slow, or refuse.
     Cloud(CloudFault),
+    /// Kill whoever drives the next restore when its journal comes to a point, and wait until then.
+    Driver {
+        /// STEP.EVENT, as swap_primary.intended: any step with intended, done, undo_intended or undone.
+        #[arg(long, value_name = "POINT")]
+        at: KillPoint,
+        /// How long to wait for it.
+        #[arg(long, default_value_t = 600)]
+        limit_seconds: u64,
+    },
     /// Let Director and cloud do as they should again.
     Mend,
 }
@@ -91,6 +102,9 @@ impl Break {
             What::Director { fault } => {
                 let fault = serde_json::from_str(fault).context("read the fault")?;
                 ask(&Request::DirectorFault(fault))
+            }
+            What::Driver { at, limit_seconds } => {
+                at.wait_and_kill(folder, Duration::from_secs(*limit_seconds))
             }
             What::Cloud(fault) => ask(&fault.request()),
             What::Mend => ask(&Request::Mend),

@@ -11,7 +11,7 @@ use crate::control::{self, Request};
 use crate::folder::Folder;
 
 /// The control VM.
-const CONTROL: &str = "remount/remount/0";
+pub(super) const CONTROL: &str = "remount/remount/0";
 /// Its `remount`, with the deployment's configuration.
 const REMOUNT: &str = "/var/vcap/jobs/restore/bin/remount";
 

@@ -4,6 +4,7 @@ mod break_it;
 mod errand;
 mod exec;
 mod instance;
+mod kill_point;
 mod proofs;
 mod proxy;
 mod status;

@@ -13,7 +13,7 @@ pub mod ledger;
 mod pgbench;
 mod proofs;
 mod report;
-mod step;
+pub(crate) mod step;
 mod trouble;
 
 pub use bench::{Bench, BenchReport};

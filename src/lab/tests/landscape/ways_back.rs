@@ -97,5 +97,17 @@ async fn an_errand_that_is_told_to_stop_is_gone_on_with() -> Result<()> {
     let (same, _) = newest(&stage).await?;
     ensure!(same == id, "it is the same restore");
     stage.holds("a=3 b=4").await?;
+
+    // Killed, it has no chance to leave anything in order: not even its lease.
+    stage.mark("c", 5).await?;
+    stage.lab.remount(&to_latest).await?.success()?;
+    let break_driver = ["break", "driver", "--at", "swap_primary.intended", "--limit-seconds", "60"];
+    let mut point = stage.lab.command(&break_driver).spawn()?;
+    let killed = stage.lab.lab(&["run-errand", "restore"]).await?;
+    ensure!(point.wait().await?.success(), "it was not killed at its point");
+    ensure!(killed.code != 0, "a killed errand says so:\n{}", killed.text());
+    let goes_on = || async { Ok(stage.lab.lab(&["run-errand", "restore"]).await?.code == 0) };
+    crate::stage::eventually("another errand goes on when the lease is over", goes_on).await?;
+    stage.holds("a=3 b=4 c=5").await?;
     stage.down().await
 }

@@ -1,0 +1,134 @@
+//! `remount-lab break driver`: kills whoever drives a restore, at a named point of its journal.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum as _;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::exec::CONTROL;
+use super::instance::find;
+use crate::bosh::Bosh;
+use crate::control::{self, Request};
+use crate::folder::Folder;
+use crate::story::step::RestoreStep;
+
+/// A step takes a hundredth of a second at best.
+const POLL: Duration = Duration::from_millis(1);
+/// What a restore's driver is called.
+const DRIVER: &str = "remount";
+
+/// A point in a restore: an event of a step, as the journal names both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KillPoint {
+    step: RestoreStep,
+    event: String,
+}
+
+impl FromStr for KillPoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const EVENTS: [&str; 4] = ["intended", "done", "undo_intended", "undone"];
+        let (step, event) = text.split_once('.').ok_or("write STEP.EVENT, as swap_primary.intended")?;
+        if !EVENTS.contains(&event) {
+            return Err(format!("`{event}` is none of {}", EVENTS.join(", ")));
+        }
+        let step = RestoreStep::from_str(step, false)
+            .map_err(|_| format!("`{step}` is no step: `remount-lab demo --fail-at help` lists them"))?;
+        Ok(Self { step, event: event.to_owned() })
+    }
+}
+
+impl KillPoint {
+    /// Waits until a journal says that the point is reached, and kills the drivers on the control VM.
+    pub(super) fn wait_and_kill(&self, folder: &Folder, limit: Duration) -> Result<()> {
+        let vm = find(&Bosh::new(&folder.access()?)?, CONTROL)?.vm.context("the control VM is gone")?;
+        let init = control::ask(&folder.socket(), &Request::InitPid { vm })?;
+        let deadline = Instant::now() + limit;
+        let mut known: BTreeSet<PathBuf> = journals(folder).into_iter().collect();
+        loop {
+            let fresh: Vec<PathBuf> =
+                journals(folder).into_iter().filter(|path| !known.contains(path)).collect();
+            for path in fresh {
+                // One that is being written is looked at again.
+                let Some(event) = read(&path) else { continue };
+                if event["step"] == self.step.name() && event["event"] == *self.event {
+                    return kill(&init);
+                }
+                known.insert(path);
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "no restore came to {}.{} within {} s",
+                self.step.name(),
+                self.event,
+                limit.as_secs()
+            );
+            sleep(POLL);
+        }
+    }
+}
+
+/// Every event of every restore.
+fn journals(folder: &Folder) -> Vec<PathBuf> {
+    let below =
+        |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    below(folder.store().join("clusters"))
+        .flat_map(|cluster| below(cluster.join("restores")))
+        .flat_map(|restore| below(restore.join("journal")))
+        .collect()
+}
+
+/// An event, out of the entry that names its writer.
+fn read(path: &Path) -> Option<Value> {
+    let entry: Value = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
+    entry.get("event").cloned()
+}
+
+/// Kills every process of that name in the VM's process namespace.
+fn kill(init: &str) -> Result<()> {
+    let namespace = |pid: &str| fs::metadata(format!("/proc/{pid}/ns/pid")).map(|data| data.ino()).ok();
+    let vm = namespace(init).context("the control VM is gone")?;
+    let mut killed = 0;
+    for entry in fs::read_dir("/proc").context("list the processes")?.flatten() {
+        let pid = entry.file_name().to_string_lossy().into_owned();
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if name.trim_end() != DRIVER || namespace(&pid) != Some(vm) {
+            continue;
+        }
+        let target = pid.parse().ok().and_then(Pid::from_raw).context("a process without a number")?;
+        match kill_process(target, Signal::KILL) {
+            Ok(()) => killed += 1,
+            Err(Errno::SRCH) => {}
+            Err(error) => return Err(error).with_context(|| format!("kill process {pid}")),
+        }
+    }
+    if killed == 0 {
+        bail!("the point was reached, and its driver had ended already");
+    }
+    println!("killed");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_is_a_step_and_an_event_of_the_journal() {
+        let point: KillPoint = "swap_primary.undo_intended".parse().unwrap();
+        assert_eq!((point.step, point.event.as_str()), (RestoreStep::SwapPrimary, "undo_intended"));
+        for wrong in ["swap_primary", "swap.done", "verify.finished", ""] {
+            assert!(wrong.parse::<KillPoint>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -58,7 +58,7 @@ enum Command {
     /// Break something, for tests and exercises.
     Break(break_it::Break),
     /// Stand before an HTTP peer and let requests go wrong by a script, for tests and exercises.
-    Proxy(proxy::ProxyArguments),
+    Proxy(Box<proxy::ProxyArguments>),
     /// Print the password of a cluster's customer (user and database `app`).
     Secret(status::SecretOf),
     /// Tell the whole story: load, backup, disaster, restore, comparison with the old way.

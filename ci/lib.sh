@@ -47,7 +47,7 @@ tarball() {
 }
 
 # One column of the first table of `bosh … --json`, a line per row.
-column() { ruby -rjson -e 'puts JSON.parse($stdin.read).fetch("Tables").first["Rows"].to_a.map { |row| row.fetch(ARGV[0]) }' "$1"; }
+column() { ruby --disable-gems -rjson -e 'puts JSON.parse($stdin.read).fetch("Tables").first["Rows"].to_a.map { |row| row.fetch(ARGV[0]) }' "$1"; }
 
 # Runs SQL of stdin on an instance (or all of a group) of a deployment; one line per instance: name, tab, answer.
 # The statement travels in base64: it passes two shells on its way.
@@ -56,7 +56,7 @@ sql_on() {
   statement="$(base64 -w 0)"
   bosh -d "$deployment" ssh "$slug" --results --json --command "cd / && echo $statement | base64 -d | sudo -u vcap \
 \$(ls /var/vcap/packages/postgres-*/bin/psql | tail -n 1) -h /var/vcap/sys/run/postgres -U vcap -d postgres -XAtq -v ON_ERROR_STOP=1" |
-    ruby -rjson -e '
+    ruby --disable-gems -rjson -e '
       rows = JSON.parse($stdin.read).fetch("Tables").first.fetch("Rows")
       failed = rows.reject { |row| row.fetch("exit_code") == "0" }
       failed.each { |row| warn "#{row.fetch("instance")}: #{row.fetch("stderr")} #{row.fetch("error")}" }
@@ -73,12 +73,8 @@ primary() {
   printf '%s\n' "$found"
 }
 
-# SQL of stdin on the primary; its answer alone.
-sql() {
-  local instance
-  instance="$(primary "$1")"
-  sql_on "$1" "$instance" | cut -f 2-
-}
+# SQL of stdin on one instance of a deployment; its answer alone.
+sql() { sql_on "$1" "$2" | cut -f 2-; }
 
 # What the rehearsal's table holds, in one line.
 # shellcheck disable=SC2034 # for backup.sh and restore.sh

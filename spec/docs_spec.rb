@@ -11,9 +11,8 @@ RSpec.describe 'docs' do
   def broken_links(page, pages)
     page.links.reject do |target, anchor|
       file = target.empty? ? page.path : File.expand_path(target, "/#{File.dirname(page.path)}").delete_prefix('/')
-      next false unless File.exist?(Release.path(file))
-
-      anchor.nil? || pages.find { |other| other.path == file }&.anchors&.include?(anchor)
+      linked = pages.find { |other| other.path == file }
+      linked || File.exist?(Release.path(file)) ? anchor.nil? || linked&.anchors&.include?(anchor) : false
     end
   end
 

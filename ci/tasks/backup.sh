@@ -17,13 +17,14 @@ mkdir -p "$2"
 tools ruby=ruby ssh=openssh-client
 bosh_cli
 
-sql "$deployment" <<< 'create table if not exists remount_rehearsal (id bigserial primary key, at timestamptz default now());
+primary="$(primary "$deployment")"
+sql "$deployment" "$primary" <<< 'create table if not exists remount_rehearsal (id bigserial primary key, at timestamptz default now());
 insert into remount_rehearsal select from generate_series(1, 1000);'
 bosh -n -d remount run-errand backup
 # These are in the WAL alone: without replay they are lost.
-sql "$deployment" <<< 'insert into remount_rehearsal select from generate_series(1, 1000)'
+sql "$deployment" "$primary" <<< 'insert into remount_rehearsal select from generate_series(1, 1000)'
 
-sql "$deployment" <<< "$ROWS" > "$2/rows"
+sql "$deployment" "$primary" <<< "$ROWS" > "$2/rows"
 # The server's clock, after its last commit: the target.
-sql "$deployment" <<< "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')" > "$2/time"
+sql "$deployment" "$primary" <<< "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')" > "$2/time"
 say "at $(< "$2/time"): $(< "$2/rows")"

@@ -20,8 +20,9 @@ expected="$(< "$2/rows")"
 tools ruby=ruby ssh=openssh-client
 bosh_cli
 
-sql "$deployment" <<< 'truncate remount_rehearsal; insert into remount_rehearsal (id) values (-1)'
-damaged="$(sql "$deployment" <<< "$ROWS")"
+primary="$(primary "$deployment")"
+sql "$deployment" "$primary" <<< 'truncate remount_rehearsal; insert into remount_rehearsal (id) values (-1)'
+damaged="$(sql "$deployment" "$primary" <<< "$ROWS")"
 [ "$damaged" != "$expected" ] || { say "the damage cannot be seen: this would prove nothing"; exit 1; }
 
 # As it was deployed, and with the request; mktemp makes it 0600, it holds credentials.
@@ -36,9 +37,10 @@ bosh -n -d remount run-errand restore || outcome=$?
 bosh -n -d remount deploy "$manifest"
 [ "$outcome" = 0 ] || { say "the errand failed; its last lines name the restore, docs/runbook.md says what then"; exit 1; }
 
-restored="$(sql "$deployment" <<< "$ROWS")"
+primary="$(primary "$deployment")"
+restored="$(sql "$deployment" "$primary" <<< "$ROWS")"
 [ "$restored" = "$expected" ] || { say "wrong rows: $restored, not $expected"; exit 1; }
-sql "$deployment" <<< 'insert into remount_rehearsal default values'
-streaming="$(sql "$deployment" <<< "select count(*) from pg_stat_replication where state = 'streaming'")"
+sql "$deployment" "$primary" <<< 'insert into remount_rehearsal default values'
+streaming="$(sql "$deployment" "$primary" <<< "select count(*) from pg_stat_replication where state = 'streaming'")"
 [ "$streaming" -ge 1 ] || { say "no standby streams"; exit 1; }
 say "restored to $time: $restored; it can be written, $streaming standby streams"

@@ -3,14 +3,15 @@
 # What the programs say when they fail, read from the sources: the texts of the error enums, with `…` where a
 # value stands, and all other literals.
 module Errors
-  # The crates whose errors an operator can meet; the lab and xtask never run at one.
-  CRATES = %w[core cloud director postgres store flow agent wal cli].freeze
+  # An operator meets the errors of every crate but these.
+  ELSEWHERE = %w[lab xtask workspace vendor].freeze
   ATTRIBUTE = /#\[error\(\s*"((?:[^"\\]|\\.)*)"/m
   LITERAL = /"((?:[^"\\]|\\.)*)"/m
 
   # The code without its tests and comments, by path.
   def self.sources
-    files = CRATES.flat_map { |crate| Dir.glob(Release.path('src', crate, 'src', '**', '*.rs')) }.sort
+    crates = Dir.children(Release.path('src')) - ELSEWHERE
+    files = crates.flat_map { |crate| Dir.glob(Release.path('src', crate, 'src', '**', '*.rs')) }.sort
     files.to_h { |file| [file.delete_prefix("#{Release::ROOT}/"), code(File.read(file))] }
   end
 

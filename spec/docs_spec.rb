@@ -59,11 +59,11 @@ RSpec.describe 'docs' do
 
     it 'name properties that exist' do
       properties = Release.jobs.flat_map { |job| job.properties.keys }
-      # The Director's own, and keys of a program's file that no job renders.
-      others = %w[director.disks.max_orphaned_age_in_days director.ca_file store.ca_file directories.store postgres.data_directory]
+      # The Director's own, and keys of agent.json that the job derives.
+      others = %w[director.disks.max_orphaned_age_in_days directories.store postgres.data_directory]
       prefixes = properties.map { |name| name.split('.').first }.uniq
       faults = named(/`([a-z_]+\.[a-z_.]+)`/).reject do |_, name|
-        !prefixes.include?(name.split('.').first) || (properties + others).any? { |known| known == name || known.start_with?("#{name}.") }
+        !prefixes.include?(name.split('.').first) || (properties + others).any? { |known| known == name.delete_suffix('_file') || known.start_with?("#{name}.") }
       end
       expect(faults).to eq([])
     end

@@ -20,7 +20,6 @@ finalized="$(realpath -m "$2")"
 final="$(realpath -m "$3")"
 tools ruby=ruby git=git
 bosh_cli
-PATH="$(realpath "$(dirname "$(command -v bosh)")"):$PATH"
 
 of="$(bosh inspect-local-release "$candidate" --json | column version)"
 version="${of%%-*}"

@@ -178,7 +178,7 @@ fn down(server: &LocalServer) -> Error {
         format!("PostgreSQL is down; it says: {}", reasons.join(" | "))
     };
     let next = "if it asks for WAL or a timeline that the archive does not have, choose another target; else mend \
-                what it says and `bosh start` the instance";
+                what it says and `bosh start --no-converge` the instance";
     Error::Server { what, next: next.into() }
 }
 

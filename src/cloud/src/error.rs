@@ -71,7 +71,7 @@ impl Advice for Error {
             Self::DiskNotFound(_) => "look for the disk in the cloud's console; `bosh instances --details` shows what the Director has recorded".into(),
             Self::SnapshotNotFound(_) => "choose another backup from `remount list`".into(),
             Self::SnapshotNotComplete(_) => "wait until the cloud has completed the snapshot, or choose an older backup from `remount list`".into(),
-            Self::DiskInUse { disk, .. } => format!("detach the disk through the Director first (`bosh attach-disk` of another one), then delete {disk}"),
+            Self::DiskInUse { disk, .. } => format!("detach the disk through the Director first (`bosh attach-disk GROUP/ID OTHER --disk-properties=copy`), then delete {disk}"),
             Self::QuotaExceeded { .. } => "raise the quota of the account, or delete disks and snapshots that nobody needs".into(),
             Self::Refused { .. } => "mend what the cloud refuses (credentials, zone, size or type), then run the command again".into(),
             Self::Busy { .. } | Self::Unanswered { .. } => return None,

@@ -279,7 +279,7 @@ impl Advice for FlowError {
             }
             Self::TakenOver { restore, .. } => Some(format!("follow it with `remount journal {restore}`")),
             Self::Journal { restore, .. } => Some(format!(
-                "read it with `remount journal {restore}`; the steps and their undo are in the runbook of the restore errand"
+                "read it with `remount journal {restore}`; what each step leaves is in docs/runbook.md, section Stuck"
             )),
             Self::Cancelled { .. } => Some("run the command again when it is to go on".into()),
             Self::Usage(_) | Self::Aborted { .. } => None,

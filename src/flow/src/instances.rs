@@ -121,7 +121,10 @@ pub fn primary_of(
         several => {
             let names: Vec<String> = several.iter().map(ToString::to_string).collect();
             let what = format!("several servers are primaries: {}", names.join(", "));
-            Err(Problem::new(what, "stop all but the right one (`bosh stop`), then run the command again"))
+            Err(Problem::new(
+                what,
+                "stop all but the right one (`bosh stop --no-converge`), then run the command again",
+            ))
         }
     }
 }

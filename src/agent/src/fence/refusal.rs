@@ -108,8 +108,11 @@ pub enum Refusal {
     },
 }
 
-const ATTACH: &str = "find the disk with `bosh disks --orphaned` or in the cloud, attach it with \
-                      `bosh attach-disk GROUP/ID DISK_CID`, then `bosh start` the instance";
+/// The Director has the instance as `started`, though its start failed, and attaches to stopped ones alone. Without
+/// `copy` it records a disk of 1 MiB, and the next deploy moves the data away.
+const ATTACH: &str = "find the disk with `bosh disks --orphaned` or in the cloud; then `bosh stop --no-converge` the \
+                      instance, `bosh attach-disk GROUP/ID DISK_CID --disk-properties=copy`, and \
+                      `bosh start --no-converge`";
 
 impl Refusal {
     pub(super) fn empty_and_unanswered(seconds: u64, detail: String) -> Self {
@@ -131,31 +134,36 @@ impl Refusal {
                 instance.id
             ),
             Self::EmptyAndUnanswered { .. } => {
-                "make the object store reachable from this VM (properties `store.*`), then `bosh start` the instance".into()
+                "make the object store reachable from this VM (properties `store.*`), then `bosh start --no-converge` the instance".into()
             }
             Self::CopyWithoutData { .. } => {
                 "the snapshot holds no data: restore from another backup (`remount list`)".into()
             }
             Self::CopyAndUnanswered { .. } => {
-                "make the object store reachable from this VM (properties `store.*`), then `bosh start` the instance; \
+                "make the object store reachable from this VM (properties `store.*`), then `bosh start --no-converge` the instance; \
                  never remove backup.json by hand"
                     .into()
             }
             Self::WrongDisk { .. } | Self::OtherCluster { .. } => {
-                "attach the disk of the restore (its CID is in `remount journal`) with `bosh attach-disk`, or run the \
-                 restore errand again: it goes on, or rolls back to the disk this instance had"
+                "run the restore errand again: it goes on, or rolls back to the disk this instance had; by hand: \
+                 `bosh stop --no-converge` the instance, `bosh attach-disk GROUP/ID DISK_CID --disk-properties=copy` with \
+                 the restore's disk (`remount journal`), and `bosh start --no-converge`"
                     .into()
             }
             Self::NoPart { .. } => {
-                "attach the disk this instance had before, or plan the restore again with this instance".into()
+                "`remount rollback`, which attaches the disk this instance had before; then a new request, which plans \
+                 with this instance"
+                    .into()
             }
             Self::NoFork { .. } => {
                 "look at the primary and at `remount journal`; once the restore has reached its step `rejoin`, \
-                 `bosh start` this instance again"
+                 `bosh start --no-converge` this instance again"
                     .into()
             }
             Self::Withdrawn { .. } | Self::NoPlan { .. } => {
-                "attach the disk this instance had before (its CID is in `remount journal`), then `bosh start` it".into()
+                "attach the disk this instance had before (its CID is in `remount journal`): `bosh stop --no-converge`, `bosh \
+                 attach-disk GROUP/ID DISK_CID --disk-properties=copy`, `bosh start --no-converge`"
+                    .into()
             }
         }
     }

@@ -164,12 +164,12 @@ pub fn old_disk_by_hand(cx: &Restore<'_>, planned: &PlannedInstance) -> Vec<Stri
         return vec![format!("{instance} had no disk before; nothing can be put back")];
     };
     vec![
-        format!("bosh -d {deployment} -n stop {instance}"),
+        format!("bosh -d {deployment} -n stop --no-converge {instance}"),
         format!("bosh -d {deployment} -n attach-disk {instance} {old} --disk-properties=copy"),
     ]
 }
 
 /// The command that starts an instance by hand.
 pub fn start_by_hand(cx: &Restore<'_>, planned: &PlannedInstance) -> String {
-    format!("bosh -d {} -n start {}", cx.plan.deployment, planned.instance)
+    format!("bosh -d {} -n start --no-converge {}", cx.plan.deployment, planned.instance)
 }

@@ -147,7 +147,7 @@ impl<'r> Step<Restore<'r>> for Recover {
 
     fn by_hand(&self, cx: &Restore<'r>) -> Vec<String> {
         let stop = |primary: &remount_core::PlannedInstance| {
-            format!("bosh -d {} -n stop {}", cx.plan.deployment, primary.instance)
+            format!("bosh -d {} -n stop --no-converge {}", cx.plan.deployment, primary.instance)
         };
         cx.plan.primary().map(stop).into_iter().collect()
     }

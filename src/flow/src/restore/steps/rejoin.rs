@@ -49,7 +49,7 @@ impl<'r> Step<Restore<'r>> for Rejoin {
 
     fn by_hand(&self, cx: &Restore<'r>) -> Vec<String> {
         let stop = |planned: &PlannedInstance| {
-            format!("bosh -d {} -n stop {}", cx.plan.deployment, planned.instance)
+            format!("bosh -d {} -n stop --no-converge {}", cx.plan.deployment, planned.instance)
         };
         cx.plan.standbys().map(stop).collect()
     }

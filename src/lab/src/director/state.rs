@@ -185,6 +185,13 @@ impl State {
         found.ok_or_else(|| gone(deployment, slug))
     }
 
+    /// The group of an instance, as the last deploy planned it.
+    pub(crate) fn group_of(&self, instance: &Instance) -> Result<&GroupPlan> {
+        let group = instance.slug.group.as_str();
+        let found = self.deployment(&instance.deployment)?.groups.iter().find(|g| g.name == group);
+        found.ok_or_else(|| gone(&instance.deployment, &instance.slug))
+    }
+
     /// The instance, to be changed.
     pub(crate) fn instance_mut(&mut self, deployment: &str, slug: &InstanceSlug) -> Result<&mut Instance> {
         let found =

@@ -3,8 +3,10 @@
 
 mod backup;
 mod fence;
+mod meanwhile;
 mod proofs;
 mod refusals;
+mod scene;
 mod stage;
 mod states;
 mod targets;

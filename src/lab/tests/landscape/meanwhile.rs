@@ -1,0 +1,86 @@
+//! What others do to the deployment while a restore is under way: deploys, a resize, dead VMs and their
+//! resurrection. Each ends restored or as before, and the driver says what it met.
+
+use anyhow::{Result, ensure};
+use remount_lab::story::EndState;
+use serde_json::json;
+
+use crate::scene::Scene;
+use crate::stage::{PRIMARY, value};
+
+/// Longer than the Director waits for a lock (10 s), so that a task of the restore fails because of it.
+const DEPLOY_MS: u64 = 12_000;
+/// Time to begin something before the Director does what the restore has asked for.
+const PAUSE_MS: u64 = 3_000;
+
+/// A restore with a deploy that begins while the Director thinks about `operation` on the instance.
+async fn restore_beside_deploy(
+    scene: &Scene,
+    step: &str,
+    operation: &str,
+    index: usize,
+    work_mem: &str,
+) -> Result<()> {
+    let only = scene.cluster.short(index);
+    scene.fault(&json!({"on": operation, "kind": "slow_task", "milliseconds": PAUSE_MS, "only": only})).await?;
+    scene.fault(&json!({"on": "deploy", "kind": "slow_under_lock", "milliseconds": DEPLOY_MS})).await?;
+    let mut restore = scene.begin_restore(step).await?;
+    let mut deploy = scene.deploy(|group| group.set("work_mem", work_mem)).await?;
+    restore.is_at(step).await?;
+    let deployed = deploy.status().await?;
+    ensure!(deployed.success(), "the deploy failed");
+    let (ran, state) = restore.end().await?;
+    let said = ran.text();
+    ensure!(ran.code == 0 && state == EndState::Restored, "{state:?}\n{said}");
+    let named = said.contains("holds the lock of deployment pg-0001; waiting for it");
+    ensure!(named, "who holds the lock is not said:\n{said}");
+    for endpoint in [&scene.cluster.primary, &scene.cluster.standby] {
+        let found = value(endpoint, "SHOW work_mem").await?;
+        ensure!(found == work_mem, "work_mem is {found} on {}, not what was deployed", endpoint.address);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deploy_in_the_middle_is_waited_for_and_starts_no_swapped_disk() -> Result<()> {
+    let scene = Scene::up().await?;
+    restore_beside_deploy(&scene, "swap_standbys", "stop", 1, "5MB").await?;
+    restore_beside_deploy(&scene, "recover", "start", 0, "6MB").await?;
+    scene.down().await
+}
+
+#[tokio::test]
+async fn a_resize_in_the_middle_is_found_before_its_disk_is_replaced() -> Result<()> {
+    let scene = Scene::up().await?;
+    let pause = json!({"on": "stop", "kind": "slow_task", "milliseconds": PAUSE_MS, "only": scene.cluster.short(1)});
+    scene.fault(&pause).await?;
+    let mut restore = scene.begin_restore("resize").await?;
+    let mut deploy = scene.deploy(|group| group.resize(1536)).await?;
+    restore.is_at("swap_standbys").await?;
+    let deployed = deploy.status().await?;
+    ensure!(deployed.success(), "the deploy failed");
+    let disks = scene.disks().await?;
+    let (ran, state) = restore.end().await?;
+    ensure!(ran.code == 3 && state == EndState::AsBefore, "{state:?}, exit code {}\n{}", ran.code, ran.text());
+    ensure!(scene.disks().await? == disks, "the resized disks are not there any more");
+    scene.restore("after the resize").await?;
+    scene.down().await
+}
+
+#[tokio::test]
+async fn a_primary_that_dies_in_the_middle_and_is_resurrected_is_restored_or_as_before() -> Result<()> {
+    let scene = Scene::up().await?;
+    for (step, operation) in [("swap_standbys", "stop"), ("recover", "start")] {
+        let index = usize::from(step == "swap_standbys");
+        let only = scene.cluster.short(index);
+        let pause = json!({"on": operation, "kind": "slow_task", "milliseconds": PAUSE_MS, "only": only});
+        scene.fault(&pause).await?;
+        let mut restore = scene.begin_restore(&format!("killed at {step}")).await?;
+        restore.is_at(step).await?;
+        scene.stage.lab.lab(&["break", "vm", PRIMARY]).await?.success()?;
+        let resurrected = scene.stage.lab.lab(&["resurrect", PRIMARY]).await?;
+        let (ran, state) = restore.end().await?;
+        eprintln!("{step}: {state:?}, exit code {}, {}\n{}", ran.code, resurrected.text(), ran.text());
+    }
+    scene.down().await
+}

@@ -11,6 +11,7 @@ use super::error::{DirectorError, Result};
 use super::faults::FaultList;
 use super::links::Provider;
 use super::locks::LockRow;
+use super::manifest::Stemcell;
 use super::plan::GroupPlan;
 use super::tasks::TaskTable;
 use super::variables::VariableTable;
@@ -71,6 +72,7 @@ pub(crate) struct Vm {
     pub(crate) cid: VmCid,
     pub(crate) agent_id: String,
     pub(crate) created_at: Timestamp,
+    pub(crate) stemcell: Stemcell,
 }
 
 /// An instance.

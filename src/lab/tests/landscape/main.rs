@@ -3,6 +3,7 @@
 
 mod backup;
 mod fence;
+mod lifecycle;
 mod meanwhile;
 mod proofs;
 mod refusals;

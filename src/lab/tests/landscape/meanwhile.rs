@@ -9,7 +9,7 @@ use crate::scene::Scene;
 use crate::stage::{PRIMARY, value};
 
 /// Longer than the Director waits for a lock (10 s), so that a task of the restore fails because of it.
-const DEPLOY_MS: u64 = 12_000;
+const DEPLOY_MS: u64 = 15_000;
 /// Time to begin something before the Director does what the restore has asked for.
 const PAUSE_MS: u64 = 3_000;
 
@@ -63,24 +63,49 @@ async fn a_resize_in_the_middle_is_found_before_its_disk_is_replaced() -> Result
     let (ran, state) = restore.end().await?;
     ensure!(ran.code == 3 && state == EndState::AsBefore, "{state:?}, exit code {}\n{}", ran.code, ran.text());
     ensure!(scene.disks().await? == disks, "the resized disks are not there any more");
+    let said = ran.text();
+    ensure!(said.contains("since the restore began: a deploy put it"), "the deploy is not named:\n{said}");
+    ensure!(said.contains("keeps disk"), "that the resized disk stays is not said:\n{said}");
     scene.restore("after the resize").await?;
     scene.down().await
 }
 
-#[tokio::test]
-async fn a_primary_that_dies_in_the_middle_and_is_resurrected_is_restored_or_as_before() -> Result<()> {
-    let scene = Scene::up().await?;
-    for (step, operation) in [("swap_standbys", "stop"), ("recover", "start")] {
-        let index = usize::from(step == "swap_standbys");
-        let only = scene.cluster.short(index);
-        let pause = json!({"on": operation, "kind": "slow_task", "milliseconds": PAUSE_MS, "only": only});
-        scene.fault(&pause).await?;
-        let mut restore = scene.begin_restore(&format!("killed at {step}")).await?;
-        restore.is_at(step).await?;
-        scene.stage.lab.lab(&["break", "vm", PRIMARY]).await?.success()?;
-        let resurrected = scene.stage.lab.lab(&["resurrect", PRIMARY]).await?;
-        let (ran, state) = restore.end().await?;
-        eprintln!("{step}: {state:?}, exit code {}, {}\n{}", ran.code, resurrected.text(), ran.text());
+/// Kills the primary's VM while the Director thinks about `operation` on the instance.
+async fn restore_with_a_dead_primary(
+    scene: &Scene,
+    step: &str,
+    operation: &str,
+    index: usize,
+    afterwards: &[&str],
+) -> Result<(i32, EndState, String)> {
+    let only = scene.cluster.short(index);
+    scene.fault(&json!({"on": operation, "kind": "slow_task", "milliseconds": PAUSE_MS, "only": only})).await?;
+    let mut restore = scene.begin_restore(&format!("{step} {afterwards:?}")).await?;
+    restore.is_at(step).await?;
+    scene.stage.lab.lab(&["break", "vm", PRIMARY]).await?.success()?;
+    if !afterwards.is_empty() {
+        scene.stage.lab.lab(afterwards).await?.success()?;
     }
+    let (ran, state) = restore.end().await?;
+    Ok((ran.code, state, ran.text()))
+}
+
+#[tokio::test]
+async fn a_primary_that_dies_in_the_middle_is_restored_or_as_before() -> Result<()> {
+    let scene = Scene::up().await?;
+    // On its old disk it comes back to life, goes on, and is stopped again for its new one.
+    let resurrect = ["resurrect", PRIMARY];
+    let (code, state, said) = restore_with_a_dead_primary(&scene, "swap_standbys", "stop", 1, &resurrect).await?;
+    ensure!(code == 0 && state == EndState::Restored, "{state:?}, exit code {code}\n{said}");
+    // With its new disk its new VM is not started by the resurrector: it is to be stopped.
+    let (code, state, said) = restore_with_a_dead_primary(&scene, "recover", "start", 0, &resurrect).await?;
+    ensure!(code == 0 && state == EndState::Restored, "{state:?}, exit code {code}\n{said}");
+    // Nobody resurrects it: the restore has its VM made anew itself, on either way.
+    let (code, state, said) = restore_with_a_dead_primary(&scene, "swap_standbys", "stop", 1, &[]).await?;
+    ensure!(code == 0 && state == EndState::Restored, "{state:?}, exit code {code}\n{said}");
+    ensure!(said.contains("no agent answers; its VM is given up and made anew"), "it is not said:\n{said}");
+    let (code, state, said) = restore_with_a_dead_primary(&scene, "recover", "start", 0, &[]).await?;
+    ensure!(code == 3 && state == EndState::AsBefore, "{state:?}, exit code {code}\n{said}");
+    ensure!(said.contains("no agent answers; its VM is given up and made anew"), "it is not said:\n{said}");
     scene.down().await
 }

@@ -31,7 +31,7 @@ pub struct Scene {
 impl Scene {
     /// Brings up a landscape with a backup.
     pub async fn up() -> Result<Self> {
-        let stage = Stage::up().await?;
+        let stage = Stage::empty().await?;
         let program = Path::new(env!("CARGO_BIN_EXE_remount-lab"));
         let cluster = Cluster::open(Landscape::at(program, stage.lab.dir())).await?;
         let writer = Writer::start(cluster.primary.clone(), ROWS_PER_SECOND);
@@ -57,10 +57,12 @@ impl Scene {
     }
 
     /// Restores, and finds exactly what was asked for.
-    pub async fn restore(&self, mark: &str) -> Result<()> {
-        let (ran, state) = self.begin_restore(mark).await?.end().await?;
+    pub async fn restore(&self, mark: &str) -> Result<Noted> {
+        let restore = self.begin_restore(mark).await?;
+        let noted = restore.noted.clone();
+        let (ran, state) = restore.end().await?;
         ensure!(state == EndState::Restored, "{state:?}:\n{}", ran.text());
-        ran.success().map(drop)
+        ran.success().map(|_| noted)
     }
 
     /// Orders a fault of the Director.
@@ -73,7 +75,14 @@ impl Scene {
         let text = self.stage.lab.lab(&["manifest", DEPLOYMENT]).await?.success()?.stdout;
         let mut manifest: Value = serde_json::from_str(&text).context("read the manifest")?;
         let group = manifest["instance_groups"].get_mut(0).context("the manifest has no group")?;
-        change(&mut Group(group));
+        let stemcell = group["stemcell"].as_str().context("the group names no stemcell")?.to_owned();
+        let mut changed = Group { group, stemcell: None };
+        change(&mut changed);
+        if let Some(version) = changed.stemcell.take() {
+            let all = manifest["stemcells"].as_array_mut().context("the manifest has no stemcells")?;
+            let found = all.iter_mut().find(|found| found["alias"] == stemcell.as_str());
+            found.context("the stemcell is not among the manifest's")?["version"] = json!(version);
+        }
         let path = self.stage.lab.dir().join("manifest.json");
         fs::write(&path, manifest.to_string()).context("keep the manifest")?;
         let mut deploy = self.stage.lab.command(&["deploy"]);
@@ -88,12 +97,15 @@ impl Scene {
 }
 
 /// The instance group of the databases in a manifest.
-pub struct Group<'a>(&'a mut Value);
+pub struct Group<'a> {
+    group: &'a mut Value,
+    stemcell: Option<String>,
+}
 
 impl Group<'_> {
     /// Sets a setting of PostgreSQL.
     pub fn set(&mut self, name: &str, value: &str) {
-        let jobs = self.0["jobs"].as_array_mut().into_iter().flatten();
+        let jobs = self.group["jobs"].as_array_mut().into_iter().flatten();
         for job in jobs.filter(|job| job["name"] == "postgres") {
             job["properties"]["settings"][name] = json!(value);
         }
@@ -101,7 +113,12 @@ impl Group<'_> {
 
     /// Resizes the persistent disks.
     pub fn resize(&mut self, mib: u64) {
-        self.0["persistent_disk"] = json!(mib);
+        self.group["persistent_disk"] = json!(mib);
+    }
+
+    /// Names another version of the stemcell.
+    pub fn stemcell(&mut self, version: &str) {
+        self.stemcell = Some(version.to_owned());
     }
 }
 

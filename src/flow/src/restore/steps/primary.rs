@@ -96,7 +96,7 @@ impl<'r> Step<Restore<'r>> for SwapPrimary {
         let primary = cx.primary()?;
         let disk = cx.new_disk(primary).await?;
         let has_vm = cx.known().primary_has_vm;
-        swap::put_disk(cx, primary, &disk, has_vm).await?;
+        swap::put_new_disk(cx, primary, &disk, has_vm).await?;
         Ok(json!({ "disk": disk }))
     }
 

@@ -113,9 +113,9 @@ async fn a_deploy_right_after_a_restore_keeps_what_was_restored() -> Result<()> 
     let scene = Scene::up().await?;
     let noted = scene.restore("restore, then deploy").await?;
     let disks = scene.disks().await?;
-    scene.deployed(|group| (group.set("max_connections", "130"), group.set("work_mem", "7MB")).1).await?;
+    scene.deployed(|group| group.allow_connections(230)).await?;
     for endpoint in [&scene.cluster.primary, &scene.cluster.standby] {
-        ensure!(value(endpoint, "SHOW max_connections").await? == "130", "the deploy set nothing");
+        ensure!(value(endpoint, "SHOW max_connections").await? == "230", "the deploy set nothing");
     }
     ensure!(scene.disks().await? == disks, "the deploy changed the disks");
     scene.stays_restored(&noted).await.context("after a changed setting")?;

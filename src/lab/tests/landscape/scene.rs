@@ -105,10 +105,17 @@ pub struct Group<'a> {
 impl Group<'_> {
     /// Sets a setting of PostgreSQL.
     pub fn set(&mut self, name: &str, value: &str) {
-        let jobs = self.group["jobs"].as_array_mut().into_iter().flatten();
-        for job in jobs.filter(|job| job["name"] == "postgres") {
-            job["properties"]["settings"][name] = json!(value);
-        }
+        self.postgres()["settings"][name] = json!(value);
+    }
+
+    /// Sets how many may connect, which a standby must allow as its primary does.
+    pub fn allow_connections(&mut self, max: u32) {
+        self.postgres()["max_connections"] = json!(max);
+    }
+
+    fn postgres(&mut self) -> &mut Value {
+        let mut jobs = self.group["jobs"].as_array_mut().into_iter().flatten();
+        &mut jobs.find(|job| job["name"] == "postgres").expect("the group runs PostgreSQL")["properties"]
     }
 
     /// Resizes the persistent disks.

@@ -2,6 +2,7 @@
 //! brings up a landscape of its own and drives it by the commands an operator types. Run as root.
 
 mod backup;
+mod colocation;
 mod fence;
 mod lifecycle;
 mod meanwhile;

@@ -41,6 +41,12 @@ async fn mark(endpoint: &Endpoint, label: &str) -> Result<()> {
     client.execute("INSERT INTO marks (label) VALUES ($1)", &[&label]).await.context("add a row").map(drop)
 }
 
+/// One value, as the agent would ask for it.
+async fn superuser(lab: &Landscape, sql: &str) -> Result<String> {
+    let line = format!("runuser -u vcap -- psql -p {PORT} -h /var/vcap/sys/run/postgres -d postgres -Atc '{sql}'");
+    Ok(lab.shell(PRIMARY, &line).await?.success()?.stdout.trim().to_owned())
+}
+
 #[tokio::test]
 async fn beside_another_releases_postgresql_backups_restores_and_the_fence_work() -> Result<()> {
     let dir = tempfile::Builder::new().prefix("remount-landscape-").tempdir()?;
@@ -72,7 +78,7 @@ async fn works(lab: &Landscape) -> Result<()> {
     lab.remount(&[&restore[..], &["--to-time", &then]].concat()).await?.success()?;
     await_writable(&server).await?;
     ensure!(marks(&server).await? == "a=1 b=1", "the restored rows are {}", marks(&server).await?);
-    ensure!(value(&server, "SHOW data_directory").await? == DATA, "the data directory is another one");
+    ensure!(superuser(lab, "SHOW data_directory").await? == DATA, "the data directory is another one");
     ensure!(lab.instance(DEPLOYMENT, 0).await?.disk.as_ref() != Some(&old), "the disk is the old one");
 
     // Its ordinary life goes on, archive and all: a VM made anew, another restore, now to the end.
@@ -82,10 +88,8 @@ async fn works(lab: &Landscape) -> Result<()> {
     lab.remount(&[&restore[..], &["--to-latest"]].concat()).await?.success()?;
     await_writable(&server).await?;
     ensure!(marks(&server).await? == "a=1 b=1 d=1", "the restored rows are {}", marks(&server).await?);
-    let failed = "runuser -u vcap -- psql -p 5524 -h /var/vcap/sys/run/postgres -d postgres -Atc \
-        'SELECT failed_count FROM pg_stat_archiver'";
-    let failed = lab.shell(PRIMARY, failed).await?.success()?.stdout;
-    ensure!(failed.trim() == "0", "the archiver failed {} times", failed.trim());
+    let failed = superuser(lab, "SELECT failed_count FROM pg_stat_archiver").await?;
+    ensure!(failed == "0", "the archiver failed {failed} times");
 
     is_fenced(lab, &server).await
 }

@@ -50,7 +50,7 @@ async fn a_deploy_in_the_middle_is_waited_for_and_starts_no_swapped_disk() -> Re
 }
 
 #[tokio::test]
-async fn a_resize_in_the_middle_is_found_before_its_disk_is_replaced() -> Result<()> {
+async fn a_deploy_that_changes_disks_or_instances_in_the_middle_is_found() -> Result<()> {
     let scene = Scene::up().await?;
     let pause = json!({"on": "stop", "kind": "slow_task", "milliseconds": PAUSE_MS, "only": scene.cluster.short(1)});
     scene.fault(&pause).await?;
@@ -67,6 +67,18 @@ async fn a_resize_in_the_middle_is_found_before_its_disk_is_replaced() -> Result
     ensure!(said.contains("since the restore began: a deploy put it"), "the deploy is not named:\n{said}");
     ensure!(said.contains("keeps disk"), "that the resized disk stays is not said:\n{said}");
     scene.restore("after the resize").await?;
+
+    // A standby that joins meanwhile would follow what is given up.
+    scene.fault(&pause).await?;
+    let mut restore = scene.begin_restore("scale up").await?;
+    let mut deploy = scene.deploy(|group| group.scale(3)).await?;
+    restore.is_at("swap_standbys").await?;
+    let deployed = deploy.status().await?;
+    ensure!(deployed.success(), "the deploy failed");
+    let (ran, state) = restore.end().await?;
+    ensure!(ran.code == 3 && state == EndState::AsBefore, "{state:?}, exit code {}\n{}", ran.code, ran.text());
+    ensure!(ran.text().contains("joined since the restore was planned"), "why?\n{}", ran.text());
+    scene.restore("with three").await?;
     scene.down().await
 }
 

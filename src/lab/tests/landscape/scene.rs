@@ -118,6 +118,11 @@ impl Group<'_> {
         &mut jobs.find(|job| job["name"] == "postgres").expect("the group runs PostgreSQL")["properties"]
     }
 
+    /// Sets the number of instances.
+    pub fn scale(&mut self, instances: u32) {
+        self.group["instances"] = json!(instances);
+    }
+
     /// Resizes the persistent disks.
     pub fn resize(&mut self, mib: u64) {
         self.group["persistent_disk"] = json!(mib);

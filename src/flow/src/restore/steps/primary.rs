@@ -27,7 +27,7 @@ impl<'r> Step<Restore<'r>> for StopPrimary {
     async fn act(&self, cx: &Restore<'r>) -> Result<Value> {
         let begin = || cx.known().down_since = Some((Instant::now(), cx.watch.spent()));
         let primary = cx.primary()?;
-        let instance = cx.instance(&primary.instance).await?;
+        let instance = cx.primary_of_planned_group().await?;
         begin();
         let has_vm = swap::stop_as(cx, primary, &instance, begin).await?;
         let mut known = cx.known();

@@ -126,7 +126,10 @@ async fn a_copy_on_which_something_works_already_is_refused_and_left_alone() {
     landscape.publish(&vm.plan(&[("i-1", Role::Primary)])).await;
     // PostgreSQL's processes work in their data directory; nothing else about them is sure.
     let mut early = Command::new("sleep").arg("60").current_dir(vm.data("")).spawn().unwrap();
-    refused(&vm, &[&format!("process {} (sleep)", early.id()), "another job's pre-start", "docs/colocation.md"]);
+    refused(
+        &vm,
+        &[&format!("process {} (sleep)", early.id()), "another job's pre-start", "docs/colocation.md"],
+    );
     early.kill().unwrap();
     early.wait().unwrap();
     assert!(!vm.data("recovery.signal").exists() && vm.mark_file().exists());

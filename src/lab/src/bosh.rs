@@ -154,7 +154,12 @@ impl Bosh {
     /// The Director's own words.
     pub fn scan_and_fix(&self, deployment: &str, group: &str, id: &str) -> Result<TaskEnd> {
         let body = serde_json::json!({"jobs": {group: [id]}}).to_string();
-        self.change(Method::Put, &format!("/deployments/{deployment}/scan_and_fix"), "application/json", &body)
+        self.change(
+            Method::Put,
+            &format!("/deployments/{deployment}/scan_and_fix"),
+            "application/json",
+            &body,
+        )
     }
 
     /// `actions/start`, `actions/stop`, … of one instance; `query` with its `?`.

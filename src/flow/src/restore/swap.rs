@@ -116,12 +116,7 @@ async fn foreign_disk(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<Opt
 }
 
 /// Puts `disk` into a stopped instance, unless it is there.
-async fn put_disk(
-    cx: &Restore<'_>,
-    planned: &PlannedInstance,
-    disk: &DiskCid,
-    has_vm: bool,
-) -> Result<()> {
+async fn put_disk(cx: &Restore<'_>, planned: &PlannedInstance, disk: &DiskCid, has_vm: bool) -> Result<()> {
     if may_carry(cx, disk, has_vm).await? && carries(cx, planned, disk).await? {
         return Ok(());
     }

@@ -18,7 +18,8 @@ const DATA: &str = "/var/vcap/store/postgres/postgres-15.18";
 
 /// A release with the stand-in in the place of our own job `postgres`.
 fn release(dir: &Path) -> Result<PathBuf> {
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("the release is above src/lab")?;
+    let ours =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("the release is above src/lab")?;
     let standin = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/standin");
     let release = dir.join("release");
     for folder in ["jobs", "manifests"] {
@@ -43,7 +44,8 @@ async fn mark(endpoint: &Endpoint, label: &str) -> Result<()> {
 
 /// One value, as the agent would ask for it.
 async fn superuser(lab: &Landscape, sql: &str) -> Result<String> {
-    let line = format!("runuser -u vcap -- psql -p {PORT} -h /var/vcap/sys/run/postgres -d postgres -Atc '{sql}'");
+    let line =
+        format!("runuser -u vcap -- psql -p {PORT} -h /var/vcap/sys/run/postgres -d postgres -Atc '{sql}'");
     Ok(lab.shell(PRIMARY, &line).await?.success()?.stdout.trim().to_owned())
 }
 

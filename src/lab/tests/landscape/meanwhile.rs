@@ -22,7 +22,9 @@ async fn restore_beside_deploy(
     work_mem: &str,
 ) -> Result<()> {
     let only = scene.cluster.short(index);
-    scene.fault(&json!({"on": operation, "kind": "slow_task", "milliseconds": PAUSE_MS, "only": only})).await?;
+    scene
+        .fault(&json!({"on": operation, "kind": "slow_task", "milliseconds": PAUSE_MS, "only": only}))
+        .await?;
     scene.fault(&json!({"on": "deploy", "kind": "slow_under_lock", "milliseconds": DEPLOY_MS})).await?;
     let mut restore = scene.begin_restore(step).await?;
     let mut deploy = scene.deploy(|group| group.set("work_mem", work_mem)).await?;
@@ -52,7 +54,8 @@ async fn a_deploy_in_the_middle_is_waited_for_and_starts_no_swapped_disk() -> Re
 #[tokio::test]
 async fn a_deploy_that_changes_disks_or_instances_in_the_middle_is_found() -> Result<()> {
     let scene = Scene::up().await?;
-    let pause = json!({"on": "stop", "kind": "slow_task", "milliseconds": PAUSE_MS, "only": scene.cluster.short(1)});
+    let pause =
+        json!({"on": "stop", "kind": "slow_task", "milliseconds": PAUSE_MS, "only": scene.cluster.short(1)});
     scene.fault(&pause).await?;
     let mut restore = scene.begin_restore("resize").await?;
     let mut deploy = scene.deploy(|group| group.resize(1536)).await?;
@@ -61,7 +64,12 @@ async fn a_deploy_that_changes_disks_or_instances_in_the_middle_is_found() -> Re
     ensure!(deployed.success(), "the deploy failed");
     let disks = scene.disks().await?;
     let (ran, state) = restore.end().await?;
-    ensure!(ran.code == 3 && state == EndState::AsBefore, "{state:?}, exit code {}\n{}", ran.code, ran.text());
+    ensure!(
+        ran.code == 3 && state == EndState::AsBefore,
+        "{state:?}, exit code {}\n{}",
+        ran.code,
+        ran.text()
+    );
     ensure!(scene.disks().await? == disks, "the resized disks are not there any more");
     let said = ran.text();
     ensure!(said.contains("since the restore began: a deploy put it"), "the deploy is not named:\n{said}");
@@ -76,7 +84,12 @@ async fn a_deploy_that_changes_disks_or_instances_in_the_middle_is_found() -> Re
     let deployed = deploy.status().await?;
     ensure!(deployed.success(), "the deploy failed");
     let (ran, state) = restore.end().await?;
-    ensure!(ran.code == 3 && state == EndState::AsBefore, "{state:?}, exit code {}\n{}", ran.code, ran.text());
+    ensure!(
+        ran.code == 3 && state == EndState::AsBefore,
+        "{state:?}, exit code {}\n{}",
+        ran.code,
+        ran.text()
+    );
     ensure!(ran.text().contains("joined since the restore was planned"), "why?\n{}", ran.text());
     scene.restore("with three").await?;
     scene.down().await
@@ -91,7 +104,9 @@ async fn restore_with_a_dead_primary(
     afterwards: &[&str],
 ) -> Result<(i32, EndState, String)> {
     let only = scene.cluster.short(index);
-    scene.fault(&json!({"on": operation, "kind": "slow_task", "milliseconds": PAUSE_MS, "only": only})).await?;
+    scene
+        .fault(&json!({"on": operation, "kind": "slow_task", "milliseconds": PAUSE_MS, "only": only}))
+        .await?;
     let mut restore = scene.begin_restore(&format!("{step} {afterwards:?}")).await?;
     restore.is_at(step).await?;
     scene.stage.lab.lab(&["break", "vm", PRIMARY]).await?.success()?;
@@ -107,7 +122,8 @@ async fn a_primary_that_dies_in_the_middle_is_restored_or_as_before() -> Result<
     let scene = Scene::up().await?;
     // On its old disk it comes back to life, goes on, and is stopped again for its new one.
     let resurrect = ["resurrect", PRIMARY];
-    let (code, state, said) = restore_with_a_dead_primary(&scene, "swap_standbys", "stop", 1, &resurrect).await?;
+    let (code, state, said) =
+        restore_with_a_dead_primary(&scene, "swap_standbys", "stop", 1, &resurrect).await?;
     ensure!(code == 0 && state == EndState::Restored, "{state:?}, exit code {code}\n{said}");
     // With its new disk its new VM is not started by the resurrector: it is to be stopped.
     let (code, state, said) = restore_with_a_dead_primary(&scene, "recover", "start", 0, &resurrect).await?;

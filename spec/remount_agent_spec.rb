@@ -28,6 +28,18 @@ RSpec.describe 'jobs/remount-agent' do
     expect(config['postgres']).to include('port' => 5432, 'bin_directory' => '/var/vcap/packages/postgres-15/bin')
   end
 
+  it 'needs no job of ours beside it: where another release\'s server lies is said by properties' do
+    standin = {
+      'port' => 5524, 'bin_directory' => '/var/vcap/packages/postgres-15/bin',
+      'data_directory' => '/var/vcap/store/postgres/postgres-15.18',
+      'socket_directory' => '/var/vcap/sys/run/pg', 'superuser' => 'pgadmin',
+    }
+    files = Landscape.database('remount-agent', consumes: {}) { |properties| properties['postgres'] = standin }
+    expect(JSON.parse(files['config/agent.json'])['postgres']).to include(standin)
+    volumes = JSON.parse(files['config/bpm.yml']).dig('processes', 0, 'additional_volumes').map { |v| v['path'] }
+    expect(volumes).to include('/var/vcap/sys/run/pg', '/var/vcap/store/postgres')
+  end
+
   it 'leaves out what the store does not need' do
     fs = { 'type' => 'fs', 'root' => '/mnt/backups', 'signing_key' => '00' * 32 }
     expect(config { |properties| properties['store'] = fs }['store'])
@@ -64,7 +76,7 @@ RSpec.describe 'jobs/remount-agent' do
   end
 
   it 'insists on a PostgreSQL in its deployment' do
-    expect(problems { Landscape.database('remount-agent', consumes: {}) })
-      .to include('job remount-agent: the link `postgres` has no provider')
+    expect(problems { Landscape.database('remount-agent', consumes: {}) }.first)
+      .to include('the property `postgres.port` is missing')
   end
 end

@@ -118,6 +118,26 @@ async fn a_copy_of_a_complete_backup_does_not_start_without_a_plan() {
 }
 
 #[tokio::test]
+async fn a_copy_on_which_something_works_already_is_refused_and_left_alone() {
+    let landscape = Landscape::new();
+    let vm = Vm::new(&landscape, "i-1");
+    let _data = vm.with_data();
+    vm.mark(&backup());
+    landscape.publish(&vm.plan(&[("i-1", Role::Primary)])).await;
+    // PostgreSQL's processes work in their data directory; nothing else about them is sure.
+    let mut early = Command::new("sleep").arg("60").current_dir(vm.data("")).spawn().unwrap();
+    refused(
+        &vm,
+        &[&format!("process {} (sleep)", early.id()), "another job's pre-start", "docs/colocation.md"],
+    );
+    early.kill().unwrap();
+    early.wait().unwrap();
+    assert!(!vm.data("recovery.signal").exists() && vm.mark_file().exists());
+    allowed(&vm);
+    assert!(vm.data("recovery.signal").exists());
+}
+
+#[tokio::test]
 async fn the_wrong_disk_is_refused_by_both_ids() {
     let landscape = Landscape::new();
     let vm = Vm::new(&landscape, "i-1");

@@ -130,12 +130,36 @@ impl Bosh {
         lines.map(|line| serde_json::from_str(line).context("read an instance")).collect()
     }
 
-    /// Deploys a manifest.
+    /// Deploys a manifest; `query` is empty, or with its `?`.
     ///
     /// # Errors
     /// The Director's own words.
-    pub fn deploy(&self, manifest: &str) -> Result<()> {
-        self.change(Method::Post, "/deployments", "text/yaml", manifest).map(drop)
+    pub fn deploy(&self, manifest: &str, query: &str) -> Result<TaskEnd> {
+        self.change(Method::Post, &format!("/deployments{query}"), "text/yaml", manifest)
+    }
+
+    /// The manifest of a deployment, as it was deployed last.
+    ///
+    /// # Errors
+    /// The Director's own words.
+    pub fn manifest(&self, deployment: &str) -> Result<String> {
+        let answer = self.get(&format!("/deployments/{deployment}"))?;
+        let text = answer["manifest"].as_str().map(str::to_owned);
+        text.with_context(|| format!("deployment {deployment} was never deployed"))
+    }
+
+    /// What the health monitor asks where an agent is silent: VMs that do not answer are made anew.
+    ///
+    /// # Errors
+    /// The Director's own words.
+    pub fn scan_and_fix(&self, deployment: &str, group: &str, id: &str) -> Result<TaskEnd> {
+        let body = serde_json::json!({"jobs": {group: [id]}}).to_string();
+        self.change(
+            Method::Put,
+            &format!("/deployments/{deployment}/scan_and_fix"),
+            "application/json",
+            &body,
+        )
     }
 
     /// `actions/start`, `actions/stop`, … of one instance; `query` with its `?`.

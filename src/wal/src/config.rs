@@ -41,6 +41,8 @@ pub struct Postgres {
     _database: Option<IgnoredAny>,
     #[serde(rename = "bin_directory")]
     _bin_directory: Option<IgnoredAny>,
+    #[serde(rename = "log_directory")]
+    _log_directory: Option<IgnoredAny>,
 }
 
 /// The `wal` block.
@@ -83,5 +85,17 @@ impl Wal {
     /// How long a push may try.
     pub fn push_deadline(&self) -> Duration {
         Duration::from_secs(self.push_deadline_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_job_renders_for_the_agent_is_read_here_too() {
+        let rendered = include_str!("../../../spec/golden/remount-agent/config/agent.json");
+        let config: Config = serde_json::from_str(rendered).unwrap();
+        assert_eq!(config.postgres.data_directory, Path::new("/var/vcap/store/postgres/data"));
     }
 }

@@ -10,6 +10,7 @@
 
 mod apply;
 mod judge;
+mod processes;
 mod refusal;
 
 use std::time::Duration;
@@ -48,8 +49,19 @@ pub async fn guard(config: &AgentConfig, account: Account) -> Result<()> {
         }
         Locally::Refuse(refusal) => Err(Error::Refused(refusal)),
         Locally::AskWhetherRegistered => must_not_be_registered(config, deadline).await,
-        Locally::AskForPlan(backup) => ask_for_plan(config, &disk, &backup, deadline).await,
+        Locally::AskForPlan(backup) => {
+            must_not_be_used(config, &backup)?;
+            ask_for_plan(config, &disk, &backup, deadline).await
+        }
     }
+}
+
+/// All jobs' pre-starts run at the same time: one of another release may have started a server on the copy, as
+/// an upgrade does. That cannot be prevented from here, but it is not to go on unseen.
+fn must_not_be_used(config: &AgentConfig, backup: &BackupId) -> Result<()> {
+    let found = processes::working_in(&config.postgres.data_directory)?;
+    let Some((pid, name)) = found else { return Ok(()) };
+    Err(Error::Refused(Refusal::AlreadyUsed { backup: backup.clone(), pid, name }))
 }
 
 /// An empty disk may be initialised only where the store answers that this instance never had data.

@@ -56,6 +56,19 @@ pub enum Refusal {
         /// The backup.
         backup: BackupId,
     },
+    /// Somebody was faster than the fence.
+    #[error(
+        "the disk is a copy from backup {backup} that no plan was applied to, and process {pid} ({name}) works in its \
+         data directory already: another job's pre-start has started it"
+    )]
+    AlreadyUsed {
+        /// The backup.
+        backup: BackupId,
+        /// The process.
+        pid: u32,
+        /// Its name.
+        name: String,
+    },
     /// A copy from another backup than the plan's.
     #[error(
         "the wrong disk is attached: restore {restore} wants a disk of backup {wanted}, this one is of backup {found}"
@@ -142,6 +155,11 @@ impl Refusal {
             Self::CopyAndUnanswered { .. } => {
                 "make the object store reachable from this VM (properties `store.*`), then `bosh start --no-converge` the instance; \
                  never remove backup.json by hand"
+                    .into()
+            }
+            Self::AlreadyUsed { .. } => {
+                "end it; this disk is not to be used any more: run the restore again, which makes a new one. A release \
+                 that starts PostgreSQL in pre-start cannot be restored (docs/colocation.md)"
                     .into()
             }
             Self::WrongDisk { .. } | Self::OtherCluster { .. } => {

@@ -151,9 +151,45 @@ impl Restore<'_> {
     /// # Errors
     /// It does not answer, or does not know the instance any more.
     pub async fn instance(&self, slug: &InstanceSlug) -> Result<Instance> {
-        let waiting = self.watch.waiting_for_director();
-        let all = instances::all(self.ctx, &self.plan.deployment).await?;
-        drop(waiting);
+        self.among(self.instances().await?, slug)
+    }
+
+    /// What the Director says of the planned primary now.
+    ///
+    /// # Errors
+    /// As [`Self::instance`]; or the group has grown since the plan: a standby that joined on the way would follow
+    /// a timeline that its primary leaves.
+    pub async fn primary_of_planned_group(&self) -> Result<Instance> {
+        let all = self.instances().await?;
+        let primary = self.primary()?;
+        if let Some(newcomer) = self.newcomers(&all).first() {
+            let what = format!("{} joined since the restore was planned", newcomer.slug);
+            return Err(FlowError::check(what, "run the command again: it plans anew"));
+        }
+        self.among(all, &primary.instance)
+    }
+
+    /// Every instance of the deployment as the Director has it now.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn instances(&self) -> Result<Vec<Instance>> {
+        let _waiting = self.watch.waiting_for_director();
+        instances::all(self.ctx, &self.plan.deployment).await
+    }
+
+    /// Those of the planned group that the plan does not know.
+    #[must_use]
+    pub fn newcomers<'i>(&self, all: &'i [Instance]) -> Vec<&'i Instance> {
+        let planned = &self.plan.instances;
+        let is_new = |slug: &InstanceSlug| {
+            planned.iter().any(|p| p.instance.group == slug.group)
+                && planned.iter().all(|p| p.instance != *slug)
+        };
+        all.iter().filter(|instance| is_new(&instance.slug)).collect()
+    }
+
+    fn among(&self, all: Vec<Instance>, slug: &InstanceSlug) -> Result<Instance> {
         all.into_iter().find(|instance| instance.slug == *slug).ok_or_else(|| {
             FlowError::check(
                 format!("the Director no longer knows {slug} of deployment {}", self.plan.deployment),

@@ -79,13 +79,44 @@ pub async fn start(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<()> {
     tasks::change(cx, &planned.instance, Change::Start, || {}).await
 }
 
-/// Puts `disk` into a stopped instance, unless it is there.
-pub async fn put_disk(
+/// Puts the new disk into a stopped instance in the place of the disk that the plan found there.
+///
+/// Once the instance is stopped no deploy changes its disk any more; until then one may have, and the disk it
+/// left holds what the planned one does not.
+pub async fn put_new_disk(
     cx: &Restore<'_>,
     planned: &PlannedInstance,
     disk: &DiskCid,
     has_vm: bool,
 ) -> Result<()> {
+    if !old_is_attached(cx, planned).await?
+        && let Some(foreign) = foreign_disk(cx, planned).await?
+    {
+        let what = format!(
+            "{} has disk {foreign} since the restore began: a deploy put it in the place of the one that was planned with",
+            planned.instance
+        );
+        return Err(FlowError::check(what, "run the command again: it plans anew"));
+    }
+    put_disk(cx, planned, disk, has_vm).await
+}
+
+/// A quick look: a planned disk that a VM has is still its instance's.
+async fn old_is_attached(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<bool> {
+    let Some(old) = &planned.old_disk else { return Ok(false) };
+    Ok(look(cx, old).await?.is_some_and(|found| found.attached_to.is_some()))
+}
+
+/// The disk of an instance that is neither its old nor its new one.
+async fn foreign_disk(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<Option<DiskCid>> {
+    let new = cx.new_disk(planned).await.ok();
+    let instance = cx.instance(&planned.instance).await?;
+    let known = |disk: &DiskCid| Some(disk) == planned.old_disk.as_ref() || Some(disk) == new.as_ref();
+    Ok(instance.disks.into_iter().find(|disk| !known(disk)))
+}
+
+/// Puts `disk` into a stopped instance, unless it is there.
+async fn put_disk(cx: &Restore<'_>, planned: &PlannedInstance, disk: &DiskCid, has_vm: bool) -> Result<()> {
     if may_carry(cx, disk, has_vm).await? && carries(cx, planned, disk).await? {
         return Ok(());
     }
@@ -153,8 +184,27 @@ pub async fn put_old_disk(cx: &Restore<'_>, planned: &PlannedInstance) -> Result
     if carries(cx, planned, old).await? {
         return Ok(());
     }
+    if let Some(foreign) = foreign_disk(cx, planned).await?
+        && !was_replaced(cx, planned).await?
+    {
+        cx.warn(format!(
+            "{} keeps disk {foreign}, which a deploy gave it during the restore: it holds what was written since",
+            planned.instance
+        ));
+        return Ok(());
+    }
     let has_vm = stop(cx, planned, || {}).await?;
     put_disk(cx, planned, old, has_vm).await
+}
+
+/// Whether the new disk was in the instance and a deploy has replaced it: the foreign disk is then a copy of what
+/// is taken back.
+async fn was_replaced(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<bool> {
+    let new = cx.new_disk(planned).await?;
+    let orphans = retrying(cx.ctx.timeouts.retry, || cx.ctx.director.orphaned_disks())
+        .await
+        .map_err(FlowError::director("read the orphaned disks"))?;
+    Ok(orphans.iter().any(|orphan| orphan.disk_cid == new))
 }
 
 /// The commands that put an instance's old disk back by hand.

@@ -88,6 +88,49 @@ impl Start {
     }
 }
 
+/// Restarts an instance.
+#[derive(Debug, Args)]
+pub(super) struct Restart {
+    /// DEPLOYMENT/GROUP/INDEX
+    instance: String,
+}
+
+impl Restart {
+    pub(super) fn run(&self, folder: &Folder) -> Result<()> {
+        act(folder, &self.instance, "restart")
+    }
+}
+
+/// Makes an instance's VM anew.
+#[derive(Debug, Args)]
+pub(super) struct Recreate {
+    /// DEPLOYMENT/GROUP/INDEX
+    instance: String,
+}
+
+impl Recreate {
+    pub(super) fn run(&self, folder: &Folder) -> Result<()> {
+        act(folder, &self.instance, "recreate")
+    }
+}
+
+/// Does what the health monitor does about a silent agent.
+#[derive(Debug, Args)]
+pub(super) struct Resurrect {
+    /// DEPLOYMENT/GROUP/INDEX
+    instance: String,
+}
+
+impl Resurrect {
+    pub(super) fn run(&self, folder: &Folder) -> Result<()> {
+        let bosh = Bosh::new(&folder.access()?)?;
+        let instance = find(&bosh, &self.instance)?;
+        let end = bosh.scan_and_fix(&instance.deployment, &instance.group, &instance.id)?;
+        println!("task {}: {}", end.id, end.message);
+        Ok(())
+    }
+}
+
 fn act(folder: &Folder, name: &str, action: &str) -> Result<()> {
     let bosh = Bosh::new(&folder.access()?)?;
     let instance = find(&bosh, name)?;

@@ -1,6 +1,7 @@
 //! The commands of `remount-lab`.
 
 mod break_it;
+mod deploy;
 mod errand;
 mod exec;
 mod instance;
@@ -51,6 +52,16 @@ enum Command {
     Stop(instance::Stop),
     /// Start an instance through the Director (`bosh start --no-converge`).
     Start(instance::Start),
+    /// Restart an instance through the Director (`bosh restart --no-converge`).
+    Restart(instance::Restart),
+    /// Make an instance's VM anew through the Director (`bosh recreate --no-converge`).
+    Recreate(instance::Recreate),
+    /// Have the Director look for silent agents and make their VMs anew, as the health monitor does.
+    Resurrect(instance::Resurrect),
+    /// Print a deployment's manifest (`bosh manifest`).
+    Manifest(deploy::Manifest),
+    /// Deploy a manifest (`bosh deploy`).
+    Deploy(deploy::Deploy),
     /// Attach a disk to a stopped instance through the Director (`bosh attach-disk`).
     AttachDisk(instance::AttachDisk),
     /// Make a disk from the newest snapshot in an instance's zone and print its CID.
@@ -90,6 +101,11 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::Remount(remount) => remount.run(&folder),
         Command::Stop(stop) => stop.run(&folder).map(|()| 0),
         Command::Start(start) => start.run(&folder).map(|()| 0),
+        Command::Restart(restart) => restart.run(&folder).map(|()| 0),
+        Command::Recreate(recreate) => recreate.run(&folder).map(|()| 0),
+        Command::Resurrect(resurrect) => resurrect.run(&folder).map(|()| 0),
+        Command::Manifest(manifest) => manifest.run(&folder).map(|()| 0),
+        Command::Deploy(deploy) => deploy.run(&folder).map(|()| 0),
         Command::AttachDisk(attach) => attach.run(&folder).map(|()| 0),
         Command::CloneSnapshot(clone) => clone.run(&folder).map(|()| 0),
         Command::Break(break_it) => break_it.run(&folder).map(|()| 0),

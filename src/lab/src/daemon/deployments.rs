@@ -100,7 +100,7 @@ fn deploy(
     let mut manifest: Value = serde_json::from_str(&filled).context("read the manifest again")?;
     for_the_lab(&mut manifest);
     let began = std::time::Instant::now();
-    bosh.deploy(&manifest.to_string()).with_context(|| format!("deploy {name}"))?;
+    bosh.deploy(&manifest.to_string(), "").with_context(|| format!("deploy {name}"))?;
     println!("deployed: {name} ({:.1} s)", began.elapsed().as_secs_f64());
     Ok(())
 }

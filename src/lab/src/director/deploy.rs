@@ -245,7 +245,9 @@ impl Deploy {
             Desired::Stopped => step.seen == Some(Seen::Running),
             Desired::Detached => false,
         };
-        let recreate = self.vms == Recreation::All || step.asked == Some(NewState::Recreate) || silent;
+        let outdated = instance.vm.as_ref().is_some_and(|vm| vm.stemcell != step.group.stemcell);
+        let recreate =
+            self.vms == Recreation::All || step.asked == Some(NewState::Recreate) || silent || outdated;
         let vm = match (fresh.contains(&instance.slug), recreate && step.target == Desired::Started) {
             (true, _) => VmAge::Fresh,
             (false, true) if silent => VmAge::ToBeReplacedSilently,

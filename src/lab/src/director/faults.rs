@@ -18,6 +18,8 @@ pub enum Operation {
     Restart,
     /// `POST /deployments` and the converging state changes.
     Deploy,
+    /// `PUT /deployments/D/scan_and_fix`.
+    ScanAndFix,
     /// `DELETE /deployments/D`.
     DeleteDeployment,
     /// `POST …/errands/E/runs`.
@@ -49,6 +51,11 @@ pub enum FaultKind {
     FailAfter,
     /// The task begins its work this much later; it is `processing` meanwhile.
     SlowTask {
+        /// How much.
+        milliseconds: u64,
+    },
+    /// The task has its deployment's lock and begins its work this much later: others wait for the lock.
+    SlowUnderLock {
         /// How much.
         milliseconds: u64,
     },
@@ -140,6 +147,14 @@ impl FaultList {
     /// Whether tasks of `operation` are to stay queued.
     pub(crate) fn holds(&self, operation: Operation, about: &str) -> bool {
         self.0.iter().any(|f| applies(f, operation, about) && f.kind == FaultKind::HoldQueued)
+    }
+
+    /// Uses up a delay between a task's lock and its work.
+    pub(crate) fn delay_under_lock(&mut self, operation: Operation, about: &str) -> Duration {
+        match self.take(operation, about, |kind| matches!(kind, FaultKind::SlowUnderLock { .. })) {
+            Some(FaultKind::SlowUnderLock { milliseconds }) => Duration::from_millis(milliseconds),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Uses up a delay before a task's work.

@@ -37,7 +37,25 @@ pub(crate) fn with_deployment_lock<T>(
     deployment: &str,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    with_lock(cx, &format!("lock:deployment:{deployment}"), work)
+    with_lock(cx, &format!("lock:deployment:{deployment}"), || {
+        let delay = cx.director.write(|s| s.faults.delay_under_lock(cx.operation, &cx.about));
+        cx.pause(delay)?;
+        work()
+    })
+}
+
+/// As [`with_deployment_lock`], for work that does not wait for the lock at all.
+pub(crate) fn with_free_deployment_lock<T>(
+    cx: &TaskContext,
+    deployment: &str,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let name = format!("lock:deployment:{deployment}");
+    let Ok(_held) = acquire(cx, &name, Duration::ZERO) else {
+        let text = "Unable to get deployment lock, maybe a deployment is in progress. Try again later.";
+        return Err(DirectorError::generic(text));
+    };
+    work()
 }
 
 /// Runs `work` while holding the VM's lock.
@@ -50,7 +68,7 @@ pub(crate) fn with_vm_lock<T>(
 }
 
 fn with_lock<T>(cx: &TaskContext, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let _held = acquire(cx, name)?;
+    let _held = acquire(cx, name, cx.director.config.lock_wait)?;
     work()
 }
 
@@ -71,9 +89,9 @@ impl Drop for Held<'_> {
     }
 }
 
-fn acquire<'a>(cx: &'a TaskContext, name: &'a str) -> Result<Held<'a>> {
+fn acquire<'a>(cx: &'a TaskContext, name: &'a str, wait: Duration) -> Result<Held<'a>> {
     let uid = uuid();
-    let deadline = Instant::now() + cx.director.config.lock_wait;
+    let deadline = Instant::now() + wait;
     let mut state = cx.director.lock();
     loop {
         let Some(holder) = state.locks.get(name).map(|row| row.task) else {

@@ -18,7 +18,25 @@ pub(crate) struct Manifest {
     #[serde(default)]
     pub(crate) update: UpdateSpec,
     #[serde(default)]
+    stemcells: Vec<StemcellRef>,
+    #[serde(default)]
     pub(crate) instance_groups: Vec<GroupSpec>,
+}
+
+/// A stemcell of a manifest; groups name it by its alias.
+#[derive(Clone, Debug, Deserialize)]
+struct StemcellRef {
+    alias: String,
+    #[serde(alias = "os")]
+    name: String,
+    version: Value,
+}
+
+/// What a VM's first disk is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stemcell {
+    pub(crate) name: String,
+    pub(crate) version: String,
 }
 
 /// An instance group.
@@ -30,6 +48,8 @@ pub(crate) struct GroupSpec {
     pub(crate) azs: Vec<String>,
     #[serde(default)]
     pub(crate) jobs: Vec<JobRef>,
+    #[serde(default)]
+    stemcell: Option<String>,
     #[serde(default)]
     pub(crate) vm_type: String,
     #[serde(default)]
@@ -138,6 +158,19 @@ impl Manifest {
     pub(crate) fn from_value(value: Value) -> Result<Self> {
         serde_json::from_value(value)
             .map_err(|error| DirectorError::manifest(format!("The manifest cannot be used: {error}")))
+    }
+
+    /// The stemcell that a group names; the lab's own where a manifest names none.
+    pub(crate) fn stemcell_of(&self, group: &GroupSpec) -> Result<Stemcell> {
+        let Some(alias) = &group.stemcell else {
+            return Ok(Stemcell { name: "lab".into(), version: "1".into() });
+        };
+        let found = self.stemcells.iter().find(|stemcell| stemcell.alias == *alias).ok_or_else(|| {
+            let text = format!("Instance group '{}' references unknown stemcell alias '{alias}'", group.name);
+            DirectorError::new(140_019, text)
+        })?;
+        let version = found.version.as_str().map_or_else(|| found.version.to_string(), str::to_owned);
+        Ok(Stemcell { name: found.name.clone(), version })
     }
 
     /// How a group's instances are updated: its own words before the deployment's.

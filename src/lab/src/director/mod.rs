@@ -12,6 +12,7 @@
 //! | a deploy migrates data away from a disk whose record differs | `update_disk` |
 //! | errands hold the lock, are `done` with any exit code, refuse beside stopped instances | `errands` |
 //! | disabled snapshots are `done` with nothing taken | `snapshots` |
+//! | a resurrection takes the free lock between two tasks, or fails at once | `scan_and_fix` |
 //!
 //! CPI and agents are behind [`crate::iaas::Iaas`]. All rows are in memory behind one mutex that is
 //! never held across a call to them. What it never does: repair anything by itself.
@@ -38,6 +39,7 @@ mod plan;
 mod prepare;
 mod render;
 mod routes;
+mod scan_and_fix;
 mod server;
 mod snapshots;
 mod state;

@@ -10,7 +10,7 @@ use super::config::{AddressBlock, LabDirectorConfig};
 use super::error::{DirectorError, Result};
 use super::ids::uuid;
 use super::job_spec::ReleaseJob;
-use super::manifest::{GroupSpec, JobRef, Lifecycle, Manifest, Update};
+use super::manifest::{GroupSpec, JobRef, Lifecycle, Manifest, Stemcell, Update};
 use super::state::{Deployment, Desired, Instance, State};
 
 /// What stays known of a group after a deploy.
@@ -20,6 +20,7 @@ pub(crate) struct GroupPlan {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) update: Update,
     pub(crate) vm_type: String,
+    pub(crate) stemcell: Stemcell,
     pub(crate) disk: Option<DiskPlan>,
     pub(crate) jobs: Vec<JobPlan>,
 }
@@ -103,6 +104,7 @@ fn plan_group(
         lifecycle: spec.lifecycle,
         update: manifest.update_of(spec)?,
         vm_type: spec.vm_type.clone(),
+        stemcell: manifest.stemcell_of(spec)?,
         disk: disk_plan(config, spec)?,
         jobs: jobs
             .iter()

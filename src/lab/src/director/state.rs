@@ -11,6 +11,7 @@ use super::error::{DirectorError, Result};
 use super::faults::FaultList;
 use super::links::Provider;
 use super::locks::LockRow;
+use super::manifest::Stemcell;
 use super::plan::GroupPlan;
 use super::tasks::TaskTable;
 use super::variables::VariableTable;
@@ -71,6 +72,7 @@ pub(crate) struct Vm {
     pub(crate) cid: VmCid,
     pub(crate) agent_id: String,
     pub(crate) created_at: Timestamp,
+    pub(crate) stemcell: Stemcell,
 }
 
 /// An instance.
@@ -183,6 +185,13 @@ impl State {
     pub(crate) fn instance(&self, deployment: &str, slug: &InstanceSlug) -> Result<&Instance> {
         let found = self.deployment(deployment)?.instances.iter().find(|i| i.is(&slug.group, &slug.id));
         found.ok_or_else(|| gone(deployment, slug))
+    }
+
+    /// The group of an instance, as the last deploy planned it.
+    pub(crate) fn group_of(&self, instance: &Instance) -> Result<&GroupPlan> {
+        let group = instance.slug.group.as_str();
+        let found = self.deployment(&instance.deployment)?.groups.iter().find(|g| g.name == group);
+        found.ok_or_else(|| gone(&instance.deployment, &instance.slug))
     }
 
     /// The instance, to be changed.

@@ -78,12 +78,7 @@ impl UpdateInstance {
     }
 
     fn group(&self, cx: &TaskContext) -> Result<GroupPlan> {
-        let group = self.slug.group.as_str();
-        let found = cx.director.read(|s| {
-            s.deployment(&self.deployment).map(|d| d.groups.iter().find(|g| g.name == group).cloned())
-        });
-        found?
-            .ok_or_else(|| DirectorError::instance_not_found(&self.deployment, group, self.slug.id.as_str()))
+        cx.director.read(|s| s.group_of(s.instance(&self.deployment, &self.slug)?).cloned())
     }
 
     fn check(&self, cx: &TaskContext, instance: &Instance) -> Result<()> {

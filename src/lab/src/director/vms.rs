@@ -33,8 +33,9 @@ pub(crate) fn create(cx: &TaskContext, instance: &Instance) -> Result<VmCid> {
         az: instance.az.clone(),
         ip: instance.ip.clone(),
     };
+    let stemcell = cx.director.read(|s| s.group_of(instance).map(|group| group.stemcell.clone()))?;
     let cid = cx.director.config.iaas.create_vm(&spec)?;
-    let vm = Vm { cid: cid.clone(), agent_id: uuid(), created_at: Timestamp::now() };
+    let vm = Vm { cid: cid.clone(), agent_id: uuid(), created_at: Timestamp::now(), stemcell };
     cx.director.write(|s| s.instance_mut(&instance.deployment, &instance.slug).map(|i| i.vm = Some(vm)))?;
     if let Some(disk) = instance.managed_disk() {
         disk_steps::attach(cx, instance, &cid, &disk.cid)?;
@@ -115,7 +116,9 @@ fn full(cx: &TaskContext, instance: &Instance, vm_type: Option<&str>) -> Value {
         "id": instance.slug.id,
         "bootstrap": instance.bootstrap,
         "ignore": instance.ignore,
-        "stemcell": {"name": "lab", "version": "1", "api_version": 3},
+        "stemcell": vm.map(|vm| json!({
+            "name": vm.stemcell.name, "version": vm.stemcell.version, "api_version": 3,
+        })),
     })
 }
 

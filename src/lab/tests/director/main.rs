@@ -14,4 +14,5 @@ mod memory_iaas;
 mod own_client;
 mod proxy;
 mod release;
+mod resurrect;
 mod tasks;

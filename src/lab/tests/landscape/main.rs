@@ -2,9 +2,13 @@
 //! brings up a landscape of its own and drives it by the commands an operator types. Run as root.
 
 mod backup;
+mod colocation;
 mod fence;
+mod lifecycle;
+mod meanwhile;
 mod proofs;
 mod refusals;
+mod scene;
 mod stage;
 mod states;
 mod targets;

@@ -42,15 +42,20 @@ impl Drop for Stage {
 impl Stage {
     /// Brings up a landscape with one cluster and the table `marks`.
     pub async fn up() -> Result<Self> {
+        let stage = Self::empty().await?;
+        stage.sql("CREATE TABLE marks (id bigint PRIMARY KEY, label text NOT NULL)").await?;
+        Ok(stage)
+    }
+
+    /// Brings up a landscape with one cluster.
+    pub async fn empty() -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("remount-landscape-").tempdir()?;
         let program = Path::new(env!("CARGO_BIN_EXE_remount-lab"));
         let lab = Landscape::up(program, &dir.path().join("lab"), &["--deployments", "1"]).await?;
         let primary = lab.endpoint(DEPLOYMENT, 0).await?;
         let standby = lab.endpoint(DEPLOYMENT, 1).await?;
         await_writable(&primary).await?;
-        let stage = Self { lab, primary, standby, is_down: false, _dir: dir };
-        stage.sql("CREATE TABLE marks (id bigint PRIMARY KEY, label text NOT NULL)").await?;
-        Ok(stage)
+        Ok(Self { lab, primary, standby, is_down: false, _dir: dir })
     }
 
     /// Ends the test in good order.

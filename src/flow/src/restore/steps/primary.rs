@@ -27,7 +27,7 @@ impl<'r> Step<Restore<'r>> for StopPrimary {
     async fn act(&self, cx: &Restore<'r>) -> Result<Value> {
         let begin = || cx.known().down_since = Some((Instant::now(), cx.watch.spent()));
         let primary = cx.primary()?;
-        let instance = cx.instance(&primary.instance).await?;
+        let instance = cx.primary_of_planned_group().await?;
         begin();
         let has_vm = swap::stop_as(cx, primary, &instance, begin).await?;
         let mut known = cx.known();
@@ -96,7 +96,7 @@ impl<'r> Step<Restore<'r>> for SwapPrimary {
         let primary = cx.primary()?;
         let disk = cx.new_disk(primary).await?;
         let has_vm = cx.known().primary_has_vm;
-        swap::put_disk(cx, primary, &disk, has_vm).await?;
+        swap::put_new_disk(cx, primary, &disk, has_vm).await?;
         Ok(json!({ "disk": disk }))
     }
 

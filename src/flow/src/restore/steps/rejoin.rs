@@ -29,6 +29,14 @@ impl<'r> Step<Restore<'r>> for Rejoin {
             .await
             .map_err(FlowError::store("record the fork"))?;
         all(cx, |planned| join(cx, planned, timeline)).await?;
+        let found = cx.instances().await?;
+        for newcomer in cx.newcomers(&found) {
+            cx.warn(format!(
+                "{} joined during the restore and has a copy of what was given up: scale the group down by it, delete \
+                 its disk, scale up again",
+                newcomer.slug
+            ));
+        }
         Ok(json!({"timeline": timeline, "fork": fork.fork_lsn}))
     }
 

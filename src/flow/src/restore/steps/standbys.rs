@@ -63,7 +63,7 @@ where
 async fn put_new_disk(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<()> {
     let disk = cx.new_disk(planned).await?;
     let has_vm = swap::stop(cx, planned, || {}).await?;
-    swap::put_disk(cx, planned, &disk, has_vm).await?;
+    swap::put_new_disk(cx, planned, &disk, has_vm).await?;
     cx.watch.note(format!("{}: stopped, disk {disk} attached", planned.instance));
     Ok(())
 }

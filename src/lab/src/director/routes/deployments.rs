@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State as AxumState};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Api, Order, Reply, Shared, Who, json_as_html, require_content_type};
@@ -17,6 +18,7 @@ use crate::director::errands::{self, ErrandOptions, RunErrand};
 use crate::director::error::{DirectorError, Result};
 use crate::director::faults::Operation;
 use crate::director::manifest;
+use crate::director::scan_and_fix::ScanAndFix;
 use crate::director::state::Deployment;
 
 type Parameters = Query<BTreeMap<String, String>>;
@@ -195,6 +197,41 @@ fn converge(
         vms: Recreation::AsNeeded,
     };
     Ok(start_deploy(api, caller, &deployment, order))
+}
+
+/// `PUT /deployments/D/scan_and_fix`: `{"jobs": {"group": ["uuid or index", …]}}`.
+pub(super) async fn scan_and_fix(
+    AxumState(api): Shared,
+    Extension(caller): Who,
+    Path(name): Path<String>,
+    (uri, headers, body): (Uri, HeaderMap, Bytes),
+) -> Reply {
+    require_content_type(&headers, "application/json", &uri)?;
+    let deployment = api.changeable(&caller, &name)?;
+    let asked: Scan = serde_json::from_slice(&body)
+        .map_err(|error| DirectorError::generic(format!("Invalid JSON request body: {error}")))?;
+    if api.director.read(|s| s.resurrection_paused) {
+        return Err(DirectorError::new(410_004, "Resurrector is paused"));
+    }
+    let named = asked.jobs.iter().flat_map(|(group, ids)| ids.iter().map(move |id| (group, id)));
+    let instances = named
+        .map(|(group, id)| api.director.read(|s| s.find(&name, group, id).map(|found| found.slug.clone())))
+        .collect::<Result<_>>()?;
+    let order = Order {
+        kind: "cck_scan_and_fix",
+        operation: Operation::ScanAndFix,
+        description: "scan and fix".into(),
+        deployment: Some(&deployment),
+        context_id: String::new(),
+    };
+    let scan = ScanAndFix { deployment: name, instances };
+    Ok(api.start_task(&caller, order, Box::new(move |cx| scan.perform(cx))))
+}
+
+/// Which instances are to be looked at.
+#[derive(Deserialize)]
+struct Scan {
+    jobs: BTreeMap<String, Vec<String>>,
 }
 
 /// `DELETE /deployments/D`.

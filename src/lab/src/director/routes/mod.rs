@@ -85,6 +85,7 @@ fn deployment_routes() -> Router<Api> {
             get(snapshots::list).post(snapshots::create).delete(snapshots::delete),
         )
         .route("/deployments/{deployment}/snapshots/{snapshot}", delete(snapshots::delete_one))
+        .route("/deployments/{deployment}/scan_and_fix", put(deployments::scan_and_fix))
         .route(JOB, put(deployments::change_group))
         .route(&format!("{JOB}/{{instance}}"), get(instances::show).put(deployments::change_instance))
         .route(
@@ -167,6 +168,7 @@ fn operation_of(method: &Method, uri: &Uri) -> Operation {
         ("POST", [.., "actions", "start"]) => Operation::Start,
         ("POST", [.., "actions", _]) => Operation::Restart,
         ("POST", ["deployments"]) | ("PUT", ["deployments", _, "jobs", ..]) => Operation::Deploy,
+        ("PUT", [.., "scan_and_fix"]) => Operation::ScanAndFix,
         ("DELETE", ["deployments", _]) => Operation::DeleteDeployment,
         ("POST", [.., "runs"]) => Operation::RunErrand,
         ("GET", [.., "instances" | "vms"]) if full => Operation::Instances,

@@ -22,7 +22,10 @@ impl Stage {
 
 impl Cluster {
     /// The newest lease was released.
-    pub(super) fn lease_is_free(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// It was not, or the store cannot be read.
+    pub fn lease_is_free(&self) -> Result<()> {
         let names = names(&self.in_store().join("lease"))?;
         let newest = names.iter().filter_map(|name| name.strip_suffix(".json")).max();
         let Some(newest) = newest else { return Ok(()) };
@@ -49,7 +52,10 @@ impl Cluster {
 
     /// Every disk is in an instance by Director and cloud, or an orphan that the Director lists; every snapshot
     /// is a backup's.
-    async fn nothing_leaks(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// One is not.
+    pub async fn nothing_leaks(&self) -> Result<()> {
         let status = self.lab.status().await?;
         let disks = records(&self.cloud()?.join("disks"))?;
         let mut known: BTreeSet<String> = self.orphans().await?;

@@ -7,6 +7,7 @@ mod proofs;
 mod refusals;
 mod stage;
 mod states;
+mod stop;
 mod targets;
 mod twice;
 mod ways_back;

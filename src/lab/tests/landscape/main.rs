@@ -2,6 +2,7 @@
 //! brings up a landscape of its own and drives it by the commands an operator types. Run as root.
 
 mod backup;
+mod deployed;
 mod fence;
 mod proofs;
 mod refusals;

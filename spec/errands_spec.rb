@@ -16,6 +16,8 @@ RSpec.describe 'errands' do
     links.each { |name| expect(File.readlink(Release.path('jobs', name))).to eq("../errands/#{name}") }
   end
 
+  job_properties = ->(errand) { Release.job(errand).properties }
+
   Release.errands.each do |errand|
     describe errand do
       let(:runbook) { File.read(Release.path('errands', errand, 'README.md')) }
@@ -48,11 +50,19 @@ RSpec.describe 'errands' do
         expect(Landscape.errand(errand)).to match_golden(errand)
       end
 
+      next if job_properties.call(errand).empty?
+
       it 'says which properties are missing' do
         expect(problems(errand) { |properties| properties.delete('director') }.map { |sentence| sentence[/property ('.*')/, 1] })
           .to match_array(["'director.ca'", "'director.url'"])
       end
     end
+  end
+
+  it 'ask for no credentials where they do nothing' do
+    idle = Release.errands.select { |errand| Release.template_text(Release.job(errand), 'run').lines.last.match?(/errand (drill|prune)$/) }
+    expect(idle).to match_array(%w[drill prune])
+    idle.each { |errand| expect(job_properties.call(errand)).to eq({}) }
   end
 
   it 'have one configuration file apart from their own section' do

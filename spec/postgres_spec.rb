@@ -138,6 +138,6 @@ RSpec.describe 'jobs/postgres' do
 
   it 'says which property is missing' do
     expect(problems { Landscape.database('postgres') { |properties| properties.delete('replication') } })
-      .to include("job postgres: config/postgres.json: line 20: Can't find property 'replication.password'")
+      .to include("job postgres: config/postgres.json: line 21: Can't find property 'replication.password'")
   end
 end

@@ -81,12 +81,18 @@ module Landscape
     render(job, properties, spec: spec('pg-0001', instance), consumes: consumes)
   end
 
-  # An errand of manifests/remount.yml.
+  # An errand of manifests/remount.yml; those that are not in it have no properties to be given.
   def self.errand(job)
-    properties = Marshal.load(Marshal.dump(self.properties('remount.yml', job)))
+    listed = manifest('remount.yml')['instance_groups'].flat_map { |group| group['jobs'] }.any? { |found| found['name'] == job }
+    properties = Marshal.load(Marshal.dump(listed ? self.properties('remount.yml', job) : {}))
     yield properties if block_given?
+    control(job, properties)
+  end
+
+  # A job of the control plane.
+  def self.control(job, properties, consumes: {})
     instance = { 'name' => 'remount', 'id' => '0a1b2c3d-0000-4000-8000-00000000000f', 'index' => 0, 'az' => 'z1',
                  'address' => '10.0.0.20', 'bootstrap' => true }
-    render(job, properties, spec: spec('remount', instance))
+    render(job, properties, spec: spec('remount', instance), consumes: consumes)
   end
 end

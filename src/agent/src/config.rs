@@ -37,6 +37,10 @@ pub struct AgentConfig {
     pub pre_start: Limit,
     /// Limits of post-start.
     pub post_start: Limit,
+    /// Limits of post-deploy.
+    pub post_deploy: Limit,
+    /// Limits of drain.
+    pub drain: Limit,
     /// Where things lie.
     pub directories: Directories,
     /// Who runs PostgreSQL and this daemon.
@@ -115,7 +119,12 @@ impl AgentConfig {
         if !self.postgres.data_directory.starts_with(&self.directories.store) {
             problems.push("`postgres.data_directory` has to lie below `directories.store`".into());
         }
-        let limits = [("pre_start", self.pre_start), ("post_start", self.post_start)];
+        let limits = [
+            ("pre_start", self.pre_start),
+            ("post_start", self.post_start),
+            ("post_deploy", self.post_deploy),
+            ("drain", self.drain),
+        ];
         for (name, _) in limits.into_iter().filter(|(_, limit)| limit.deadline_seconds == 0) {
             problems.push(format!("`{name}.deadline_seconds` has to be at least 1"));
         }

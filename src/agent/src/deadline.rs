@@ -1,5 +1,6 @@
 //! A limit for everything that waits.
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// When waiting ends.
@@ -18,6 +19,11 @@ impl Deadline {
     /// The limit it was made with.
     pub fn seconds(self) -> u64 {
         self.seconds
+    }
+
+    /// The answer of `work`, where it comes before the deadline.
+    pub async fn limit<W: Future>(self, work: W) -> Option<W::Output> {
+        tokio::time::timeout_at(self.until.into(), work).await.ok()
     }
 
     /// Waits for `pause`, at most until the deadline. False where the deadline has passed.

@@ -29,6 +29,16 @@ pub enum Error {
         /// What to do.
         next: String,
     },
+    /// What a drain waits for did not come in time.
+    #[error("{what} within {seconds} s")]
+    Late {
+        /// What did not happen.
+        what: String,
+        /// The limit.
+        seconds: u64,
+        /// Whether more time would have helped.
+        archive: Archive,
+    },
     /// A program of PostgreSQL's failed.
     #[error("{program} failed: {detail}")]
     Program {
@@ -62,6 +72,15 @@ pub enum Error {
     Store(#[from] remount_store::Error),
 }
 
+/// What the archive did while it was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Archive {
+    /// It took files, or was not waited for yet.
+    Slow,
+    /// It took nothing.
+    Dead,
+}
+
 impl Error {
     /// What the exit code tells of the state of the world.
     #[must_use]
@@ -76,7 +95,9 @@ impl Error {
 impl Advice for Error {
     fn retry(&self) -> Retry {
         match self {
-            Self::Server { .. } | Self::Program { .. } | Self::Locked { .. } => Retry::Later,
+            Self::Server { .. } | Self::Late { .. } | Self::Program { .. } | Self::Locked { .. } => {
+                Retry::Later
+            }
             Self::Postgres(error) => error.retry(),
             Self::Store(error) => error.retry(),
             Self::Config { .. } | Self::Refused(_) | Self::System { .. } => Retry::Never,
@@ -88,6 +109,14 @@ impl Advice for Error {
             Self::Config { .. } => Some("mend the properties of the job and deploy again".into()),
             Self::Refused(refusal) => Some(refusal.next_step()),
             Self::Server { next, .. } => Some(next.clone()),
+            Self::Late { archive: Archive::Slow, .. } => {
+                Some("give it more time: `drain.deadline_seconds` of the job remount-agent".into())
+            }
+            Self::Late { archive: Archive::Dead, .. } => Some(
+                "look at the words of `remount-wal` in PostgreSQL's log; until the next start has archived it, the WAL is \
+                 on this disk alone"
+                    .into(),
+            ),
             Self::Program { .. } => Some("mend what its message says, then start the instance again".into()),
             Self::System { .. } => None,
             Self::Locked { .. } => Some("wait until it has ended, or look for it with `fuser`".into()),

@@ -5,9 +5,13 @@
 //! | `pre-start` | BOSH, before any process starts | root | judges the disk; applies a restore's plan |
 //! | `post-start` | BOSH, after the processes run | root → vcap | waits until recovery has ended |
 //! | `serve` | monit through bpm | vcap | the backup API over mTLS |
+//! | `post-deploy` | BOSH, after a whole deploy | root → vcap | asks the archive whether it takes what is written |
 //! | `drain` | BOSH, before the processes stop | root → vcap | gets the last WAL archived |
+//! | `post-stop` | BOSH, after the processes stopped | root | says what is left unarchived |
 //! | `status` | a person | root or vcap | prints what the server says of itself |
-//! | `postgres pre-start`, `run`, `post-start` | the job `postgres` | root, vcap | makes and runs the server |
+//! | `postgres pre-start`, `run`, `post-start`, `drain` | the job `postgres` | root, vcap | makes, runs and stops the server |
+//!
+//! When each runs and why it is there: `docs/lifecycle.md`.
 //!
 //! Never here: credentials of a cloud or of the Director.
 
@@ -19,6 +23,8 @@ mod drain;
 mod error;
 mod fence;
 mod hooks;
+mod post_deploy;
+mod post_stop;
 mod postgres_job;
 mod postgres_log;
 mod serve;
@@ -48,8 +54,12 @@ enum Command {
     PostStart(ConfigFile),
     /// Serve the backup API.
     Serve(ConfigFile),
+    /// Ask the object store whether it takes what this instance writes.
+    PostDeploy(ConfigFile),
     /// Get the last WAL archived before the server stops.
     Drain(ConfigFile),
+    /// Say what the stop has left unarchived.
+    PostStop(ConfigFile),
     /// Print what the server says of itself, as JSON.
     Status(ConfigFile),
     /// The hooks of the job `postgres`.
@@ -65,6 +75,8 @@ enum PostgresCommand {
     Run(ConfigFile),
     /// Re-apply roles and passwords on the primary.
     PostStart(ConfigFile),
+    /// Stop the server in good order.
+    Drain(ConfigFile),
 }
 
 #[derive(clap::Args)]
@@ -92,10 +104,22 @@ fn run(command: Command) -> Result<()> {
         Command::PreStart(file) => hooks::pre_start(&AgentConfig::load(&file.config)?),
         Command::PostStart(file) => hooks::post_start(&AgentConfig::load(&file.config)?),
         Command::Serve(file) => serve::serve(AgentConfig::load(&file.config)?),
-        Command::Drain(file) => drain::drain(&AgentConfig::load(&file.config)?),
+        Command::PostDeploy(file) => post_deploy::post_deploy(&AgentConfig::load(&file.config)?),
+        Command::Drain(file) => {
+            drain::drain(&file.config);
+            Ok(())
+        }
+        Command::PostStop(file) => {
+            post_stop::post_stop(&file.config);
+            Ok(())
+        }
         Command::Status(file) => status::print(&AgentConfig::load(&file.config)?),
         Command::Postgres(PostgresCommand::PreStart(file)) => postgres_job::pre_start(&file.config),
         Command::Postgres(PostgresCommand::Run(file)) => postgres_job::run(&file.config),
         Command::Postgres(PostgresCommand::PostStart(file)) => postgres_job::post_start(&file.config),
+        Command::Postgres(PostgresCommand::Drain(file)) => {
+            postgres_job::drain(&file.config);
+            Ok(())
+        }
     }
 }

@@ -61,7 +61,8 @@ impl<'a> Instance<'a> {
             "roles": [{"name": "app", "password": "app-pass'word", "attributes": ["CREATEDB"]}],
             "databases": [{"name": "shop", "owner": "app"}],
             "agent_config_file": vm.config_file(),
-            "initialise_deadline_seconds": 60, "post_start_deadline_seconds": 60,
+            "initialise_deadline_seconds": 60, "post_start_deadline_seconds": 60, "drain_deadline_seconds": 60,
+            "pid_file": vm.home.join("postgres.pid"),
         });
         write("postgres.json", config.to_string());
         give_to_vcap(&vm.home);
@@ -91,7 +92,14 @@ impl<'a> Instance<'a> {
             fs::OpenOptions::new().create(true).append(true).open(self.vm.home.join("log/out.log")).unwrap();
         let mut command = as_vcap(&self.vm.landscape.program());
         command.args(["postgres", "run", "--config"]).arg(self.postgres_config());
-        self.process = Some(command.stdin(Stdio::null()).stderr(log).spawn().unwrap());
+        let process = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        self.note_process(process.id());
+        self.process = Some(process);
+    }
+
+    /// As bpm notes it.
+    fn note_process(&self, pid: u32) {
+        fs::write(self.vm.home.join("postgres.pid"), format!("{pid}\n")).unwrap();
     }
 
     fn post_start(&self) {
@@ -288,6 +296,83 @@ async fn drain_archives_the_last_wal_and_prints_one_integer() {
     assert!(landscape.path("archive").join(last).exists(), "{}", errors(&output));
     primary.stop();
     assert_eq!(String::from_utf8_lossy(&primary.vm.hook(&["drain"]).stdout), "0\n");
+}
+
+#[tokio::test]
+async fn the_drain_of_postgres_stops_it_in_good_order() {
+    let landscape = Landscape::new();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    primary.start();
+    primary.execute("CREATE TABLE public.ledger (id int)").await;
+    let last = primary.value("SELECT pg_walfile_name(pg_current_wal_lsn())").await;
+    let output = primary.postgres_hook("drain");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{}", errors(&output));
+    assert!(primary.process.as_mut().unwrap().try_wait().unwrap().is_some(), "{}", primary.log());
+    assert!(landscape.path("archive").join(last).exists(), "{}", errors(&output));
+    let said = errors(&primary.vm.hook(&["post-stop"]));
+    assert!(said.contains("stopped cleanly, nothing is left"), "{said}");
+
+    // The number may be another's by now.
+    let mut stranger = Command::new("sleep").arg("60").spawn().unwrap();
+    primary.note_process(stranger.id());
+    let output = primary.postgres_hook("drain");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{}", errors(&output));
+    assert!(stranger.try_wait().unwrap().is_none(), "a stranger was signalled");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[tokio::test]
+async fn an_archive_that_takes_nothing_is_named_and_holds_up_no_stop() {
+    let landscape = Landscape::new();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    primary.start();
+    primary.execute("ALTER SYSTEM SET archive_command = 'sleep 600'").await;
+    primary.execute("SELECT pg_reload_conf(); CREATE TABLE public.ledger (id int)").await;
+    let last = primary.value("SELECT pg_walfile_name(pg_current_wal_lsn())").await;
+    let began = std::time::Instant::now();
+    let output = primary.postgres_hook("drain");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{}", errors(&output));
+    assert!(began.elapsed().as_secs() < 20, "the limit is 2 s: {}", errors(&output));
+    assert!(errors(&output).contains(&format!("{last} was not archived")), "{}", errors(&output));
+    let output = primary.vm.hook(&["post-stop"]);
+    assert!(output.status.success() && errors(&output).contains("not archived"), "{}", errors(&output));
+    assert!(!errors(&output).contains("not stopped cleanly"), "{}", errors(&output));
+}
+
+#[tokio::test]
+async fn drain_answers_bosh_whatever_its_configuration_is() {
+    let landscape = Landscape::new();
+    let primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    fs::write(primary.vm.config_file(), "{").unwrap();
+    fs::write(primary.postgres_config(), "{").unwrap();
+    for output in [primary.vm.hook(&["drain"]), primary.postgres_hook("drain")] {
+        assert!(output.status.success(), "{}", errors(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n");
+        assert!(
+            errors(&output).contains("error: ") && errors(&output).contains(" next: "),
+            "{}",
+            errors(&output)
+        );
+    }
+    assert!(primary.vm.hook(&["post-stop"]).status.success(), "a stop has to go on");
+}
+
+#[tokio::test]
+async fn post_deploy_finds_a_store_that_does_not_take_what_is_written() {
+    let landscape = Landscape::new();
+    let vm = Vm::new(&landscape, "i-1");
+    let output = vm.hook(&["post-deploy"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(vm.hook(&["post-deploy"]).status.success(), "the note is there already");
+    fs::rename(landscape.path("store"), landscape.path("store.away")).unwrap();
+    let output = vm.hook(&["post-deploy"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        errors(&output).contains("store.root") && errors(&output).contains(" next: "),
+        "{}",
+        errors(&output)
+    );
 }
 
 #[tokio::test]

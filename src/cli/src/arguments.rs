@@ -97,6 +97,12 @@ pub enum Command {
     Requests,
     /// List the old disks that restores have put aside, or release them
     Disks(Box<DisksArguments>),
+    /// Check what backups and restores need before they need it: Director, store, certificates
+    Check {
+        /// Ask what does not answer again, for up to two minutes
+        #[arg(long)]
+        wait: bool,
+    },
     /// The entry points of the BOSH errands
     Errand {
         /// Which
@@ -237,6 +243,17 @@ pub enum Errand {
     Restore,
     /// Back up the deployments of the job's properties
     Backup,
+    #[command(flatten)]
+    Absent(Absent),
+}
+
+/// Errands whose jobs are there, but whose work is not: they say so and fail.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Absent {
+    /// Not in this version
+    Drill,
+    /// Not in this version
+    Prune,
 }
 
 #[cfg(test)]
@@ -280,6 +297,9 @@ mod tests {
             "requests --config /tmp/remount.json",
             "errand restore --config /tmp/remount.json",
             "errand backup",
+            "errand drill",
+            "errand prune",
+            "check --wait",
         ] {
             read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -296,7 +316,7 @@ mod tests {
             "restore request --deployment pg --to-time yesterday",
             "list --group postgres",
             "info latest",
-            "errand drill",
+            "errand clean",
             "disks release",
             "disks release 20261123T004500Z-k3f9 --due",
             "disks release 20261123T004500Z-k3f9 --deployment pg-0001",

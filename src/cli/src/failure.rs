@@ -33,6 +33,17 @@ impl Failure {
         Self { code, text: format!("error: {}\n next: {}", what.as_ref(), next.as_ref()) }
     }
 
+    /// What failed, why, and what to do.
+    pub fn because(
+        code: ExitCode,
+        what: impl AsRef<str>,
+        cause: impl AsRef<str>,
+        next: impl AsRef<str>,
+    ) -> Self {
+        let (what, cause, next) = (what.as_ref(), cause.as_ref(), next.as_ref());
+        Self { code, text: format!("error: {what}\ncause: {cause}\n next: {next}") }
+    }
+
     /// Several things failed, each told already; the worst code stands for all.
     pub fn summary(code: ExitCode, what: impl AsRef<str>) -> Self {
         Self { code, text: format!("error: {}", what.as_ref()) }

@@ -35,6 +35,8 @@ pub struct PostgresConfig {
     pub ident_file: Option<PathBuf>,
     /// Where the standby's password lies for libpq; written by pre-start, on the VM's own disk.
     pub password_file: PathBuf,
+    /// Where bpm notes the server's process.
+    pub pid_file: PathBuf,
     /// Where PostgreSQL's messages are found.
     pub log_directory: PathBuf,
     /// The role that `initdb` makes.
@@ -61,6 +63,8 @@ pub struct PostgresConfig {
     pub initialise_deadline_seconds: u64,
     /// How long post-start waits for the primary to take writes.
     pub post_start_deadline_seconds: u64,
+    /// How long drain waits for the server to stop.
+    pub drain_deadline_seconds: u64,
 }
 
 /// A role with a password.

@@ -1,7 +1,8 @@
-//! The hooks of the job `postgres`: making a server on an empty disk, running it, and giving it its
-//! roles. The bootstrap instance of the group is the primary; the others follow it.
+//! The hooks of the job `postgres`: making a server on an empty disk, running it, giving it its roles,
+//! and stopping it. The bootstrap instance of the group is the primary; the others follow it.
 
 mod config;
+mod drain;
 mod initialise;
 mod primary_timeline;
 mod roles;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::fence;
 use crate::hooks::{self, Wanted};
 use config::PostgresConfig;
+pub use drain::drain;
 pub use run::run;
 
 /// Judges the disk (where the job `remount-agent` is deployed too), then initialises an empty one.

@@ -7,7 +7,7 @@ use remount_flow::FlowContext;
 use remount_store::{RestoreRequest, Store};
 
 use super::{Output, backup, pending, requests};
-use crate::arguments::Errand;
+use crate::arguments::{Absent, Errand};
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
@@ -23,6 +23,26 @@ pub async fn run(config: &Config, errand: Errand, output: Output) -> Result<(), 
     match errand {
         Errand::Restore => restore(config, &steps, output).await,
         Errand::Backup => backup::of_configuration(config, &steps, output).await,
+        Errand::Absent(absent) => Err(not_configured(absent)),
+    }
+}
+
+/// What this version does not do, whatever the properties are.
+pub fn not_configured(errand: Absent) -> Failure {
+    match errand {
+        Absent::Drill => Failure::because(
+            ExitCode::Usage,
+            "the errand `drill` is not configured",
+            "this version restores into no other deployment: nothing was restored, nothing is proved",
+            "`remount plan --deployment NAME --to-latest` checks all that can be checked without touching anything",
+        ),
+        Absent::Prune => Failure::because(
+            ExitCode::Usage,
+            "the errand `prune` is not configured",
+            "this version has no retention: all backups and their WAL are kept, nothing was deleted",
+            "old disks of restores are another matter: `remount disks release --due`, which the errand `backup` does at its \
+             end, too",
+        ),
     }
 }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod backups;
 mod begun;
+mod check;
 mod disks;
 mod errand;
 mod journal;
@@ -16,7 +17,7 @@ use remount_core::RestoreId;
 use remount_flow::cluster_of;
 use remount_store::{ClusterStore, Store};
 
-use crate::arguments::{Arguments, ClusterFilter, Command};
+use crate::arguments::{Arguments, ClusterFilter, Command, Errand};
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -34,6 +35,10 @@ pub enum Output {
 /// # Errors
 /// What failed, what is true afterwards, and what to do next.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    // What is not in this version needs no configuration to say so.
+    if let Command::Errand { errand: Errand::Absent(errand) } = arguments.command {
+        return Err(errand::not_configured(errand));
+    }
     let config = Config::load(&arguments.config())?;
     let output = if arguments.json { Output::Json } else { Output::Text };
     match arguments.command {
@@ -52,6 +57,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Rollback { restore: id } => begun::roll_back(&config, &id).await,
         Command::Abort { restore: id } => begun::abort(&config, &id).await,
         Command::Disks(arguments) => disks::run(&config, *arguments, output).await,
+        Command::Check { wait } => check::run(&config, check::Patience::of(wait), output).await,
         Command::Errand { errand } => errand::run(&config, errand, output).await,
     }
 }

@@ -1,6 +1,6 @@
 //! The real program on a real store in a folder of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -35,21 +35,25 @@ impl Site {
     pub fn with(blocks: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
-        let store =
-            json!({"type": "fs", "root": folder.path().join("store"), "signing_key": "11".repeat(32)});
+        let store: StoreConfig = serde_json::from_value(store(folder.path())).unwrap();
+        let site = Self { store: store.open().unwrap(), folder };
+        site.configure(blocks);
+        site
+    }
+
+    /// Writes the configuration, with these blocks in place of its own.
+    pub fn configure(&self, blocks: &Value) {
         let mut config = json!({
             "director": {"url": "http://127.0.0.1:1", "username": "a", "password": "b"},
-            "cloud": {"type": "local", "root": folder.path()},
-            "store": store,
+            "cloud": {"type": "local", "root": self.folder.path()},
+            "store": store(self.folder.path()),
             "agents": {"port": 7443, "certificate_file": "/none", "private_key_file": "/none", "ca_file": "/none"},
             "deployment": "remount",
         });
         for (name, block) in blocks.as_object().unwrap() {
             config[name] = block.clone();
         }
-        std::fs::write(folder.path().join("remount.json"), config.to_string()).unwrap();
-        let store: StoreConfig = serde_json::from_value(store).unwrap();
-        Self { store: store.open().unwrap(), folder }
+        std::fs::write(self.path("remount.json"), config.to_string()).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -104,6 +108,10 @@ impl Site {
         }
         lease.release().await.unwrap();
     }
+}
+
+fn store(folder: &Path) -> Value {
+    json!({"type": "fs", "root": folder.join("store"), "signing_key": "11".repeat(32)})
 }
 
 /// Compares with a golden file; `UPDATE=1` writes it.

@@ -3,6 +3,7 @@
 
 mod backup;
 mod colocation;
+mod deployed;
 mod fence;
 mod lifecycle;
 mod meanwhile;
@@ -11,6 +12,7 @@ mod refusals;
 mod scene;
 mod stage;
 mod states;
+mod stop;
 mod targets;
 mod twice;
 mod ways_back;

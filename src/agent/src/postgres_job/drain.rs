@@ -1,0 +1,118 @@
+//! `postgres drain`: stops the server in good order, before bpm does it in a hurry.
+//!
+//! bpm sends SIGINT and, 15 s later, SIGQUIT, and has no property for that. A fast stop under load or with a slow
+//! archive takes longer: SIGQUIT before its checkpoint means a crash recovery at the next start, after it a last
+//! segment that nobody archives until then. Here it has the time it needs:
+//!
+//! | what | at most |
+//! |---|---|
+//! | checkpoint and archive, while the server serves | the agent's `drain.deadline_seconds` |
+//! | fast stop: sessions end, checkpoint, last segment archived | `drain_deadline_seconds` |
+//!
+//! Where the archive took nothing in the first part, the second does not wait for it either, only for the checkpoint. BOSH has unmonitored the processes before it drains: nobody starts the server again.
+//!
+//! # Source
+//! bpm-release, `src/bpm/commands/stop.go`; bosh-agent, `agent/action/drain.go`.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use remount_postgres::{ControlData, DatabaseState};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::config::PostgresConfig;
+use crate::config::AgentConfig;
+use crate::deadline::Deadline;
+use crate::drain::{answer, archive_rest};
+use crate::error::{Archive, Error, Result, system};
+use crate::hooks;
+
+/// Between two looks at the server.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Stops the server and answers BOSH.
+pub fn drain(path: &Path) {
+    answer(PostgresConfig::load(path).and_then(|config| hooks::runtime()?.block_on(stop(&config))));
+}
+
+async fn stop(config: &PostgresConfig) -> Result<String> {
+    let archived = archive(config).await;
+    match &archived {
+        Ok(done) => log::info!("{done}"),
+        Err(error) => log::warn!("{}", remount_core::report(error)),
+    }
+    let is_dead = matches!(archived, Err(Error::Late { archive: Archive::Dead, .. }));
+    let Some(process) = Process::of(config) else {
+        return Ok(format!("no server runs as {} says", config.pid_file.display()));
+    };
+    let began = Instant::now();
+    process.signal(Signal::INT)?;
+    let deadline = Deadline::after_seconds(config.drain_deadline_seconds);
+    loop {
+        if !process.runs() {
+            return Ok(format!("stopped within {:.1} s", began.elapsed().as_secs_f64()));
+        }
+        if is_dead && has_checkpointed(config) {
+            return Ok("stopped, but for archiving: bpm ends that".into());
+        }
+        if !deadline.pause(PAUSE).await {
+            return Err(Error::Server {
+                what: format!("PostgreSQL did not stop within {} s; bpm ends it", deadline.seconds()),
+                next: "look at its log for what it waited; `drain_deadline_seconds` may be too short".into(),
+            });
+        }
+    }
+}
+
+async fn archive(config: &PostgresConfig) -> Result<String> {
+    match config.agent_config_file.as_deref().filter(|file| file.exists()) {
+        Some(file) => archive_rest(&AgentConfig::load(file)?, &config.server()).await,
+        None => Ok("no agent is deployed here: nothing to archive".into()),
+    }
+}
+
+/// Whether the checkpoint of the stop is written: from then on the next start needs no crash recovery.
+fn has_checkpointed(config: &PostgresConfig) -> bool {
+    let control = ControlData::read(&config.data_directory);
+    control.is_ok_and(|control| {
+        matches!(control.state, DatabaseState::ShutDown | DatabaseState::ShutDownInRecovery)
+    })
+}
+
+/// The server's process as bpm has started it.
+struct Process<'a> {
+    pid: Pid,
+    data_directory: &'a Path,
+}
+
+impl<'a> Process<'a> {
+    /// None where bpm has noted none, or its number is another's by now. PostgreSQL's own `postmaster.pid` has the number
+    /// of bpm's namespace, which is a stranger's here.
+    fn of(config: &'a PostgresConfig) -> Option<Self> {
+        let text = fs::read_to_string(&config.pid_file).ok()?;
+        let pid = text.trim().parse().ok().and_then(Pid::from_raw)?;
+        let process = Self { pid, data_directory: &config.data_directory };
+        process.runs().then_some(process)
+    }
+
+    /// Whether the number is still this server's: its command line names the data directory.
+    fn runs(&self) -> bool {
+        let line = fs::read_to_string(format!("/proc/{}/cmdline", self.pid.as_raw_pid())).unwrap_or_default();
+        line.split('\0').any(|argument| Path::new(argument) == self.data_directory)
+    }
+
+    /// Through a handle, which cannot become another process between the look and the signal.
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let handle = match pidfd_open(self.pid, PidfdFlags::empty()) {
+            Ok(handle) if self.runs() => handle,
+            Ok(_) | Err(Errno::SRCH) => return Ok(()),
+            Err(error) => return Err(system("look for the server's process")(error.into())),
+        };
+        match pidfd_send_signal(handle, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(system("signal the server")(error.into())),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `remount check`: whether what a restore needs is there, asked before it is needed.
+//!
+//! | part | what is asked |
+//! |---|---|
+//! | director | its name; its deployments, which it tells nobody whose credentials it does not know |
+//! | store | the clusters; the manifests of one, whose signatures have to fit the signing key |
+//! | agents | that certificate, key and authority can be read; no agent is called |
+//! | cloud | that its block is one |
+//!
+//! The errands' jobs run it as post-deploy: a wrong credential is found by the deploy that brought it. It changes
+//! nothing, and tells of all that is wrong at once.
+
+use std::future::Future;
+use std::time::Duration;
+
+use remount_core::{Advice, ExitCode};
+use remount_director::{Director as _, HttpDirector};
+use remount_postgres::RemoteServers;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::{Output, print_json};
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// An outage of a minute must not fail a deploy.
+const WAIT: Duration = Duration::from_secs(120);
+/// In so many clusters a backup is looked for: the key is the same for all, and a store may hold thousands.
+const CLUSTERS_MAX: usize = 10;
+/// Between two attempts; the clients' own come first.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long what does not answer is asked again.
+#[derive(Clone, Copy, Debug)]
+pub enum Patience {
+    /// Not at all.
+    None,
+    /// For [`WAIT`].
+    Some,
+}
+
+impl Patience {
+    /// As the flag says.
+    pub const fn of(wait: bool) -> Self {
+        if wait { Self::Some } else { Self::None }
+    }
+
+    fn until(self) -> Instant {
+        match self {
+            Self::None => Instant::now(),
+            Self::Some => Instant::now() + WAIT,
+        }
+    }
+}
+
+/// What was found good.
+#[derive(Serialize)]
+struct Found {
+    part: &'static str,
+    said: String,
+}
+
+/// Checks everything.
+pub async fn run(config: &Config, patience: Patience, output: Output) -> Result<(), Failure> {
+    let until = patience.until();
+    let (director, store) = tokio::join!(again(until, || director(config)), again(until, || store(config)));
+    let agents = RemoteServers::new(&config.agents).map(|_| "the certificates can be read".to_owned());
+    let cloud = config.cloud.open().map(|_| "its block is one".to_owned());
+    let answers: [(&'static str, Result<String, Failure>); 4] = [
+        ("director", director),
+        ("store", store),
+        ("agents", agents.map_err(Failure::from)),
+        ("cloud", cloud.map_err(Failure::from)),
+    ];
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
+    for (part, answer) in answers {
+        match answer {
+            Ok(said) => found.push(Found { part, said }),
+            Err(failure) => failed.push((part, failure)),
+        }
+    }
+    tell(&found, output)?;
+    for (part, failure) in &failed {
+        eprintln!("{part}: {}", failure.text());
+    }
+    let names: Vec<_> = failed.iter().map(|(part, _)| *part).collect();
+    match failed.iter().map(|(_, failure)| failure.code()).max() {
+        None => Ok(()),
+        Some(code) => Err(Failure::because(
+            code.max(ExitCode::Unchanged),
+            "a restore would fail now",
+            format!("of what it needs, this is not in order: {}", names.join(", ")),
+            "mend what is said of each above; `remount check` asks again",
+        )),
+    }
+}
+
+fn tell(found: &[Found], output: Output) -> Result<(), Failure> {
+    if output == Output::Json {
+        return print_json(&found);
+    }
+    for Found { part, said } in found {
+        println!("{part}: {said}");
+    }
+    Ok(())
+}
+
+async fn director(config: &Config) -> Result<String, remount_director::Error> {
+    let director = HttpDirector::new(&config.director)?;
+    let info = director.info().await?;
+    let deployments = director.deployments().await?.len();
+    let user = info.user.unwrap_or_default();
+    Ok(format!("{} {} answers `{user}`: {deployments} deployments", info.name, info.version))
+}
+
+async fn store(config: &Config) -> Result<String, remount_store::Error> {
+    let store = config.store.open()?;
+    let clusters = store.clusters().await?;
+    for name in clusters.iter().take(CLUSTERS_MAX) {
+        let survey = store.cluster(name).survey_backups().await?;
+        match (survey.good.len(), survey.unreadable.into_iter().next()) {
+            (0, None) => {}
+            // One that is damaged is the runbook's matter; none that fits means another key.
+            (0, Some(error)) => return Err(error),
+            (backups, _) => {
+                let all = clusters.len();
+                return Ok(format!("{all} clusters; the signing key fits the {backups} backups of {name}"));
+            }
+        }
+    }
+    Ok(format!("{} clusters; no backup yet that the signing key could be tried on", clusters.len()))
+}
+
+/// Asks again what asking again can mend.
+async fn again<A, E>(until: Instant, question: impl Fn() -> A) -> Result<String, Failure>
+where
+    A: Future<Output = Result<String, E>>,
+    E: Advice,
+    Failure: From<E>,
+{
+    loop {
+        match question().await {
+            Err(error) if error.retry() != remount_core::Retry::Never && Instant::now() < until => {
+                sleep(PAUSE).await;
+            }
+            answer => return answer.map_err(Failure::from),
+        }
+    }
+}

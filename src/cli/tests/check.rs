@@ -1,0 +1,48 @@
+//! `remount check`: what is wrong is found before it is needed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each test file uses its own part of the support")]
+
+mod support;
+
+use serde_json::json;
+use support::{BACKUP, Site};
+
+#[tokio::test]
+async fn all_that_is_wrong_is_told_at_once() {
+    let site = Site::new();
+    let said = site.run("check");
+    assert_eq!(said.code, 2, "{}", said.err);
+    // No Director listens, and the agents' files are not there; the store is.
+    for word in ["director: error:", "agents: error:", "/none", "a restore would fail now", " next:"] {
+        assert!(said.err.contains(word), "{word} is not said:\n{}", said.err);
+    }
+    assert!(said.out.contains("store: 0 clusters"), "{}", said.out);
+    assert!(!said.err.contains("store: error:"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_signing_key_that_is_not_the_landscapes_is_found() {
+    let site = Site::new();
+    site.backup("pg-0001", BACKUP, |_| {}).await;
+    assert!(site.run("check").out.contains("fits the 1 backups of pg-0001"));
+    let store = json!({"type": "fs", "root": site.path("store"), "signing_key": "22".repeat(32)});
+    site.configure(&json!({ "store": store }));
+    let said = site.run("check");
+    assert!(said.err.contains("store: error:") && said.err.contains("store.signing_key"), "{}", said.err);
+}
+
+#[test]
+fn errands_without_work_say_so_and_fail() {
+    let site = Site::new();
+    for (errand, instead) in [("drill", "remount plan"), ("prune", "remount disks release --due")] {
+        // Without a configuration too: their jobs render none.
+        std::fs::write(site.path("remount.json"), "").unwrap();
+        let said = site.run(&format!("errand {errand}"));
+        assert_eq!(said.code, 2, "{errand}: {}", said.err);
+        for word in ["is not configured", "\ncause: ", "\n next: ", instead] {
+            assert!(said.err.contains(word), "{errand}: {word:?} is not said:\n{}", said.err);
+        }
+        assert!(said.out.is_empty(), "{errand}: {}", said.out);
+    }
+}

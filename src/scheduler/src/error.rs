@@ -1,0 +1,59 @@
+//! What the scheduler ends with.
+
+use remount_core::{Advice, ExitCode, Retry};
+
+/// What this program's functions answer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The scheduler cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error("{path}: {}", problems.join("; "))]
+    Config {
+        /// The file.
+        path: String,
+        /// All that is wrong with it.
+        problems: Vec<String>,
+    },
+    /// Something of the operating system.
+    #[error("{action}")]
+    System {
+        /// What was tried.
+        action: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// What the exit code tells of the state of the world.
+    pub const fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config { .. } => ExitCode::Usage,
+            Self::System { .. } => ExitCode::Unchanged,
+        }
+    }
+}
+
+impl Advice for Error {
+    fn retry(&self) -> Retry {
+        Retry::Never
+    }
+
+    fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Config { .. } => {
+                Some("mend the properties of the job remount-scheduler and deploy again".into())
+            }
+            Self::System { .. } => None,
+        }
+    }
+}
+
+/// Says what was tried when the operating system refused.
+pub fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
+    let action = action.into();
+    move |source| Error::System { action, source }
+}

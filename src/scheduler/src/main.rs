@@ -1,0 +1,51 @@
+//! `remount-scheduler`: is to start backups when they are due, from a queue in PostgreSQL (DESIGN section 9).
+//!
+//! **It schedules nothing in this version.** It runs, so that a deployment has its shape already: it looks whether its
+//! database can be reached, and says both at `GET /healthz` and in its log. Nothing is written to the database.
+//!
+//! Never here: a success that nobody has had.
+
+mod config;
+mod database;
+mod error;
+mod health;
+mod tls;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use config::Config;
+use error::{Result, system};
+
+/// The scheduler, which schedules nothing in this version.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// The configuration that the job rendered.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let environment = env_logger::Env::new().default_filter_or("info");
+    env_logger::Builder::from_env(environment).target(env_logger::Target::Stderr).init();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", remount_core::report(&error));
+            ExitCode::from(error.exit_code() as u8)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let config = Config::load(&arguments.config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(system("start the runtime"))?;
+    let outcome = runtime.block_on(health::serve(&config));
+    // A look-up of a name that hangs keeps its thread; it must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}

@@ -49,8 +49,8 @@ RSpec.describe 'errands' do
       end
 
       it 'says which properties are missing' do
-        expect(problems(errand) { |properties| properties.delete('director') }.map { |sentence| sentence[/property ('.*')/, 1] })
-          .to match_array(["'director.ca'", "'director.url'"])
+        expect(problems(errand) { |properties| properties.delete('director') }.map { |sentence| sentence[/property '\["(.*)"\]'/, 1] })
+          .to match_array(%w[director.ca director.url])
       end
     end
   end

@@ -35,6 +35,10 @@ pub enum Output {
 /// What failed, what is true afterwards, and what to do next.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = Config::load(&arguments.config())?;
+    if needs_cloud(&arguments.command) {
+        // Before anything else: no request may be stored, no server touched, for a cloud out of reach.
+        config.cloud.supported()?;
+    }
     let output = if arguments.json { Output::Json } else { Output::Text };
     match arguments.command {
         Command::List(filter) => backups::list(&config.store.open()?, &filter, output).await,
@@ -54,6 +58,18 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Disks(arguments) => disks::run(&config, *arguments, output).await,
         Command::Errand { errand } => errand::run(&config, errand, output).await,
     }
+}
+
+/// The others work from the store alone.
+const fn needs_cloud(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::List(_)
+            | Command::Info { .. }
+            | Command::Requests
+            | Command::Journal { .. }
+            | Command::Abort { .. }
+    )
 }
 
 /// The clusters that a filter lets through; all that the store knows without one.

@@ -62,6 +62,15 @@ RSpec.describe 'jobs/remount-agent' do
       .to match_array(%w[store.signing_key tls.ca tls.certificate tls.private_key])
   end
 
+  it 'refuses a store that cannot work' do
+    refusal = ->(change) { problems { config { |properties| properties['store'] = properties['store'].merge(change).compact } }.first }
+    expect(refusal.call('type' => 'ftp')).to end_with('the property `store.type` is `ftp`, but may only be `s3` or `fs`')
+    expect(refusal.call('type' => 'fs')).to include('store.root')
+    expect(refusal.call('bucket' => nil)).to include('store.bucket')
+    expect(refusal.call('access_key_id' => nil)).to include('go together')
+    expect(refusal.call('signing_key' => 'hush')).to include('64 hex digits').and(satisfy { |sentence| !sentence.include?('hush') })
+  end
+
   it 'insists on a PostgreSQL in its deployment' do
     expect(problems { Landscape.database('remount-agent', consumes: {}) })
       .to include('job remount-agent: the link `postgres` has no provider')

@@ -21,8 +21,8 @@ RSpec.describe 'errands' do
       let(:runbook) { File.read(Release.path('errands', errand, 'README.md')) }
       let(:job) { Renderer::Job.load(Release.path('errands', errand)) }
 
-      it 'holds a spec, monit, templates and a runbook, and no code' do
-        expect(Dir.children(Release.path('errands', errand))).to match_array(%w[README.md monit spec templates])
+      it 'holds a spec, a schema, monit, templates and a runbook, and no code' do
+        expect(Dir.children(Release.path('errands', errand))).to match_array(%w[README.md monit properties_schema.json spec templates])
       end
 
       it 'is an errand to BOSH: bin/run, and nothing for monit' do
@@ -129,6 +129,12 @@ RSpec.describe 'errands' do
     it 'needs a folder where it is local' do
       expect(problems('restore') { |properties| properties['cloud'] = { 'type' => 'local' } }.first).to end_with(%q(Can't find property '["cloud.root"]'))
     end
+  end
+
+  it 'are refused with a value of a wrong type, by its name' do
+    given = problems('restore') { |properties| properties.merge!('backup' => { 'lease_seconds' => '60 s' }, 'restore' => { 'on_failure' => 'wait' }) }
+    expect(given).to eq(['job restore: value at `/backup/lease_seconds` is not integer',
+                         'job restore: value at `/restore/on_failure` is not one of: rollback, hold'])
   end
 
   describe 'the store and the Director' do

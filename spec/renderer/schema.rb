@@ -15,7 +15,8 @@ module Renderer
     DRAFT = 'https://json-schema.org/draft/2020-12/schema'
     KEYWORDS = %w[type enum minimum maximum pattern items properties required additionalProperties].freeze
     TYPES = {
-      'string' => [String], 'integer' => [Integer], 'number' => [Numeric], 'boolean' => [TrueClass, FalseClass],
+      'string' => [String], 'integer' => [Integer, ->(value) { value.is_a?(Float) && (value % 1).zero? }],
+      'number' => [Numeric], 'boolean' => [TrueClass, FalseClass],
       'array' => [Array], 'object' => [Hash], 'null' => [NilClass]
     }.freeze
 

@@ -78,7 +78,7 @@ RSpec.describe 'errands' do
       sentences.first&.sub(/\A.*: line \d+: /, '')
     end
 
-    Release.errands.each do |errand|
+    Release.driving_errands.each do |errand|
       it "is rendered by #{errand} with every property that its spec has, and nothing else" do
         Landscape::CREDENTIALS.each do |type, sources|
           rendered = sources.keys.map { |source| cloud(errand, type, values(type, source)) }
@@ -98,7 +98,7 @@ RSpec.describe 'errands' do
 
     it 'has the same properties in every errand' do
       of = ->(errand) { Release.job(errand).properties.select { |name, _| name.start_with?('cloud.') } }
-      Release.errands.each { |errand| expect(of.call(errand)).to eq(of.call('restore')), errand }
+      Release.driving_errands.each { |errand| expect(of.call(errand)).to eq(of.call('restore')), errand }
     end
 
     it 'has credentials by default that the manifest must give' do
@@ -107,7 +107,7 @@ RSpec.describe 'errands' do
     end
 
     it 'is refused where something is missing, all of it in one sentence, in every errand' do
-      Release.errands.each do |errand|
+      Release.driving_errands.each do |errand|
         expect(refusal('azure', { 'credentials_source' => 'managed_identity', 'location' => '' }, errand: errand))
           .to eq('for `cloud.type: azure` and `credentials_source: managed_identity` these properties are missing: ' \
                  '`cloud.azure.location`, `cloud.azure.subscription_id`, `cloud.azure.resource_group_name`')
@@ -143,7 +143,7 @@ RSpec.describe 'errands' do
     end
 
     it 'are refused where they cannot work' do
-      Release.errands.each do |errand|
+      Release.driving_errands.each do |errand|
         {
           ['store', { 'type' => 'ftp' }] => /`ftp`/,
           ['store', { 'bucket' => nil }] => /'\["store.bucket"\]'/,

@@ -116,6 +116,9 @@ RSpec.describe 'jobs' do
       it 'has scripts that shellcheck has nothing to say about' do
         scripts = job.templates.select { |_, destination| destination.start_with?('bin/') }.keys
         paths = scripts.map { |file| File.join(job.dir, 'templates', file) }
+        # A job whose processes need no hook has no script.
+        next if paths.empty?
+
         output, status = Open3.capture2e('shellcheck', '--shell=bash', *paths)
         expect(status).to be_success, output
       end

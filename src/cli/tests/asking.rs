@@ -87,9 +87,8 @@ fn aws() -> Value {
 #[tokio::test]
 async fn a_cloud_that_this_version_cannot_speak_to_is_refused_before_anything_is_done() {
     let target = json!({"deployment": "pg-0002", "target": {"target": "latest"}});
-    let site = Site::with(
-        &json!({"cloud": aws(), "backup": {"deployments": ["pg-0001"]}, "restore": target}),
-    );
+    let site =
+        Site::with(&json!({"cloud": aws(), "backup": {"deployments": ["pg-0001"]}, "restore": target}));
     let id = put(&site, RESTORE, "pg-0001").await;
     for line in [
         "errand backup",

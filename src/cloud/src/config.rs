@@ -171,10 +171,7 @@ mod tests {
             read(&format!(r#"{{"type": "openstack", {common}, {given}}}"#)).unwrap().problems()
         };
         let password = r#""username": "u", "api_key": "k", "domain": "d", "project": "p""#;
-        assert_eq!(
-            with(&format!(r#""credentials_source": "password", {password}"#)),
-            Vec::<String>::new()
-        );
+        assert_eq!(with(&format!(r#""credentials_source": "password", {password}"#)), Vec::<String>::new());
         assert_eq!(
             with(&format!(
                 r#""credentials_source": "application_credential", "application_credential_id": "i",

@@ -1,25 +1,14 @@
 # frozen_string_literal: true
 
-require_relative 'support/ops_file'
+require_relative 'support/manifests'
 
 RSpec.describe 'manifests' do
-  # Dotted paths of all leaves; a list is a leaf.
-  def leaves(value, path = [])
-    return [path.join('.')] unless value.is_a?(Hash) && !value.empty?
-
-    value.flat_map { |key, inner| leaves(inner, path + [key]) }
+  # A job that another part of the release brings; what needs it is tried from then on.
+  def needs_scheduler?(file)
+    %w[use-external-database.yml scale-schedulers.yml].include?(file) && !Dir.exist?(Release.path('jobs', 'remount-scheduler'))
   end
 
-  def ours(manifest)
-    manifest['instance_groups'].flat_map { |group| group['jobs'] }.select { |job| job['release'] == 'remount' }
-  end
-
-  # Every `((variable))` of a value, without the parts behind a dot.
-  def references(value)
-    YAML.dump(value).scan(/\(\(([^()]+)\)\)/).flatten.map { |path| path.split('.').first }.uniq
-  end
-
-  %w[remount.yml postgres.yml].each do |file|
+  Manifests::DEPLOYMENTS.each do |file|
     describe file do
       let(:raw) { Release.yaml('manifests', file) }
       let(:manifest) { Landscape.manifest(file) }
@@ -39,15 +28,11 @@ RSpec.describe 'manifests' do
       end
 
       it 'names only jobs and properties that exist' do
-        ours(manifest).each do |job|
-          known = Release.job(job['name']).properties.keys
-          unknown = leaves(job.fetch('properties', {})).reject { |leaf| known.any? { |name| leaf == name || leaf.start_with?("#{name}.") } }
-          expect(unknown).to eq([]), "#{job['name']}: #{unknown.join(', ')}"
-        end
+        Manifests.ours(manifest).each { |job| expect(Manifests.unknown_properties(job)).to eq([]), job['name'] }
       end
 
       it 'consumes and provides only links that the jobs have' do
-        ours(manifest).each do |job|
+        Manifests.ours(manifest).each do |job|
           spec = Release.job(job['name'])
           expect(job.fetch('consumes', {}).keys - spec.consumed_links.keys).to eq([])
           expect(job.fetch('provides', {}).keys - (spec.spec['provides'] || []).map { |link| link['name'] }).to eq([])
@@ -56,9 +41,8 @@ RSpec.describe 'manifests' do
 
       it 'declares the variables it makes, and leaves only the documented ones to the operator' do
         made = (raw['variables'] || []).map { |variable| variable['name'] }
-        given = references(raw) - made
-        documented = File.read(Release.path('manifests', file)).lines.take_while { |line| line.start_with?('---', '#') }.join
-        expect(given).to all(satisfy { |name| documented.match?(/\b#{name}\b/) })
+        given = Manifests.references(raw) - made
+        expect(given).to all(satisfy { |name| Manifests.head(file).match?(/\b#{name}\b/) })
       end
 
       it 'makes an authority before the certificates it signs' do
@@ -72,27 +56,145 @@ RSpec.describe 'manifests' do
   end
 
   describe 'ops files' do
-    def applied(file, ops) = OpsFile.apply(Release.yaml('manifests', file), Release.yaml('manifests', 'ops', ops))
+    it 'say what they are for, and all are in the table of manifests/README.md' do
+      listed = File.read(Release.path('manifests', 'README.md')).scan(%r{^\| `ops/([a-z0-9-]+\.yml)` \|}).flatten
+      expect(listed).to match_array(Manifests.ops)
+      Manifests.ops.each { |file| expect(Manifests::DEPLOYMENTS).to include(Manifests.base(file)), file }
+    end
 
-    { 'use-postgres-tls.yml' => 'postgres.yml', 'use-file-share.yml' => 'postgres.yml',
-      'restore-to-time.yml' => 'remount.yml' }.each do |ops, file|
-      it "#{ops} applies to #{file}, says so, and names only properties that exist" do
-        expect(File.readlines(Release.path('manifests', 'ops', ops))[1]).to include("manifests/#{file}")
-        ours(applied(file, ops)).each do |job|
-          known = Release.job(job['name']).properties.keys
-          given = leaves(job.fetch('properties', {})).reject { |leaf| %w[director cloud store].include?(leaf) }
-          expect(given - known).to eq([])
+    it 'are among the combinations tried here' do
+      tried = Manifests::DEPLOYMENTS.flat_map { |base| Manifests.combinations(base).flatten }.uniq
+      expect(tried).to match_array(Manifests.ops)
+      expect(Manifests::ALTERNATIVES.flatten - Manifests.ops).to eq([])
+    end
+
+    Manifests.ops.each do |file|
+      describe file do
+        let(:base) { Manifests.base(file) }
+        let(:document) { Manifests.with(base, file) }
+
+        it 'changes its manifest' do
+          expect(document).not_to eq(Manifests.with(base, *Manifests::AFTER.fetch(file, [])))
+        end
+
+        it 'names only jobs and properties that exist' do
+          skip 'jobs/remount-scheduler is not there yet' if needs_scheduler?(file)
+          Manifests.ours(Manifests.interpolated(document)).each do |job|
+            expect(Manifests.unknown_properties(job)).to eq([]), "#{file}, #{job['name']}"
+          end
+        end
+
+        it 'documents exactly the variables that it leaves to the operator' do
+          made = document['variables'].map { |variable| variable['name'] }
+          own = Manifests.references(Release.yaml('manifests', 'ops', file)) - made - %w[deployment_name]
+          told = Manifests.head('ops', file)[/ Variables: (.*)\z/, 1]
+          expect(own).to all(satisfy { |name| told.match?(/(?<![\w.])#{name}\b/) })
+          expect(own.empty?).to eq(told == 'none.')
+          expect(own - Manifests::VALUES.keys).to eq([])
+        end
+
+        it 'makes every certificate it refers to' do
+          made = document['variables'].map { |variable| variable['name'] }
+          dotted = YAML.dump(document).scan(/\(\(([^()]+)\.[a-z_]+\)\)/).flatten.uniq
+          expect(dotted - made).to eq([])
         end
       end
     end
+  end
 
-    it 'are all tried here' do
-      expect(Dir.children(Release.path('manifests', 'ops'))).to match_array(%w[use-postgres-tls.yml use-file-share.yml restore-to-time.yml])
+  # `remount.yml` with use-aws.yml, use-s3.yml, …: whatever an operator picks, all errands get the same.
+  Manifests::DEPLOYMENTS.each do |base|
+    it "#{base} deploys with each of #{Manifests.combinations(base).length} combinations of ops files" do
+      Manifests.combinations(base).each do |files|
+        files = files.reject { |file| needs_scheduler?(file) }
+        manifest = Manifests.interpolated(Manifests.with(base, *files))
+        expect(Manifests.references(manifest)).to eq([]), files.join(' ')
+        used = manifest['instance_groups'].flat_map { |group| group['jobs'] }.map { |job| job['release'] }.uniq
+        expect(manifest['releases'].map { |release| release['name'] }).to match_array(used), files.join(' ')
+        rendered = Manifests.render(manifest)
+        configs = rendered.slice(*Release.driving_errands).values.map { |job| JSON.parse(job['config/remount.json']).slice('cloud', 'store', 'director').to_s.gsub(%r{/jobs/[a-z]+/}, '') }
+        expect(configs.uniq.length).to be <= 1, files.join(' ')
+      rescue Renderer::Failed => e
+        raise "#{files.join(' ')}: #{e.message}"
+      end
+    end
+  end
+
+  it 'give every errand a cloud, a store and a Director, in every errand alike, with each ops file' do
+    errands = Manifests.ours(Release.yaml('manifests', 'remount.yml')).map { |job| job['name'] }
+    expect(errands & Release.driving_errands).to match_array(Release.driving_errands)
+    Manifests.ops_for('remount.yml').each do |file|
+      jobs = Manifests.ours(Manifests.with('remount.yml', file)).select { |job| Release.driving_errands.include?(job['name']) }
+      %w[cloud store director agents].each { |block| expect(jobs.map { |job| job['properties'][block] }.uniq.length).to eq(1), "#{file}: #{block}" }
+    end
+  end
+
+  # The real CLI, where there is one on the PATH or in $BOSH.
+  bosh = ENV['BOSH'] || ENV['PATH'].split(':').map { |folder| File.join(folder, 'bosh') }.find { |path| File.executable?(path) }
+  if bosh
+    require 'open3'
+    require 'tmpdir'
+
+    it 'come out of the real CLI as out of the ops files of these tests' do
+      Dir.mktmpdir do |folder|
+        File.write(File.join(folder, 'vars.yml'), YAML.dump(Landscape::VARIABLES.merge(Manifests::VALUES).merge(Manifests::MADE)))
+        Manifests::DEPLOYMENTS.each do |base|
+          Manifests.combinations(base).each do |files|
+            ordered = files.sort_by { |file| Manifests::AFTER.key?(file) ? 1 : 0 }
+            options = ordered.flat_map { |file| ['-o', Release.path('manifests', 'ops', file)] }
+            output, errors, status = Open3.capture3(bosh, 'int', '--var-errs', '-l', File.join(folder, 'vars.yml'), Release.path('manifests', base), *options)
+            expect(status).to be_success, "#{files}: #{errors}"
+            # It leaves out of `variables:` what is given.
+            expected = Manifests.interpolated(Manifests.with(base, *ordered)).merge('variables' => [])
+            expect(YAML.safe_load(output)).to eq(expected), files.join(' ')
+          end
+        end
+      end
+    end
+  end
+
+  describe 'runtime-config.yml' do
+    let(:raw) { Release.yaml('manifests', 'runtime-config.yml') }
+    let(:config) { Manifests.interpolated(raw) }
+    let(:jobs) { config['addons'].flat_map { |addon| addon['jobs'] } }
+
+    it 'has only what a runtime config may have, and a release of one version' do
+      expect(raw.keys - %w[releases addons variables tags]).to eq([])
+      expect(config['releases']).to eq([{ 'name' => 'remount', 'version' => '1.2.3' }])
     end
 
-    it 'make a certificate for every reference' do
-      manifest = applied('postgres.yml', 'use-postgres-tls.yml')
-      expect(manifest['variables'].map { |variable| variable['name'] }).to include('postgres_server')
+    it 'names each job of a filter with its release, as the Director demands' do
+      filters = config['addons'].flat_map { |addon| addon.values_at('include', 'exclude') }.flat_map { |filter| filter['jobs'] }
+      expect(filters.map(&:keys)).to all(eq(%w[name release]))
+    end
+
+    it 'adds the agent to servers of ours and of postgres-release, and to no group that has it' do
+      included = config['addons'].flat_map { |addon| addon['include']['jobs'] }
+      expect(included).to eq([{ 'name' => 'postgres', 'release' => 'remount' }, { 'name' => 'postgres', 'release' => 'postgres' }])
+      expect(config['addons'].map { |addon| addon['exclude'] }.uniq).to eq([{ 'jobs' => [{ 'name' => 'remount-agent', 'release' => 'remount' }] }])
+      expect(jobs.map { |job| job['name'] }.uniq).to eq(['remount-agent'])
+    end
+
+    it 'names only properties that exist, and documents what the operator gives' do
+      jobs.each { |job| expect(Manifests.unknown_properties(job)).to eq([]) }
+      given = Manifests.references(raw) - raw['variables'].map { |variable| variable['name'] }
+      expect(given).to all(satisfy { |name| Manifests.head('runtime-config.yml').match?(/(?<![\w.])#{name}\b/) })
+    end
+
+    it 'makes a certificate that no manifest makes too, below the same authority' do
+      names = raw['variables'].map { |variable| variable['name'] }
+      elsewhere = Manifests::DEPLOYMENTS.flat_map { |file| Release.yaml('manifests', file)['variables'] }
+      expect(names & elsewhere.map { |variable| variable['name'] }).to eq(['/remount_agent_ca'])
+      expect(elsewhere).to include(raw['variables'].first)
+    end
+
+    it 'renders beside a server of ours, and with the written link beside another one' do
+      jobs.each do |job|
+        written = job['consumes']['postgres']
+        link = written.key?('instances') ? { 'postgres' => written } : Landscape.postgres_link
+        files = Landscape.render('remount-agent', job['properties'], spec: Landscape.spec('pg-0001', Landscape::INSTANCES.first), consumes: link)
+        expect(JSON.parse(files['config/agent.json'])['postgres']['port']).to eq(written.key?('instances') ? 5524 : 5432)
+      end
     end
   end
 
@@ -107,7 +209,7 @@ RSpec.describe 'manifests' do
   end
 
   it 'keep the errands out of the deployments they stop' do
-    jobs = ours(Release.yaml('manifests', 'postgres.yml')).map { |job| job['name'] }
+    jobs = Manifests.ours(Release.yaml('manifests', 'postgres.yml')).map { |job| job['name'] }
     expect(jobs & Release.errands).to eq([])
   end
 

@@ -63,7 +63,7 @@ RSpec.describe 'jobs/postgres' do
       sentences = problems do
         conf { |properties| properties['settings'] = { 'archive_mode' => 'off', 'Recovery_Target_Time' => 'now', 'work_mem' => '1MB' } }
       end
-      expect(sentences.first).to end_with('may not hold `archive_mode`, `recovery_target_time`: Remount sets it')
+      expect(sentences.first).to end_with('may not hold `recovery_target_time`, `archive_mode`: Remount sets it')
     end
 
     it 'refuses further settings that would become other lines' do
@@ -138,6 +138,6 @@ RSpec.describe 'jobs/postgres' do
 
   it 'says which property is missing' do
     expect(problems { Landscape.database('postgres') { |properties| properties.delete('replication') } })
-      .to include("job postgres: config/postgres.json: line 21: Can't find property 'replication.password'")
+      .to include("job postgres: config/postgres.json: line 21: Can't find property '[\"replication.password\"]'")
   end
 end

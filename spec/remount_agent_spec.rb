@@ -70,9 +70,17 @@ RSpec.describe 'jobs/remount-agent' do
         properties.delete('tls')
       end
     end
-    expect(sentences.map { |sentence| sentence[/Can't find property .*/] })
-      .to match_array(["Can't find property 'store.signing_key'", "Can't find property 'tls.ca'",
-                       "Can't find property 'tls.certificate'", "Can't find property 'tls.private_key'"])
+    expect(sentences.map { |sentence| sentence[/Can't find property '\["(.*)"\]'/, 1] })
+      .to match_array(%w[store.signing_key tls.ca tls.certificate tls.private_key])
+  end
+
+  it 'refuses a store that cannot work' do
+    refusal = ->(change) { problems { config { |properties| properties['store'] = properties['store'].merge(change).compact } }.first }
+    expect(refusal.call('type' => 'ftp')).to end_with('the property `store.type` is `ftp`, but may only be `s3` or `fs`')
+    expect(refusal.call('type' => 'fs')).to include('store.root')
+    expect(refusal.call('bucket' => nil)).to include('store.bucket')
+    expect(refusal.call('access_key_id' => nil)).to include('go together')
+    expect(refusal.call('signing_key' => 'hush')).to include('64 hex digits').and(satisfy { |sentence| !sentence.include?('hush') })
   end
 
   it 'insists on a PostgreSQL in its deployment' do

@@ -46,11 +46,38 @@ RSpec.describe Renderer do
 
   it 'hides properties that the spec does not declare' do
     expect(problems("<%= p('secret') %>", properties: { 'secret' => 1 }))
-      .to eq(["job x: bin/a: line 1: Can't find property 'secret'"])
+      .to eq(["job x: bin/a: line 1: Can't find property '[\"secret\"]'"])
   end
 
   it 'names all the names it looked for' do
-    expect(problems("<%= p(['a', 'b']) %>")).to eq(["job x: bin/a: line 1: Can't find property 'a', or 'b'"])
+    expect(problems("<%= p(['a', 'b']) %>")).to eq(["job x: bin/a: line 1: Can't find property '[\"a\", \"b\"]'"])
+  end
+
+  it 'refuses a value that is no mapping where properties are declared below it' do
+    expect(problems('', declared: { 'a.b' => {} }, properties: { 'a' => 'text' }))
+      .to eq(["job x: Property 'a.b' expects a hash, but received 'String'"])
+  end
+
+  it 'shows hashes sorted by key, at every depth' do
+    given = { 'a' => { 'z' => 1, 'b' => { 'y' => 2, 'x' => 3 } } }
+    expect(content("<%= p('a').to_json %>", declared: { 'a' => {} }, properties: given)).to eq('{"b":{"x":3,"y":2},"z":1}')
+  end
+
+  it 'gives each template its own copy of the properties' do
+    mutating = "<% p('a') << 1 %><%= p('a') %>"
+    Dir.mktmpdir do |dir|
+      Dir.mkdir(File.join(dir, 'templates'))
+      %w[one two].each { |name| File.write(File.join(dir, 'templates', name), mutating) }
+      File.write(File.join(dir, 'monit'), '')
+      File.write(File.join(dir, 'spec'), YAML.dump('name' => 'x', 'templates' => { 'one' => 'bin/one', 'two' => 'bin/two' },
+                                                   'properties' => { 'a' => { 'default' => [] } }))
+      files = described_class.render('jobs' => [{ 'name' => 'x', 'dir' => dir }], 'spec' => {})['jobs'].first['files']
+      expect(files.slice('bin/one', 'bin/two').values.map { |file| file['content'] }).to eq(%w[[1] [1]])
+    end
+  end
+
+  it 'reports a template that tries to end the program' do
+    expect(problems('<% exit 0 %>')).to eq(['job x: bin/a: line 1: exit'])
   end
 
   it 'names the line of a problem' do
@@ -80,6 +107,15 @@ RSpec.describe Renderer do
     it 'have instances and properties' do
       template = "<% db = link('db') %><%= db.instances.first.address %>:<%= db.p('port') %><%= db.p('x', '!') %>"
       expect(content(template, links: links, consumes: consumes)).to eq('10.0.0.9:5!')
+    end
+
+    it 'have properties as a hash, without methods' do
+      expect(content("<%= link('db').properties['port'] %>", links: links, consumes: consumes)).to eq('5')
+      expect(problems("<%= link('db').properties.port %>", links: links, consumes: consumes).first).to include('undefined method `port')
+    end
+
+    it 'are missing where they have no instances, not even an empty list' do
+      expect(content("<% if_link('db') { %>yes<% }.else { %>no<% } %>", links: links, consumes: { 'db' => {} })).to eq('no')
     end
 
     it 'have conditions' do
@@ -123,6 +159,52 @@ RSpec.describe Renderer do
   it 'reports every problem of every job at once' do
     request = { 'jobs' => [{ 'name' => 'a', 'dir' => '/nowhere/a' }, { 'name' => 'b', 'dir' => '/nowhere/b' }], 'spec' => {} }
     expect { described_class.render(request) }.to raise_error(Renderer::Failed) { |e| expect(e.sentences.length).to eq(2) }
+  end
+
+  describe 'properties_schema.json' do
+    def job(schema, properties)
+      Dir.mktmpdir do |dir|
+        File.write(File.join(dir, 'monit'), '')
+        File.write(File.join(dir, 'spec'), YAML.dump('name' => 'x', 'properties' => { 'a.b' => {}, 'c' => { 'default' => [] } }))
+        File.write(File.join(dir, 'properties_schema.json'), schema.is_a?(String) ? schema : JSON.dump(schema))
+        described_class.render('jobs' => [{ 'name' => 'x', 'dir' => dir, 'properties' => properties }], 'spec' => {})
+      end
+      []
+    rescue Renderer::Failed => e
+      e.sentences
+    end
+
+    let(:draft) { { '$schema' => 'https://json-schema.org/draft/2020-12/schema' } }
+
+    def schema(of_b, of_c = {})
+      draft.merge('type' => 'object', 'properties' => { 'a' => { 'properties' => { 'b' => of_b } }, 'c' => of_c })
+    end
+
+    it 'is checked before anything is rendered, and every value that does not fit is told' do
+      given = { 'a' => { 'b' => 'text' }, 'c' => [1, 'two'] }
+      expect(job(schema({ 'type' => 'integer' }, { 'items' => { 'type' => 'string' } }), given))
+        .to eq(['job x: value at `/a/b` is not integer', 'job x: value at `/c/0` is not string'])
+    end
+
+    it 'sees what is not given as null' do
+      expect(job(schema({ 'type' => 'string' }), {})).to eq(['job x: value at `/a/b` is not string'])
+      expect(job(schema({ 'type' => %w[string null] }), {})).to eq([])
+    end
+
+    it 'limits words, numbers and patterns' do
+      of = ->(rule, value) { job(schema(rule), 'a' => { 'b' => value }).map { |sentence| sentence.delete_prefix('job x: ') } }
+      expect(of.call({ 'enum' => ['s3', nil] }, 's4')).to eq(['value at `/a/b` is not one of: s3'])
+      expect(of.call({ 'minimum' => 1 }, 0)).to eq(['value at `/a/b` is less than 1'])
+      expect(of.call({ 'maximum' => 1 }, 2)).to eq(['value at `/a/b` is more than 1'])
+      expect(of.call({ 'pattern' => '^[0-9]+$' }, 'x')).to eq(['value at `/a/b` does not match ^[0-9]+$'])
+      expect(of.call({ 'minimum' => 1, 'pattern' => '^1$' }, '1')).to eq([])
+    end
+
+    it 'must be of the one draft that the Director knows, and use no rule that is not checked here' do
+      expect(job({ 'type' => 'object' }, {}).first).to include('has to declare `$schema`')
+      expect(job(draft.merge('oneOf' => []), {}).first).to include('uses `oneOf`')
+      expect(job('{', {}).first).to include('is not JSON')
+    end
   end
 
   describe 'as a program' do

@@ -16,7 +16,7 @@ module Renderer
       def initialize(name) = super("Can't find link '#{name}'")
     end
 
-    attr_reader :properties, :spec
+    attr_reader :properties, :raw_properties, :spec
 
     def initialize(properties, links, spec)
       @raw_properties = properties
@@ -30,19 +30,23 @@ module Renderer
 
     # The link `name`, or an error if it has no provider.
     def link(name)
-      raise UnknownLink, name unless @links.key?(name)
+      raise UnknownLink, name unless provided?(name)
 
       Link.new(@links.fetch(name))
     end
 
     # Yields the link if it has a provider; `.else` and `.else_if_link` take the other case.
     def if_link(name)
-      return Absent.new(self) unless @links.key?(name)
+      return Absent.new(self) unless provided?(name)
 
       yield link(name)
       Present.new
     end
 
     def template_binding = binding
+
+    private
+
+    def provided?(name) = @links[name]&.key?('instances') || false
   end
 end

@@ -3,6 +3,7 @@
 require 'erb'
 require 'yaml'
 require_relative 'context'
+require_relative 'schema'
 
 module Renderer
   # A job's folder: its spec, its monit file, its templates.
@@ -41,13 +42,18 @@ module Renderer
       (spec['consumes'] || []).to_h { |link| [link.fetch('name'), link.fetch('optional', false)] }
     end
 
-    # Renders all templates and monit. Yields one sentence per problem; the files without a problem are
+    # Checks the properties against properties_schema.json, then renders all templates and monit. Yields one sentence per problem; the files without a problem are
     # returned: destination => {content, executable}.
     def render(properties:, consumes:, spec:)
       missing = missing_links(consumes)
       missing.each { |link| yield "job #{name}: the link `#{link}` has no provider" }
-      context = Context.new(declared(properties), consumes.slice(*consumed_links.keys), spec)
+      visible = declared(properties)
+      unfit = Schema.load(dir)&.problems(visible) || []
+      return unfit.each { |problem| yield "job #{name}: #{problem}" } unless unfit.empty?
+
       sources.each_with_object({}) do |(source, destination), files|
+        # Each template has its own copy: what one changes in a property is not seen by the next.
+        context = Context.new(*Marshal.load(Marshal.dump([visible, consumes.slice(*consumed_links.keys), spec])))
         content = fill_in(source, context) { |problem| yield "job #{name}: #{destination}: #{problem}" }
         files[destination] = { 'content' => content, 'executable' => destination.start_with?('bin/') } if content
       end
@@ -69,7 +75,7 @@ module Renderer
       erb = ERB.new(File.read(source), trim_mode: '-')
       erb.filename = source
       erb.result(context.template_binding)
-    rescue StandardError, SyntaxError => e
+    rescue StandardError, ScriptError, SystemExit => e
       yield "#{line_of(e, source)}#{e.message.lines.first&.chomp}"
       nil
     end
@@ -82,7 +88,7 @@ module Renderer
     # Only what the spec declares is visible to templates, with the spec's default where nothing is given.
     def declared(given)
       properties.each_with_object({}) do |(path, definition), visible|
-        value = Properties.lookup(given, path)
+        value = Properties.given(given, path)
         value = (definition || {})['default'] if value.nil?
         Properties.store(visible, path, value)
       end

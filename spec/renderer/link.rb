@@ -26,7 +26,7 @@ module Renderer
 
     def initialize(given)
       @raw_properties = given['properties'] || {}
-      @properties = Properties.open(@raw_properties)
+      @properties = @raw_properties # a hash: only a job's own `properties` have methods
       @address = given['address']
       @instances = (given['instances'] || []).map do |instance|
         LinkInstance.new(**instance.transform_keys(&:to_sym).slice(*LinkInstance.members))

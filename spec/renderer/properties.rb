@@ -5,6 +5,26 @@ require 'ostruct'
 module Renderer
   # Nested hashes, addressed by dotted paths.
   module Properties
+    # A property is declared below something that is given, but is no mapping.
+    class NotAHash < StandardError
+      def initialize(path, found) = super("Property '#{path}' expects a hash, but received '#{found.class}'")
+    end
+
+    # What the manifest gives at `path`, nil where it gives nothing; hashes sorted by key, as the Director does.
+    def self.given(hash, path)
+      value = path.split('.').reduce(hash) do |at, key|
+        raise NotAHash.new(path, at) unless at.is_a?(Hash)
+
+        at.fetch(key, nil).then { |inner| inner.nil? ? (return nil) : inner }
+      end
+      sorted(value)
+    end
+
+    def self.sorted(value)
+      value.is_a?(Hash) ? value.sort.to_h.transform_values { |inner| sorted(inner) } : value
+    end
+    private_class_method :sorted
+
     # The value at `path`, nil where there is none.
     def self.lookup(hash, path)
       path.split('.').reduce(hash) { |at, key| at.is_a?(Hash) ? at[key] : (return nil) }
@@ -28,9 +48,9 @@ module Renderer
 
   # `p` and `if_p`, over `@raw_properties`; of a job and of a link alike.
   module Lookup
-    # A property without a value was asked for.
+    # A property without a value was asked for; the words are the Director's.
     class UnknownProperty < StandardError
-      def initialize(names) = super("Can't find property '#{names.join("', or '")}'")
+      def initialize(names) = super("Can't find property '#{names}'")
     end
 
     # `p('a')`, `p('a', default)`, `p(['a', 'b'])`, `p(['a', 'b'], default)`: the first that has a value.

@@ -40,7 +40,7 @@ module Renderer
       problems << problem
     end
     { 'name' => name, 'files' => files }
-  rescue Job::Unreadable => e
+  rescue Job::Unreadable, Schema::Unreadable, Properties::NotAHash => e
     problems << "job #{asked['name']}: #{e.message}"
     nil
   end

@@ -30,6 +30,16 @@ module Landscape
       'address' => '10.0.1.11', 'bootstrap' => false },
   ].freeze
 
+  # Of each cloud the sources of credentials, and the properties that each of them needs.
+  CREDENTIALS = {
+    'aws' => { 'static' => %w[access_key_id secret_access_key], 'env_or_profile' => [] },
+    'azure' => { 'static' => %w[tenant_id client_id client_secret], 'managed_identity' => [] },
+    'gcp' => { 'static' => %w[json_key], 'service_account' => [] },
+    'alicloud' => { 'static' => %w[access_key_id access_key_secret], 'ecs_ram_role' => [] },
+    'openstack' => { 'application_credential' => %w[application_credential_id application_credential_secret],
+                     'password' => %w[username api_key domain project] }
+  }.freeze
+
   def self.manifest(file) = interpolate(Release.yaml('manifests', file))
 
   # `((name))` and `((name.part))`, alone (then any type) or inside of text.

@@ -14,6 +14,9 @@ module Release
 
   def self.errands = Dir.children(path('errands')).sort
 
+  # Those that drive a cloud: all that have something to do.
+  def self.driving_errands = errands.select { |errand| job(errand).properties.key?('cloud.type') }
+
   # Files below templates/, as the spec has to name them.
   def self.template_files(job)
     folder = File.join(job.dir, 'templates')

@@ -114,8 +114,9 @@ impl Config {
         let mut blocks = Blocks { given, problems: Vec::new() };
         let director: Option<DirectorConfig> = blocks.needed("director");
         blocks.problems.extend(director.iter().flat_map(DirectorConfig::problems));
-        let (cloud, store, agents) =
-            (blocks.needed("cloud"), blocks.needed("store"), blocks.needed("agents"));
+        let cloud: Option<CloudConfig> = blocks.needed("cloud");
+        blocks.problems.extend(cloud.iter().flat_map(CloudConfig::problems));
+        let (store, agents) = (blocks.needed("store"), blocks.needed("agents"));
         let deployment = blocks.optional("deployment");
         let backup: BackupConfig = blocks.optional("backup").unwrap_or_default();
         let restore: RestoreConfig = blocks.optional("restore").unwrap_or_default();

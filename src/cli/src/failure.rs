@@ -97,6 +97,9 @@ impl From<remount_postgres::Error> for Failure {
 
 impl From<remount_cloud::Error> for Failure {
     fn from(error: remount_cloud::Error) -> Self {
-        Self::of(&error, matches!(error, remount_cloud::Error::Refused { .. }))
+        Self::of(
+            &error,
+            matches!(error, remount_cloud::Error::Refused { .. } | remount_cloud::Error::NoAdapter { .. }),
+        )
     }
 }

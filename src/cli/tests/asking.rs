@@ -80,6 +80,52 @@ fn wrong_usage_and_configuration_are_exit_code_2() {
     assert!(said.err.contains("moon") && said.err.contains("colour"), "{}", said.err);
 }
 
+fn aws() -> Value {
+    json!({"type": "aws", "region": "eu-central-1", "credentials_source": "env_or_profile"})
+}
+
+#[tokio::test]
+async fn a_cloud_that_this_version_cannot_speak_to_is_refused_before_anything_is_done() {
+    let target = json!({"deployment": "pg-0002", "target": {"target": "latest"}});
+    let site =
+        Site::with(&json!({"cloud": aws(), "backup": {"deployments": ["pg-0001"]}, "restore": target}));
+    let id = put(&site, RESTORE, "pg-0001").await;
+    for line in [
+        "errand backup",
+        "errand restore",
+        "backup --deployment pg-0001",
+        "plan --deployment pg-0001 --to-latest",
+        "restore --now --deployment pg-0001 --to-latest",
+        "restore run --deployment pg-0001 --to-latest",
+        "restore request --deployment pg-0001 --to-latest",
+        "resume 20261123T101700Z-0abc",
+        "rollback 20261123T101700Z-0abc",
+        "disks",
+    ] {
+        let said = site.run(line);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{line}: {}", said.err);
+        let expected = "error: the cloud `aws` cannot be used\n\
+                        cause: this version of Remount has the adapter `local` alone\n next: ";
+        assert!(said.err.starts_with(expected), "{line}: {}", said.err);
+    }
+    // Neither did the properties become a request, nor was the one of a person ended.
+    let pending: Vec<_> =
+        site.store.requests().pending().await.unwrap().into_iter().map(|request| request.id).collect();
+    assert_eq!(pending, [id]);
+}
+
+#[tokio::test]
+async fn commands_that_need_no_cloud_work_where_there_is_no_adapter() {
+    let site = Site::with(&json!({"cloud": aws()}));
+    site.backup("pg-0001", support::BACKUP, |_| {}).await;
+    site.restore(RESTORE, &[]).await;
+    let info = format!("info {}", support::BACKUP);
+    for line in ["list", info.as_str(), "journal", "requests"] {
+        let said = site.run(line);
+        assert_eq!(said.code, 0, "{line}: {}", said.err);
+    }
+}
+
 #[test]
 fn an_errand_with_nothing_to_do_is_done() {
     let said = Site::new().run("errand restore");

@@ -2,9 +2,23 @@
 
 use remount_core::{Advice, DiskCid, Retry, SnapshotCid, VmCid};
 
+/// The clouds that this version can speak to.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("this version of Remount has the adapter `local` alone")]
+pub struct Adapters;
+
 /// A call to the cloud failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The configuration names a cloud that this version cannot speak to: nothing was asked of it.
+    #[error("the cloud `{cloud}` cannot be used")]
+    NoAdapter {
+        /// The property `cloud.type`.
+        cloud: &'static str,
+        /// Why.
+        #[source]
+        source: Adapters,
+    },
     /// The cloud knows no such disk.
     #[error("disk {0} does not exist")]
     DiskNotFound(DiskCid),
@@ -68,6 +82,7 @@ impl Advice for Error {
 
     fn next_step(&self) -> Option<String> {
         Some(match self {
+            Self::NoAdapter { cloud, .. } => format!("deploy a version of Remount whose release notes name the adapter `{cloud}`; until then only commands that need no cloud work, as `remount list` and `remount journal`"),
             Self::DiskNotFound(_) => "look for the disk in the cloud's console; `bosh instances --details` shows what the Director has recorded".into(),
             Self::SnapshotNotFound(_) => "choose another backup from `remount list`".into(),
             Self::SnapshotNotComplete(_) => "wait until the cloud has completed the snapshot, or choose an older backup from `remount list`".into(),

@@ -5,7 +5,7 @@ mod disk_cloud;
 mod error;
 mod local;
 
-pub use config::CloudConfig;
+pub use config::{AlicloudConfig, AwsConfig, AzureConfig, CloudConfig, GcpConfig, OpenstackConfig, Secret};
 pub use disk_cloud::{Disk, DiskCloud, DiskSpec, DiskState, Result, Snapshot, SnapshotState, Tags, tag};
-pub use error::Error;
+pub use error::{Adapters, Error};
 pub use local::{Detached, LocalCloud, LocalDisks, Quota};

@@ -40,6 +40,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         return Err(errand::not_configured(errand));
     }
     let config = Config::load(&arguments.config())?;
+    if needs_cloud(&arguments.command) {
+        // Before anything else: no request may be stored, no server touched, for a cloud out of reach.
+        config.cloud.supported()?;
+    }
     let output = if arguments.json { Output::Json } else { Output::Text };
     match arguments.command {
         Command::List(filter) => backups::list(&config.store.open()?, &filter, output).await,
@@ -60,6 +64,18 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Check { wait } => check::run(&config, check::Patience::of(wait), output).await,
         Command::Errand { errand } => errand::run(&config, errand, output).await,
     }
+}
+
+/// The others work from the store alone.
+const fn needs_cloud(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::List(_)
+            | Command::Info { .. }
+            | Command::Requests
+            | Command::Journal { .. }
+            | Command::Abort { .. }
+    )
 }
 
 /// The clusters that a filter lets through; all that the store knows without one.

@@ -29,7 +29,7 @@ RSpec.describe 'jobs/remount-scheduler' do
 
   it 'says that the password is missing' do
     expect { rendered({ 'database' => { 'host' => 'catalog' } }) }
-      .to raise_error(Renderer::Failed, /Can't find property 'database.password'/)
+      .to raise_error(Renderer::Failed, /Can't find property '\["database.password"\]'/)
   end
 
   it 'leaves the authority out where there is none' do

@@ -33,6 +33,14 @@ async fn a_signing_key_that_is_not_the_landscapes_is_found() {
 }
 
 #[test]
+fn a_cloud_without_an_adapter_is_told_and_fails_no_deploy() {
+    let cloud = json!({"type": "aws", "region": "eu-central-1", "credentials_source": "env_or_profile"});
+    let said = Site::with(&json!({ "cloud": cloud })).run("check");
+    assert!(said.out.contains("cloud: its block is one, but the cloud `aws` cannot be used"), "{}", said.out);
+    assert!(!said.err.contains("cloud: error:"), "{}", said.err);
+}
+
+#[test]
 fn errands_without_work_say_so_and_fail() {
     let site = Site::new();
     for (errand, instead) in [("drill", "remount plan"), ("prune", "remount disks release --due")] {

@@ -75,6 +75,8 @@ const fn needs_cloud(command: &Command) -> bool {
             | Command::Requests
             | Command::Journal { .. }
             | Command::Abort { .. }
+            // It says so itself, beside all the rest that is to be said.
+            | Command::Check { .. }
     )
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use remount_core::{ClusterName, DeploymentName, InstanceSlug};
@@ -132,9 +133,13 @@ impl AgentConfig {
     }
 }
 
-/// Reads a JSON file. Its content is never repeated in an error: it may hold secrets.
+/// Reads a JSON file that nobody else can read. Its content is never repeated in an error: it may hold secrets.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let wrong = |problem: String| Error::Config { path: path.display().to_string(), problems: vec![problem] };
     let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let mode = fs::metadata(path).map_err(|error| wrong(error.to_string()))?.permissions().mode();
+    if let Some(problem) = remount_core::open_to_others(mode) {
+        return Err(wrong(problem));
+    }
     serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
 }

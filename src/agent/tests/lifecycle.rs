@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -34,6 +35,7 @@ impl<'a> Instance<'a> {
         let write = |name: &str, text: String| {
             let path = vm.home.join("config").join(name);
             fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
             path
         };
         let conf = write(
@@ -356,6 +358,19 @@ async fn drain_answers_bosh_whatever_its_configuration_is() {
         );
     }
     assert!(primary.vm.hook(&["post-stop"]).status.success(), "a stop has to go on");
+}
+
+#[tokio::test]
+async fn nothing_starts_from_a_configuration_that_everybody_may_read() {
+    let landscape = Landscape::new();
+    let primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    open(&primary.postgres_config());
+    open(&primary.vm.config_file());
+    for output in [primary.vm.hook(&["pre-start"]), primary.postgres_hook("pre-start")] {
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        assert!(errors(&output).contains("mode 644"), "{}", errors(&output));
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! (`src/ARCHITECTURE.md`). All problems are told at once: a deploy per mistake is a bad night.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use remount_core::{DeploymentName, GroupName, RestoreTarget};
@@ -94,11 +95,19 @@ impl Config {
     /// # Errors
     /// Every problem of every block.
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        let text = fs::read_to_string(path).map_err(|error| {
+        let unreadable = |error: std::io::Error| {
             let next = "name the configuration with --config; the job `restore` renders one";
             Failure::usage(format!("{} cannot be read: {error}", path.display()), next)
-        })?;
-        Self::parse(&text).map_err(|problems| {
+        };
+        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let open = remount_core::open_to_others(fs::metadata(path).map_err(unreadable)?.permissions().mode());
+        let parsed = match (Self::parse(&text), open) {
+            (Ok(config), None) => Ok(config),
+            (parsed, open) => {
+                Err(open.into_iter().chain(parsed.err().into_iter().flatten()).collect::<Vec<_>>())
+            }
+        };
+        parsed.map_err(|problems| {
             let lines: String = problems.iter().map(|problem| format!("\n  - {problem}")).collect();
             let next = "mend the properties of the job and deploy again, or name another file with --config";
             Failure::usage(format!("{} cannot be used:{lines}", path.display()), next)

@@ -41,6 +41,17 @@ fn a_cloud_without_an_adapter_is_told_and_fails_no_deploy() {
 }
 
 #[test]
+fn a_configuration_that_everybody_may_read_is_refused() {
+    let site = Site::new();
+    site.open_to(0o644);
+    let said = site.run("list");
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("mode 644"), "{}", said.err);
+    site.open_to(0o640);
+    assert_eq!(site.run("list").code, 0, "as BOSH renders it");
+}
+
+#[test]
 fn errands_without_work_say_so_and_fail() {
     let site = Site::new();
     for (errand, instead) in [("drill", "remount plan"), ("prune", "remount disks release --due")] {

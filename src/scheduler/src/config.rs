@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -41,7 +42,13 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self> {
         let failed = |problems| Error::Config { path: path.display().to_string(), problems };
         let text = fs::read_to_string(path).map_err(|error| failed(vec![error.to_string()]))?;
-        Self::parse(&text).map_err(failed)
+        let mode = fs::metadata(path).map_err(|error| failed(vec![error.to_string()]))?.permissions().mode();
+        match (Self::parse(&text), remount_core::open_to_others(mode)) {
+            (Ok(config), None) => Ok(config),
+            (parsed, open) => {
+                Err(failed(open.into_iter().chain(parsed.err().into_iter().flatten()).collect()))
+            }
+        }
     }
 
     fn parse(text: &str) -> Result<Self, Vec<String>> {

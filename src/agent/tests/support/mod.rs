@@ -196,6 +196,7 @@ impl<'a> Vm<'a> {
 
     pub fn write_config(&self) {
         fs::write(self.config_file(), self.config.to_string()).unwrap();
+        fs::set_permissions(self.config_file(), fs::Permissions::from_mode(0o640)).unwrap();
         give_to_vcap(&self.home.join("config"));
     }
 

@@ -1,5 +1,6 @@
 //! The real program on a real store in a folder of its own.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -54,6 +55,12 @@ impl Site {
             config[name] = block.clone();
         }
         std::fs::write(self.path("remount.json"), config.to_string()).unwrap();
+        self.open_to(0o600);
+    }
+
+    /// Gives the configuration this mode.
+    pub fn open_to(&self, mode: u32) {
+        std::fs::set_permissions(self.path("remount.json"), std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

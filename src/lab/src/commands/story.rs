@@ -24,6 +24,9 @@ pub(super) struct DemoArguments {
     /// Leave the landscape up at the end.
     #[arg(long)]
     keep: bool,
+    /// Run on these compiled packages (see `remount-lab up --packages`).
+    #[arg(long, value_name = "DIR", value_parser = super::up::existing_dir)]
+    packages: Option<PathBuf>,
     /// Let this step of the restore fail for good, and show what becomes of the database.
     #[arg(long, value_enum, value_name = "STEP")]
     fail_at: Option<RestoreStep>,
@@ -37,6 +40,7 @@ impl DemoArguments {
             data_gib: self.data_gib,
             restores: NonZeroU8::MIN,
             keep: self.keep,
+            packages: self.packages.clone(),
         };
         if let Some(step) = self.fail_at {
             let failure = runtime()?.block_on(demo.run_failing(step))?;

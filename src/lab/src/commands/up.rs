@@ -43,6 +43,15 @@ struct ShapeArguments {
     /// The release to deploy.
     #[arg(long, default_value = env!("CARGO_MANIFEST_DIR"), value_parser = release_dir)]
     release: std::path::PathBuf,
+    /// Compiled packages, as `ci/compile-packages` leaves them; without it the programs of this build and Debian's
+    /// PostgreSQL.
+    #[arg(long, value_name = "DIR", value_parser = existing_dir)]
+    packages: Option<std::path::PathBuf>,
+}
+
+/// An absolute path, because the daemon stands elsewhere.
+pub(super) fn existing_dir(text: &str) -> Result<std::path::PathBuf, String> {
+    std::fs::canonicalize(text).map_err(|error| format!("{text}: {error}"))
 }
 
 /// The release's folder: where `jobs/` is. The default is found from this crate's own.
@@ -88,6 +97,9 @@ impl Up {
             .arg("daemon");
         command.args(["--deployments", &self.shape.deployments.to_string()]);
         command.args(["--disk-gib", &disk_gib.to_string()]).arg("--release").arg(&self.shape.release);
+        if let Some(packages) = &self.shape.packages {
+            command.arg("--packages").arg(packages);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).current_dir("/").process_group(0);
         command.spawn().context("run unshare (package util-linux)")
     }
@@ -111,6 +123,7 @@ impl Daemon {
             deployments: self.shape.deployments,
             disk_mib: self.shape.disk_gib.unwrap_or(DISK_GIB) * 1024,
             release: self.shape.release.clone(),
+            packages: self.shape.packages.clone(),
         };
         daemon::run(folder, &shape)
     }

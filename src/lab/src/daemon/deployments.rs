@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -13,13 +13,11 @@ use serde_json::{Value, json};
 use super::Shape;
 use super::addresses::Block;
 use super::manifest::for_the_lab;
+use super::packages;
 use crate::bosh::{Access, Bosh};
 use crate::director::{Account, DirectorHandle, DirectorServer, LabDirectorConfig, Secret, fill_in};
 use crate::folder::Folder;
 use crate::vm::{Machine, MachineConfig};
-
-/// PostgreSQL, where Debian puts it.
-const POSTGRES: (&str, &str) = ("postgres-15", "/usr/lib/postgresql/15");
 
 /// A landscape that is up.
 pub(super) struct Landscape {
@@ -42,7 +40,7 @@ impl Landscape {
 pub(super) fn bring_up(folder: &Folder, shape: &Shape) -> Result<Landscape> {
     let block = Block::take()?;
     vcap_owns(&folder.store())?;
-    let machine = Arc::new(machine(folder)?);
+    let machine = Arc::new(machine(folder, shape)?);
     let password = random_hex(16);
     let mut config = LabDirectorConfig::new(machine.clone(), shape.release.clone());
     config.addresses = block.addresses;
@@ -66,22 +64,13 @@ pub(super) fn bring_up(folder: &Folder, shape: &Shape) -> Result<Landscape> {
 }
 
 /// The CPI and the agents.
-fn machine(folder: &Folder) -> Result<Machine> {
+fn machine(folder: &Folder, shape: &Shape) -> Result<Machine> {
     let program = std::env::current_exe().context("find this program")?;
-    let binaries = program.parent().context("find the programs beside this one")?.to_owned();
-    for name in ["remount", "remount-agent", "remount-wal"] {
-        let path = binaries.join(name);
-        anyhow::ensure!(path.exists(), "{} is missing: `cargo build --workspace --bins`", path.display());
-    }
-    let config = MachineConfig {
-        vms: folder.0.join("vms"),
-        cloud: folder.cloud(),
-        program,
-        binds: BTreeMap::from([
-            (PathBuf::from("packages/remount/bin"), binaries),
-            (PathBuf::from(format!("packages/{}", POSTGRES.0)), PathBuf::from(POSTGRES.1)),
-        ]),
+    let binds = match &shape.packages {
+        Some(compiled) => packages::compiled(compiled)?,
+        None => packages::of_this_build(&program)?,
     };
+    let config = MachineConfig { vms: folder.0.join("vms"), cloud: folder.cloud(), program, binds };
     Machine::new(config).context("prepare the machine for VMs")
 }
 

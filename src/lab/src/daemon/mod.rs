@@ -6,6 +6,7 @@
 mod addresses;
 mod deployments;
 mod manifest;
+mod packages;
 mod requests;
 
 use std::fs;
@@ -32,6 +33,8 @@ pub struct Shape {
     pub disk_mib: u64,
     /// The release's folder.
     pub release: PathBuf,
+    /// Compiled packages; without them the programs of this build and Debian's PostgreSQL.
+    pub packages: Option<PathBuf>,
 }
 
 /// Runs the landscape until it is told to end.

@@ -47,6 +47,8 @@ pub struct Demo {
     pub restores: NonZeroU8,
     /// Leave the landscape up at the end.
     pub keep: bool,
+    /// Compiled packages to run on, instead of this build's programs and Debian's PostgreSQL.
+    pub packages: Option<PathBuf>,
 }
 
 impl Demo {
@@ -80,7 +82,12 @@ impl Demo {
     async fn up(&self) -> Result<Landscape> {
         say("bringing up a landscape: Director, disks, VMs, a primary with its standby");
         let disk_gib = (self.data_gib * 2 + 4).to_string();
-        let arguments = ["--deployments", "1", "--disk-gib", &disk_gib];
+        let mut arguments = vec!["--deployments", "1", "--disk-gib", &disk_gib];
+        let packages = self.packages.as_ref().map(|folder| folder.display().to_string());
+        if let Some(folder) = &packages {
+            say(&format!("on the compiled packages of {folder}"));
+            arguments.extend(["--packages", folder]);
+        }
         Landscape::up(&self.program, &self.dir, &arguments).await
     }
 

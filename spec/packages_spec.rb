@@ -1,0 +1,191 @@
+# frozen_string_literal: true
+
+require 'digest'
+require 'fileutils'
+require 'open3'
+require 'tmpdir'
+
+require_relative 'support/package'
+
+# What the packages say, without compiling them: ci/compile-packages does that.
+RSpec.describe 'packages' do
+  # A copy of the release to change, with an empty file for each blob: a clean clone has none.
+  around do |example|
+    Dir.mktmpdir do |folder|
+      @copy = folder
+      %w[packages src].each { |part| FileUtils.cp_r(Release.path(part), folder) }
+      FileUtils.mkdir(File.join(folder, 'blobs'))
+      blobs.each_key { |name| FileUtils.touch(File.join(folder, 'blobs', name)) }
+      example.run
+    end
+  end
+
+  def blobs = Release.yaml('config', 'blobs.yml')
+  def package(name) = Package.new(name, @copy)
+  def copied(*parts) = File.join(@copy, *parts)
+
+  it 'has the packages that jobs ask for' do
+    asked = Release.jobs.flat_map { |job| Release.yaml('jobs', File.basename(job.dir), 'spec').fetch('packages', []) }
+    expect(asked.uniq - Dir.children(Release.path('packages'))).to eq([])
+  end
+
+  Dir.children(Release.path('packages')).sort.each do |name|
+    describe "packages/#{name}" do
+      it 'is named as its folder' do
+        expect(Release.yaml('packages', name, 'spec')['name']).to eq(name)
+      end
+
+      it 'finds a file for each of its patterns' do
+        expect(package(name).files).to include('packaging')
+      end
+
+      it 'depends on packages that are there, and not on itself' do
+        expect(Package.order([name], @copy).last).to eq(name)
+      end
+
+      it 'has a packaging script that stops at the first error' do
+        expect(File.read(Release.path('packages', name, 'packaging'))).to match(/^set -euo pipefail$/)
+      end
+
+      it 'has a packaging script that shellcheck has nothing to say about' do
+        script = Release.path('packages', name, 'packaging')
+        output, status = Open3.capture2e('shellcheck', '--shell=bash', '--exclude=SC1091', script)
+        expect(status).to be_success, output
+      end
+    end
+  end
+
+  describe 'fingerprints' do
+    # Changes the copy; the fingerprints must tell which packages that touched.
+    def changed_by
+      before = Package.all(@copy).to_h { |package| [package.name, package.fingerprint] }
+      yield
+      Package.all(@copy).reject { |package| package.fingerprint == before[package.name] }.map(&:name)
+    end
+
+    it 'change with Cargo.lock, for the package that is compiled with it' do
+      expect(changed_by { File.write(copied('src/workspace/Cargo.lock'), "# changed\n", mode: 'a') }).to eq(['remount'])
+    end
+
+    it 'change with a source file' do
+      expect(changed_by { File.write(copied('src/core/src/lib.rs'), "// changed\n", mode: 'a') }).to eq(['remount'])
+    end
+
+    it 'change with a blob' do
+      blob = blobs.keys.find { |name| name.start_with?('icu_') }
+      expect(changed_by { File.write(copied('blobs', blob), 'changed') }).to eq(['postgres-libraries'])
+    end
+
+    it 'change with the packaging script, whatever its mode' do
+      script = copied('packages/postgres-15/packaging')
+      expect(changed_by { File.chmod(0o755, script) }).to eq([])
+      expect(changed_by { File.write(script, "true\n", mode: 'a') }).to eq(['postgres-15'])
+    end
+
+    it 'change when a file becomes executable, and not with other bits of its mode' do
+      file = copied('src/core/src/lib.rs')
+      expect(changed_by { File.chmod(0o600, file) }).to eq([])
+      expect(changed_by { File.chmod(0o755, file) }).to eq(['remount'])
+    end
+
+    it 'leave out the dependencies, which the key of a compiled package has' do
+      before = package('postgres-15').key
+      expect(changed_by { File.write(copied('packages/postgres-libraries/packaging'), "true\n", mode: 'a') })
+        .to eq(['postgres-libraries'])
+      expect(package('postgres-15').key).not_to eq(before)
+    end
+
+    # A made-up package with all that counts: the expected value is what the CLI itself gave for it.
+    it 'are those of the CLI' do
+      FileUtils.rm_rf([copied('src'), copied('blobs'), copied('packages')])
+      FileUtils.mkdir_p([copied('src/a/deep'), copied('blobs'), copied('packages/sample'), copied('packages/other')])
+      { 'src/a/deep/.hidden' => 'hidden', 'src/a/run' => 'run', 'src/a/both' => 'of src', 'blobs/data.tgz' => 'blob',
+        'packages/other/spec' => "name: other\n", 'packages/other/packaging' => "true\n",
+        'packages/sample/packaging' => "true\n",
+        'packages/sample/spec' => "name: sample\ndependencies: [other]\nfiles: ['*/**/*', 'data.*']\n" }
+        .each { |file, content| File.write(copied(file), content) }
+      File.chmod(0o755, copied('src/a/run'))
+      File.symlink('run', copied('src/a/link'))
+      expect(package('sample').files.keys).to eq(%w[a/both a/deep/.hidden a/link a/run data.tgz packaging])
+      expect(package('sample').fingerprint).to eq('b4ad2c2ac69d432b45967a6b988355192fe5de7a16dfa875e0b066bb019b02d4')
+      expect(package('other').fingerprint).to eq('9d24f2d034c3514b13f7faf52b9d644ee72dbfad2785472e4e8cf1168f4d04c3')
+    end
+  end
+
+  it 'refuse a pattern without a file' do
+    FileUtils.rm(copied('blobs', blobs.keys.find { |name| name.start_with?('lz4_') }))
+    expect { package('postgres-libraries').files }
+      .to raise_error(Package::Invalid, /`postgres-libraries`: no file matches lz4_\*/)
+  end
+
+  describe 'packages/remount' do
+    it 'arranges its files into the workspace' do
+      package('remount').stage(copied('vm'))
+      arranges = File.readlines(Release.path('packages/remount/packaging')).grep(/\Amkdir /).first
+      output, status = Open3.capture2e('bash', '-euc', arranges, chdir: copied('vm'))
+      expect(status).to be_success, output
+      members = File.read(copied('vm/Cargo.toml'))[/^members = \[(.*?)\]/m, 1].scan(/"([^"]+)"/).flatten
+      expect(members).not_to be_empty
+      expect(members.map { |member| copied('vm', member, 'Cargo.toml') }).to all(satisfy { |manifest| File.file?(manifest) })
+      expect(File).to be_file(copied('vm/Cargo.lock'))
+    end
+
+    it 'installs every program that a job runs' do
+      scripts = Release.jobs.flat_map { |job| Release.template_files(job).map { |file| Release.template_text(job, file) } }
+      called = scripts.flat_map { |text| text.scan(%r{packages/remount/bin/([a-z-]+)}) }.flatten.uniq
+      installed = File.read(Release.path('packages/remount/packaging'))[/target\/release\/remount\{(.*?)\}/, 1]
+      expect(called - installed.split(',').map { |suffix| "remount#{suffix}" }).to eq([])
+    end
+  end
+
+  describe 'config/blobs.yml' do
+    it 'names each blob with size and digest' do
+      expect(blobs.values).to all(include('size' => be_positive, 'sha' => match(/\Asha256:\h{64}\z/)))
+    end
+
+    # packages/remount takes every file of every folder; a blob in a folder would be packed into it.
+    it 'has blobs at the top of blobs/ only' do
+      expect(blobs.keys.grep(%r{/})).to eq([])
+    end
+
+    it 'names a blob once for each pattern, and none that nothing packs' do
+      taken = Package.all(@copy).flat_map { |package| package.files.keys }.tally
+      expect(blobs.keys.to_h { |blob| [blob, taken[blob]] }.values).to all(eq(1))
+    end
+
+    it 'has the crates of this Cargo.lock' do
+      checksums = File.readlines(Release.path('Cargo.lock')).grep(/\Achecksum = /).sort.join
+      name = "remount-crates-#{Digest::SHA256.hexdigest(checksums)[0, 12]}.tgz"
+      expect(blobs).to have_key(name), 'Cargo.lock has other crates than the blob: run `scripts/vendor --record` and ' \
+                                       "commit config/blobs.yml (it has no #{name})"
+    end
+
+    it 'has the toolchain of this rust-toolchain.toml' do
+      channel = File.read(Release.path('rust-toolchain.toml'))[/^channel = "(.*)"/, 1]
+      expect(blobs).to have_key("rust-#{channel}-x86_64-unknown-linux-gnu.tar.gz"),
+                       "the toolchain is #{channel} now: run `scripts/vendor --record` and commit config/blobs.yml"
+    end
+  end
+
+  describe 'scripts/create-release' do
+    it 'says where operators get the CLI, and exits 2, where there is none' do
+      # Just enough to run the script itself.
+      Dir.mktmpdir do |bin|
+        File.symlink('/usr/bin/dirname', File.join(bin, 'dirname'))
+        output, status = Open3.capture2e({ 'PATH' => bin }, Release.path('scripts/create-release'))
+        expect(output).to include('no `bosh` on the PATH', 'https://bosh.io/docs/cli-v2-install/')
+        expect(status.exitstatus).to eq(2)
+      end
+    end
+  end
+
+  %w[scripts/vendor scripts/create-release ci/compile-packages].each do |script|
+    it "has a #{script} that explains itself and that shellcheck has nothing to say about" do
+      output, status = Open3.capture2e(Release.path(script), '--help')
+      expect(status).to be_success
+      expect(output).to include(script)
+      output, status = Open3.capture2e('shellcheck', '--external-sources', script, chdir: Release::ROOT)
+      expect(status).to be_success, output
+    end
+  end
+end

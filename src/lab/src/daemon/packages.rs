@@ -44,7 +44,8 @@ pub(super) fn compiled(folder: &Path) -> Result<Binds> {
     let mut binds = Binds::new();
     for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
         let entry = entry.with_context(|| format!("read {}", folder.display()))?;
-        let tree = fs::canonicalize(entry.path()).with_context(|| format!("follow {}", entry.path().display()))?;
+        let tree =
+            fs::canonicalize(entry.path()).with_context(|| format!("follow {}", entry.path().display()))?;
         if tree.is_dir() {
             binds.insert(Path::new("packages").join(entry.file_name()), tree);
         }

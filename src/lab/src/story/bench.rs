@@ -65,7 +65,14 @@ impl Bench {
         let mut rows = Vec::new();
         for &data_gib in &self.sizes_gib {
             let dir = self.dir.join(format!("{data_gib}-gib"));
-            let demo = Demo { program: self.program.clone(), dir, data_gib, restores: RESTORES, keep: false, packages: None };
+            let demo = Demo {
+                program: self.program.clone(),
+                dir,
+                data_gib,
+                restores: RESTORES,
+                keep: false,
+                packages: None,
+            };
             rows.push(Row { data_gib, report: demo.run().await? });
         }
         Ok(BenchReport::of(rows))

@@ -67,7 +67,7 @@ pub async fn change(
 ) -> Result<()> {
     let _waiting = cx.watch.waiting_for_director();
     let locked_until = Instant::now() + cx.ctx.timeouts.lock;
-    let mut attempt = 0;
+    let (mut attempt, mut disturbed) = (0, false);
     loop {
         attempt += 1;
         cx.fence()?;
@@ -81,9 +81,24 @@ pub async fn change(
                 name_the_lock(cx, &change.action(instance), &error).await;
                 sleep(cx.ctx.timeouts.poll * LOCK_PAUSE_POLLS).await;
             }
+            Err(error) if matches!(change, Change::Start) && !disturbed && is_disturbed(&error) => {
+                disturbed = true;
+                cx.watch.note(format!("{instance}: another job's pre-start failed beside ours, once more"));
+            }
             Err(error) => return Err(FlowError::director(change.action(instance))(error)),
         }
     }
+}
+
+/// Whether a start failed in another job's pre-start alone. BOSH runs all jobs' in parallel: one that walks through the
+/// data directory (`chown -R`, as cloudfoundry/postgres-release's does) stumbles over the files that applying a plan
+/// removes. Applied it is by then, so that a second start finds nothing to remove.
+fn is_disturbed(error: &Error) -> bool {
+    let Error::TaskFailed { message, .. } = error else { return false };
+    let Some((_, told)) = message.split_once("pre-start scripts failed") else { return false };
+    told.split_once("Successful Jobs:").is_some_and(|(_, jobs)| {
+        jobs.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|job| job == "remount-agent")
+    })
 }
 
 /// Sends the request until the Director has a task for it.
@@ -231,4 +246,31 @@ fn is_ours(cx: &Restore<'_>, task: &Task, disks: &[DiskCid]) -> bool {
     let context = task.context_id.as_deref().unwrap_or_default();
     let asked = context.starts_with(cx.plan.id.as_str());
     asked || (task.state != TaskState::Done && disks.iter().any(|disk| names(task, disk)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_our_own_pre_start_refused_is_not_tried_again() {
+        let failed = |message: &str| Error::TaskFailed {
+            task: TaskId(17),
+            description: "start instance".into(),
+            state: "error".into(),
+            code: 450_001,
+            message: message.into(),
+        };
+        let says = |message: &str| is_disturbed(&failed(message));
+        assert!(says(
+            "1 of 2 pre-start scripts failed. Failed Jobs: postgres. Successful Jobs: bpm, remount-agent."
+        ));
+        assert!(!says(
+            "1 of 2 pre-start scripts failed. Failed Jobs: remount-agent. Successful Jobs: postgres."
+        ));
+        assert!(!says("2 of 2 pre-start scripts failed. Failed Jobs: postgres, remount-agent."));
+        assert!(!says(
+            "1 of 2 post-start scripts failed. Failed Jobs: postgres. Successful Jobs: remount-agent."
+        ));
+    }
 }

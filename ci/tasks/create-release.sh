@@ -18,5 +18,7 @@ bosh_cli
 
 mkdir -p "$release"
 "$checkout/scripts/setup"
+# What may be published is what the commit names, to the byte.
+"$checkout/scripts/vendor" --locked
 "$checkout/scripts/create-release" --version="$version" --tarball="$release/remount-$version.tgz"
 say "made $release/remount-$version.tgz"

@@ -29,6 +29,22 @@ RSpec.describe 'packages' do
     expect(asked.uniq - Dir.children(Release.path('packages'))).to eq([])
   end
 
+  # The Director installs what the specs name, and nothing else.
+  it 'has for each job the packages that its files speak of' do
+    Release.jobs.each do |job|
+      spec = Release.yaml('jobs', File.basename(job.dir), 'spec')
+      texts = Release.template_files(job).map { |file| Release.template_text(job, file) }
+      texts += spec.fetch('properties', {}).values.filter_map { |property| property['default'] }.grep(String)
+      spoken_of = texts.join("\n").scan(%r{/var/vcap/packages/([a-z0-9-]+)/}).flatten.uniq
+      expect(spec.fetch('packages', [])).to include(*spoken_of), "jobs/#{File.basename(job.dir)}: #{spoken_of}"
+    end
+  end
+
+  it 'has no package that no job asks for, directly or to compile another' do
+    asked = Release.jobs.flat_map { |job| Release.yaml('jobs', File.basename(job.dir), 'spec').fetch('packages', []) }
+    expect(Package.order(asked.uniq)).to match_array(Dir.children(Release.path('packages')))
+  end
+
   Dir.children(Release.path('packages')).sort.each do |name|
     describe "packages/#{name}" do
       it 'is named as its folder' do
@@ -164,6 +180,52 @@ RSpec.describe 'packages' do
       channel = File.read(Release.path('rust-toolchain.toml'))[/^channel = "(.*)"/, 1]
       expect(blobs).to have_key("rust-#{channel}-x86_64-unknown-linux-gnu.tar.gz"),
                        "the toolchain is #{channel} now: run `scripts/vendor --record` and commit config/blobs.yml"
+    end
+  end
+
+  # With every blob there but PostgreSQL 17's, a mirror that no longer has it, and an apt that knows its successor.
+  describe 'scripts/vendor, where Debian has replaced a minor release' do
+    def executable(name, script)
+      File.write(copied('bin', name), "#!/bin/bash\n#{script}\n")
+      File.chmod(0o755, copied('bin', name))
+    end
+
+    before do
+      %w[config scripts bin].each { |folder| FileUtils.mkdir(copied(folder)) }
+      %w[Cargo.lock rust-toolchain.toml scripts/vendor].each { |file| FileUtils.cp(Release.path(file), copied(file)) }
+      index = blobs.keys.to_h { |name| [name, { 'size' => 0, 'sha' => "sha256:#{Digest::SHA256.hexdigest('')}" }] }
+      index[replaced]['sha'] = "sha256:#{Digest::SHA256.hexdigest('the replaced one')}"
+      File.write(copied('config/blobs.yml'), YAML.dump(index).delete_prefix("---\n"))
+      FileUtils.rm(copied('blobs', replaced))
+      executable('apt-get', 'case "$*" in source*) printf successor > postgresql-17_17.99.orig.tar.bz2 ;; esac')
+      executable('apt-cache', 'echo "Version: 17.99-1"; echo " sum 9 postgresql-17_17.99.orig.tar.bz2"')
+    end
+
+    def replaced = blobs.keys.find { |name| name.start_with?('postgresql-17_') }
+
+    def vendor(*arguments)
+      environment = { 'PATH' => "#{copied('bin')}:#{ENV.fetch('PATH')}", 'REMOUNT_CACHE' => copied('cache'),
+                      'DEBIAN_MIRROR' => "file:#{copied('no-mirror')}" }
+      Open3.capture2e(environment, copied('scripts/vendor'), *arguments)
+    end
+
+    it 'takes the successor, says so and records it' do
+      output, status = vendor
+      expect(status).to be_success, output
+      expect(output).to include("WARNING: Debian no longer carries #{replaced}; taking its successor postgresql-17_17.99")
+      index = YAML.load_file(copied('config/blobs.yml'))
+      sha = "sha256:#{Digest::SHA256.hexdigest('successor')}"
+      expect(index.fetch('postgresql-17_17.99.orig.tar.bz2')).to eq('size' => 9, 'sha' => sha)
+      expect(index.keys).not_to include(replaced)
+      expect(index.keys.length).to eq(blobs.length)
+      expect(Dir.children(copied('blobs'))).to match_array(index.keys)
+    end
+
+    it 'refuses another where it is told to keep to what is recorded' do
+      output, status = vendor('--locked')
+      expect(status.exitstatus).to eq(1), output
+      expect(output).to include("error: #{replaced} cannot be had", 'it has postgresql-17_17.99', 'scripts/vendor --newest')
+      expect(YAML.load_file(copied('config/blobs.yml'))).to have_key(replaced)
     end
   end
 

@@ -66,6 +66,8 @@ pub struct RenderedJob {
     pub name: String,
     /// Its files.
     pub files: BTreeMap<String, RenderedFile>,
+    /// The packages that its spec names: no others are installed for it.
+    pub packages: Vec<String>,
 }
 
 /// What an errand's script left.

@@ -27,7 +27,7 @@ fn machine(folder: &Path) -> Machine {
         vms: folder.join("vms"),
         cloud: disks.join("cloud"),
         program: env!("CARGO_BIN_EXE_remount-lab").into(),
-        binds: BTreeMap::from([("packages/postgres-15".into(), "/usr/lib/postgresql/15".into())]),
+        binds: BTreeMap::from([("data/packages/postgres-15".into(), "/usr/lib/postgresql/15".into())]),
     })
     .unwrap()
 }
@@ -48,7 +48,7 @@ fn job(name: &str, files: &[(&str, &str)]) -> RenderedJob {
         let executable = path.starts_with("bin/");
         ((*path).to_owned(), RenderedFile { content, executable })
     };
-    RenderedJob { name: name.into(), files: files.iter().map(file).collect() }
+    RenderedJob { name: name.into(), files: files.iter().map(file).collect(), packages: Vec::new() }
 }
 
 /// A job with one process, as bpm runs it.
@@ -75,6 +75,23 @@ fn inside(machine: &Machine, vm: &VmCid, script: &str) -> String {
     let outcome = machine.run_errand(vm, "probe", &|| false, PATIENCE).unwrap();
     assert_eq!(outcome.exit_code, 0, "{script}: {}", outcome.stderr);
     outcome.stdout.trim().to_owned()
+}
+
+#[test]
+fn a_job_finds_the_packages_that_its_spec_names_and_no_others() {
+    namespace::run_test("a_job_finds_the_packages_that_its_spec_names_and_no_others", |folder| {
+        let machine = machine(folder);
+        let vm = vm(&machine, 1);
+        let seen = |packages: &[&str]| {
+            let mut probe = job("probe", &[("bin/run", "#!/bin/bash\nls /var/vcap/packages\n")]);
+            probe.packages = packages.iter().map(|&name| name.to_owned()).collect();
+            machine.apply(&vm, &[probe]).unwrap();
+            let outcome = machine.run_errand(&vm, "probe", &|| false, PATIENCE).unwrap();
+            outcome.stdout.trim().to_owned()
+        };
+        assert_eq!(seen(&["postgres-15", "never-compiled"]), "postgres-15");
+        assert_eq!(seen(&[]), "", "it is installed, and nobody's");
+    });
 }
 
 fn mounted_disk(machine: &Machine, vm: &VmCid) -> DiskCid {

@@ -1,4 +1,4 @@
-//! What lies below `/var/vcap/packages` on every VM.
+//! What lies below `/var/vcap/data/packages` on every VM; a job finds of it what its spec names.
 //!
 //! By default the programs that were built beside this one and Debian's PostgreSQL: quick, for tests. Or the trees
 //! that `ci/compile-packages` leaves, which are what a Director would install.
@@ -11,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 
 /// The package of the server, as the job's `bin_directory` has it by default, and where Debian puts the same.
 const POSTGRES: (&str, &str) = ("postgres-15", "/usr/lib/postgresql/15");
+/// Below `/var/vcap`.
+const INSTALLED: &str = "data/packages";
 /// What no landscape does without, below a folder of packages.
 const PROGRAMS: [&str; 4] = [
     "remount/bin/remount",
@@ -30,8 +32,8 @@ pub(super) fn of_this_build(program: &Path) -> Result<Binds> {
         ensure!(path.exists(), "{} is missing: `cargo build --workspace --bins`", path.display());
     }
     Ok(BTreeMap::from([
-        (PathBuf::from("packages/remount/bin"), binaries),
-        (PathBuf::from("packages").join(POSTGRES.0), PathBuf::from(POSTGRES.1)),
+        (Path::new(INSTALLED).join("remount/bin"), binaries),
+        (Path::new(INSTALLED).join(POSTGRES.0), PathBuf::from(POSTGRES.1)),
     ]))
 }
 
@@ -47,7 +49,7 @@ pub(super) fn compiled(folder: &Path) -> Result<Binds> {
         let tree =
             fs::canonicalize(entry.path()).with_context(|| format!("follow {}", entry.path().display()))?;
         if tree.is_dir() {
-            binds.insert(Path::new("packages").join(entry.file_name()), tree);
+            binds.insert(Path::new(INSTALLED).join(entry.file_name()), tree);
         }
     }
     Ok(binds)
@@ -75,8 +77,8 @@ mod tests {
         std::os::unix::fs::symlink("../cache/postgres-15", current.join("postgres-15")).unwrap();
         let root = fs::canonicalize(folder).unwrap();
         let expected = BTreeMap::from([
-            (PathBuf::from("packages/postgres-15"), root.join("cache/postgres-15")),
-            (PathBuf::from("packages/remount"), root.join("current/remount")),
+            (PathBuf::from("data/packages/postgres-15"), root.join("cache/postgres-15")),
+            (PathBuf::from("data/packages/remount"), root.join("current/remount")),
         ]);
         assert_eq!(compiled(&current).unwrap(), expected);
     }

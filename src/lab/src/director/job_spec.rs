@@ -24,6 +24,8 @@ pub(crate) struct JobSpec {
     #[serde(default)]
     properties: Option<BTreeMap<String, PropertySpec>>,
     #[serde(default)]
+    pub(crate) packages: Vec<String>,
+    #[serde(default)]
     pub(crate) consumes: Vec<LinkSpec>,
     #[serde(default)]
     pub(crate) provides: Vec<LinkSpec>,

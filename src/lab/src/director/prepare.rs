@@ -81,12 +81,17 @@ fn render_group(
     let instances = group.instances.iter().map(|instance| {
         cx.checkpoint()?;
         let request = json!({"jobs": jobs, "spec": plan::instance_spec(group, instance)});
-        render::render(&cx.director.config.render, &request)
+        let mut rendered = render::render(&cx.director.config.render, &request)?;
+        for job in &mut rendered {
+            let of = group.jobs.iter().find(|planned| planned.job.name == job.name);
+            job.packages = of.map(|planned| planned.job.spec.packages.clone()).unwrap_or_default();
+        }
+        Ok(rendered)
     });
     instances.collect()
 }
 
-/// Equal for equal files. Good within one process, which is all the lab's database lives.
+/// Equal for equal files and packages. Good within one process, which is all the lab's database lives.
 pub(crate) fn fingerprint(instance: &Instance) -> u64 {
     fingerprint_of(&instance.rendered)
 }
@@ -95,7 +100,7 @@ pub(crate) fn fingerprint(instance: &Instance) -> u64 {
 pub(crate) fn fingerprint_of(jobs: &[RenderedJob]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for job in jobs {
-        job.name.hash(&mut hasher);
+        (&job.name, &job.packages).hash(&mut hasher);
         for (path, file) in &job.files {
             (path, &file.content, file.executable).hash(&mut hasher);
         }

@@ -53,7 +53,8 @@ pub(crate) fn render(command: &RenderCommand, request: &Value) -> Result<Vec<Ren
 
 fn rendered_job(job: AnsweredJob) -> RenderedJob {
     let file = |file: AnsweredFile| RenderedFile { content: file.content, executable: file.executable };
-    RenderedJob { name: job.name, files: job.files.into_iter().map(|(path, f)| (path, file(f))).collect() }
+    let files = job.files.into_iter().map(|(path, f)| (path, file(f))).collect();
+    RenderedJob { name: job.name, files, packages: Vec::new() }
 }
 
 struct Output {

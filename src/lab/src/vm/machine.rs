@@ -221,7 +221,12 @@ impl Iaas for Machine {
         let files = |job: &RenderedJob| {
             job.files.iter().map(|(path, file)| (path.clone(), file.content.clone())).collect()
         };
-        let jobs = jobs.iter().map(|job| Job { name: job.name.clone(), files: files(job) }).collect();
+        let jobs = jobs.iter().map(|job| Job {
+            name: job.name.clone(),
+            files: files(job),
+            packages: job.packages.clone(),
+        });
+        let jobs = jobs.collect();
         self.ask(vm, "apply", Call::Apply { jobs })
     }
 

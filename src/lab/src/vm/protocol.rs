@@ -97,6 +97,8 @@ pub struct Job {
     pub name: String,
     /// Path below the job's folder → content.
     pub files: BTreeMap<String, String>,
+    /// The packages it needs.
+    pub packages: Vec<String>,
 }
 
 /// What `vm-init` says.

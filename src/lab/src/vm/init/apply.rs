@@ -1,15 +1,18 @@
-//! `apply`: the jobs' files replace those on the VM, with the owners and modes a real agent gives them.
+//! `apply`: the jobs' files replace those on the VM, with the owners and modes a real agent gives them; and the
+//! packages that these jobs name are found, no others.
 //!
 //! # Source
 //! bosh-agent, `agent/applier/jobs/owner_fix.go`: root:vcap; folders and `bin/*` 0750, the rest 0640.
+//! `agent/applier/packages/compiled_package_applier.go`: installed below `data/packages`, enabled by a link.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Component, Path};
 
 use super::layout::{self, folder};
-use crate::vm::paths::{JOBS, LOGS};
+use crate::vm::paths::{INSTALLED, JOBS, LOGS, PACKAGES};
 use crate::vm::protocol::Job;
 
 /// The job whose place the lab's supervisor takes.
@@ -25,6 +28,7 @@ pub(super) fn apply(jobs: &[Job]) -> io::Result<()> {
         }
     }
     folder(Path::new(BPM), 0o755, 0, vcap.gid)?;
+    enable_packages(jobs)?;
     for job in jobs {
         for place in [LOGS, "/var/vcap/sys/run"] {
             let path = Path::new(place).join(&job.name);
@@ -33,6 +37,25 @@ pub(super) fn apply(jobs: &[Job]) -> io::Result<()> {
             }
         }
         write(job, vcap.gid)?;
+    }
+    Ok(())
+}
+
+/// A package that this landscape does not have (PostgreSQL 17 without compiled packages) is not there: whoever wants it
+/// says so by its path.
+fn enable_packages(jobs: &[Job]) -> io::Result<()> {
+    let wanted: BTreeSet<&String> = jobs.iter().flat_map(|job| &job.packages).collect();
+    for entry in fs::read_dir(PACKAGES)? {
+        let entry = entry?;
+        if !wanted.iter().any(|package| entry.file_name() == package.as_str()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    for package in wanted {
+        let (link, installed) = (Path::new(PACKAGES).join(package), Path::new(INSTALLED).join(package));
+        if installed.exists() && !link.exists() {
+            symlink(installed, link)?;
+        }
     }
     Ok(())
 }

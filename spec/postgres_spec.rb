@@ -81,6 +81,19 @@ RSpec.describe 'jobs/postgres' do
       expect(conf).not_to include('secret')
     end
 
+    it 'refuses settings that hold no single value, or read another file' do
+      refused = ->(settings) { problems { conf { |properties| properties['settings'] = settings } }.first }
+      expect(refused.call('work_mem' => %w[a b], 'x' => nil)).to end_with('holds no single value for `work_mem`, `x`')
+      expect(refused.call('include' => '/tmp/x.conf')).to end_with('may not hold `include`: Remount sets it')
+    end
+
+    it 'refuses half of a certificate: the server would talk in the clear' do
+      [{ 'certificate' => 'C' }, { 'private_key' => 'K' }].each do |half|
+        expect(problems { conf { |properties| properties['tls'] = half } })
+          .to include(end_with('`tls.certificate` and `tls.private_key` go together: one of them is missing'))
+      end
+    end
+
     it 'encrypts where it has a certificate' do
       expect(setting('ssl')).to eq('off')
       tls = { 'certificate' => 'C', 'private_key' => 'K' }
@@ -112,6 +125,19 @@ RSpec.describe 'jobs/postgres' do
       )
     end
 
+    it 'lets in from the network only who encrypts, where there is a certificate' do
+      remote = rules { |properties| properties['tls'] = { 'certificate' => 'C', 'private_key' => 'K' } }.grep(/ 10\./)
+      expect(remote.length).to eq(3)
+      expect(remote).to all(start_with('hostssl '))
+    end
+
+    it 'refuses networks that are none' do
+      ["10.0.0.0/8\nhost all all 0.0.0.0/0 trust", 'everywhere'].each do |cidr|
+        expect(problems { Landscape.database('postgres', primary) { |properties| properties['client_cidrs'] = [cidr] } })
+          .to include(include('the property `client_cidrs` holds', 'not a network'))
+      end
+    end
+
     it 'takes IPv6 and names' do
       files = Landscape.database('postgres', primary, consumes: Landscape.postgres_link(
         [primary, standby.merge('address' => 'fd00::1'), standby.merge('address' => 'q.postgres.default.pg.bosh')],
@@ -136,8 +162,17 @@ RSpec.describe 'jobs/postgres' do
     expect(process['shutdown_signal']).to eq('INT')
   end
 
+  it 'refuses roles of our own, an owner that nobody is, and a PostgreSQL that is not there' do
+    refused = ->(wrong) { problems { Landscape.database('postgres', primary) { |properties| properties.merge!(wrong) } }.first }
+    expect(refused.call('roles' => [{ 'name' => 'vcap' }], 'databases' => [])).to end_with("`roles` holds `vcap`: Remount's own")
+    expect(refused.call('databases' => [{ 'name' => 'd', 'owner' => 'x' }]))
+      .to end_with('names the owner `x`, who is not among `roles`')
+    expect(refused.call('bin_directory' => '/var/vcap/packages/postgres-99/bin'))
+      .to end_with('is in the package `postgres-99`, but this job has only `postgres-15` and `postgres-17`')
+  end
+
   it 'says which property is missing' do
     expect(problems { Landscape.database('postgres') { |properties| properties.delete('replication') } })
-      .to include("job postgres: config/postgres.json: line 21: Can't find property '[\"replication.password\"]'")
+      .to include("job postgres: config/postgres.json: line 29: Can't find property '[\"replication.password\"]'")
   end
 end

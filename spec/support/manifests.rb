@@ -102,8 +102,11 @@ module Manifests
 
   # Of properties with their variables filled in: those that the job's spec does not have.
   def self.unknown_properties(job)
+    given = job.fetch('properties', {})
+    return [] if given.empty?
+
     known = Release.job(job['name']).properties.keys
-    leaves(job.fetch('properties', {})).reject { |leaf| known.any? { |name| leaf == name || leaf.start_with?("#{name}.") } }
+    leaves(given).reject { |leaf| known.any? { |name| leaf == name || leaf.start_with?("#{name}.") } }
   end
 
   # Renders every job of ours on every instance's place, as a deploy does.
@@ -111,7 +114,7 @@ module Manifests
     instance = Landscape::INSTANCES.first
     jobs = ours(manifest).map do |job|
       links = Release.job(job['name']).consumed_links.key?('postgres') ? Landscape.postgres_link : {}
-      { 'name' => job['name'], 'dir' => Release.path('jobs', job['name']), 'properties' => job['properties'], 'consumes' => links }
+      { 'name' => job['name'], 'dir' => Release.path('jobs', job['name']), 'properties' => job.fetch('properties', {}), 'consumes' => links }
     end
     answer = Renderer.render('jobs' => jobs, 'spec' => Landscape.spec(manifest['name'], instance))
     answer['jobs'].to_h { |job| [job['name'], job['files'].transform_values { |file| file['content'] }] }

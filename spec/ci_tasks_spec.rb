@@ -171,11 +171,13 @@ RSpec.describe 'ci/tasks' do
       output
     end
 
+    let(:final) { { 'name' => 'remount', 'blobstore' => { 'provider' => 's3', 'options' => { 'bucket_name' => 'b' } } } }
+
     # From a repository of its own: the task clones the one that it lies in, and commits.
     def finalize
       FileUtils.mkdir_p(path('checkout', 'config'))
       FileUtils.cp([Release.path('.gitignore')], path('checkout'))
-      FileUtils.cp([Release.path('config', 'final.yml')], path('checkout', 'config'))
+      File.write(path('checkout', 'config', 'final.yml'), YAML.dump(final))
       FileUtils.cp_r(Release.path('ci'), path('checkout'))
       git(path('checkout'), 'init', '--quiet')
       git(path('checkout'), 'add', '-A')
@@ -203,6 +205,13 @@ RSpec.describe 'ci/tasks' do
         expect(File.exist?(path('finalized', 'config', 'private.yml'))).to be(false)
         expect(calls.join + output).not_to include('blob-secret')
       end
+    end
+
+    it 'refuses where no blobstore was chosen, before anything is changed' do
+      final.delete('blobstore')
+      expect(finalize).to match([include('config/final.yml names no blobstore', 'ci/README.md'), 2])
+      expect(calls.grep(/finalize-release/)).to be_empty
+      expect(File.exist?(path('finalized'))).to be(false)
     end
 
     it 'refuses what is no candidate' do

@@ -20,6 +20,8 @@ finalized="$(realpath -m "$2")"
 final="$(realpath -m "$3")"
 tools ruby=ruby git=git
 bosh_cli
+ruby --disable-gems -ryaml -e 'exit !YAML.load_file(ARGV[0]).dig("blobstore", "provider").nil?' "$checkout/config/final.yml" ||
+  refuse "config/final.yml names no blobstore for final releases: see \"Set it\" in ci/README.md"
 
 of="$(bosh inspect-local-release "$candidate" --json | column version)"
 version="${of%%-*}"

@@ -6,6 +6,7 @@ module Errors
   # An operator meets the errors of every crate but these.
   ELSEWHERE = %w[lab xtask workspace vendor].freeze
   ATTRIBUTE = /#\[error\(\s*"((?:[^"\\]|\\.)*)"/m
+  FAILURE = /\bFailure::(?:because|missing|unchanged|usage|with)\(\s*(?:ExitCode::\w+,\s*)?(?:format!\(\s*)?"((?:[^"\\]|\\.)*)"/m
   LITERAL = /"((?:[^"\\]|\\.)*)"/m
 
   # The code without its tests and comments, by path.
@@ -27,6 +28,13 @@ module Errors
         text = plain(found[1])
         "#{path}: #{text}" if source.include?('fn next_step') && source.match?(/^impl (Advice for )?#{enum} \{/) && words(text) > 1
       end
+    end
+  end
+
+  # What the command line says by itself, in the place of an error enum.
+  def self.failures(sources = self.sources)
+    sources.flat_map do |path, source|
+      source.scan(FAILURE).flatten.map { |text| "#{path}: #{plain(text)}" }
     end
   end
 

@@ -70,10 +70,8 @@ impl Folder {
     /// # Errors
     /// The file cannot be written.
     pub fn keep_access(&self, access: &Access) -> Result<()> {
-        let file = self.access_file();
-        let mut options = fs::OpenOptions::new();
-        let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(&file)?;
-        open.write_all(serde_json::to_string(access)?.as_bytes()).context("keep the Director's address")
+        let text = serde_json::to_string(access)?;
+        write_private(&self.access_file(), &text).context("keep the Director's address")
     }
 
     /// The process id of a daemon that lives.
@@ -122,6 +120,16 @@ impl Folder {
         );
         fs::remove_dir_all(&self.0).with_context(|| format!("remove {}", self.0.display()))
     }
+}
+
+/// Writes what is for root's eyes.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write_private(file: &Path, text: &str) -> Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    open.write_all(text.as_bytes()).with_context(|| format!("write {}", file.display()))
 }
 
 /// Tells a landscape's folder from others.

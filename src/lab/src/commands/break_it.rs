@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use rustix::process::Signal;
 
 use super::instance::find;
 use super::kill_point::KillPoint;
+use super::signal::signal_named;
 use crate::bosh::Bosh;
 use crate::control::{self, Request};
 use crate::director::{Fault, FaultKind, Operation};
@@ -28,6 +30,14 @@ enum What {
     Vm {
         /// DEPLOYMENT/GROUP/INDEX
         instance: String,
+    },
+    /// Pause an instance's `remount-agent`: it takes connections and answers nothing.
+    Agent {
+        /// DEPLOYMENT/GROUP/INDEX
+        instance: String,
+        /// Let it go on.
+        #[arg(long)]
+        mend: bool,
     },
     /// Make the object store answer nothing but errors.
     Store {
@@ -94,6 +104,10 @@ impl Break {
                 let vm = find(&Bosh::new(&folder.access()?)?, instance)?.vm;
                 ask(&Request::DeleteVm { vm: vm.with_context(|| format!("{instance} has no VM"))? })
             }
+            What::Agent { instance, mend } => {
+                let signal = if *mend { Signal::CONT } else { Signal::STOP };
+                agent(folder, instance, signal)
+            }
             What::Store { mend, read_only: Some(below) } => read_only(&folder.store().join(below), *mend),
             What::Store { mend, read_only: None } => store(folder, *mend),
             What::Attach => {
@@ -110,6 +124,15 @@ impl Break {
             What::Mend => ask(&Request::Mend),
         }
     }
+}
+
+fn agent(folder: &Folder, instance: &str, signal: Signal) -> Result<()> {
+    let vm = find(&Bosh::new(&folder.access()?)?, instance)?.vm;
+    let vm = vm.with_context(|| format!("{instance} has no VM"))?;
+    let init = control::ask(&folder.socket(), &Request::InitPid { vm })?;
+    let reached = signal_named(&init, "remount-agent", signal)?;
+    anyhow::ensure!(reached > 0, "no remount-agent runs on {instance}");
+    Ok(())
 }
 
 /// A file in the place of the store's folder fails every call; an absent folder would look like an empty store.

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum as _;
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::exec::CONTROL;
 use super::instance::find;
+use super::signal::signal_named;
 use crate::bosh::Bosh;
 use crate::control::{self, Request};
 use crate::folder::Folder;
@@ -62,7 +61,10 @@ impl KillPoint {
                 // One that is being written is looked at again.
                 let Some(event) = read(&path) else { continue };
                 if event["step"] == self.step.name() && event["event"] == *self.event {
-                    return kill(&init);
+                    let killed = signal_named(&init, DRIVER, Signal::KILL)?;
+                    ensure!(killed > 0, "the point was reached, and its driver had ended already");
+                    println!("killed");
+                    return Ok(());
                 }
                 known.insert(path);
             }
@@ -92,31 +94,6 @@ fn journals(folder: &Folder) -> Vec<PathBuf> {
 fn read(path: &Path) -> Option<Value> {
     let entry: Value = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
     entry.get("event").cloned()
-}
-
-/// Kills every process of that name in the VM's process namespace.
-fn kill(init: &str) -> Result<()> {
-    let namespace = |pid: &str| fs::metadata(format!("/proc/{pid}/ns/pid")).map(|data| data.ino()).ok();
-    let vm = namespace(init).context("the control VM is gone")?;
-    let mut killed = 0;
-    for entry in fs::read_dir("/proc").context("list the processes")?.flatten() {
-        let pid = entry.file_name().to_string_lossy().into_owned();
-        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        if name.trim_end() != DRIVER || namespace(&pid) != Some(vm) {
-            continue;
-        }
-        let target = pid.parse().ok().and_then(Pid::from_raw).context("a process without a number")?;
-        match kill_process(target, Signal::KILL) {
-            Ok(()) => killed += 1,
-            Err(Errno::SRCH) => {}
-            Err(error) => return Err(error).with_context(|| format!("kill process {pid}")),
-        }
-    }
-    if killed == 0 {
-        bail!("the point was reached, and its driver had ended already");
-    }
-    println!("killed");
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod instance;
 mod kill_point;
 mod proofs;
 mod proxy;
+mod signal;
 mod status;
 mod story;
 mod up;

@@ -1,7 +1,7 @@
 //! A cluster under proof: what it must look like before and after, seen with other eyes than Remount's: psql on
 //! both servers, the Director's records, the files of cloud and store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::copy_back::await_writable;
-use super::landscape::Landscape;
+use super::landscape::{InstanceStatus, Landscape};
 use super::ledger::{self, Content, Endpoint, Writer};
+use crate::control::{self, Request};
 use crate::folder::Folder;
 
 /// The deployment.
@@ -83,6 +84,16 @@ impl Cluster {
     #[must_use]
     pub fn in_store(&self) -> PathBuf {
         self.folder.store().join("clusters").join(DEPLOYMENT)
+    }
+
+    /// An instance's file system, seen through its VM's first process.
+    ///
+    /// # Errors
+    /// It has no VM.
+    pub fn root_of(&self, instance: &InstanceStatus) -> Result<PathBuf> {
+        let vm = instance.vm.clone().context("the instance has no VM")?;
+        let pid = control::ask(&self.folder.socket(), &Request::InitPid { vm })?;
+        Ok(Path::new("/proc").join(pid).join("root"))
     }
 
     /// The first characters of an instance's id, as faults are bound to it.

@@ -32,7 +32,15 @@ impl Driver {
     /// # Errors
     /// It cannot be started.
     pub fn start(lab: &Landscape, arguments: &[&str], echo: bool) -> Result<Self> {
-        let mut command = lab.command(&["remount", "--"]);
+        Self::start_as(lab, &["remount", "--"], arguments, echo)
+    }
+
+    /// The same, where `remount-lab` is asked for something else than `remount --`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_as(lab: &Landscape, remount: &[&str], arguments: &[&str], echo: bool) -> Result<Self> {
+        let mut command = lab.command(remount);
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("run remount-lab remount")?;
         let said = Arc::default();
@@ -68,11 +76,19 @@ impl Driver {
     /// # Errors
     /// There is no such process any more.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let root = self.child.id().context("it has ended")?;
-        let found = family(root)?.into_iter().rfind(|(_, name)| name == "remount");
-        let (process, _) = found.context("there is no process `remount` any more")?;
+        let process = self.process()?;
         let pid = Pid::from_raw(process).context("0 is no process id")?;
         kill_process(pid, signal).with_context(|| format!("send {signal:?} to process {process}"))
+    }
+
+    /// The process on the VM, by its number on this machine.
+    ///
+    /// # Errors
+    /// There is none, not yet or not any more.
+    pub fn process(&self) -> Result<i32> {
+        let root = self.child.id().context("it has ended")?;
+        let found = family(root)?.into_iter().rfind(|(_, name)| name == "remount");
+        found.map(|(process, _)| process).context("there is no process `remount`")
     }
 
     /// Lets a stopped process go on, and the commands that brought it there: `runuser` and `nsenter` stop

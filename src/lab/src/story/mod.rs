@@ -10,6 +10,7 @@ mod fail_at;
 mod fill;
 mod landscape;
 pub mod ledger;
+mod lost_answer;
 mod pgbench;
 mod proofs;
 mod report;

@@ -13,8 +13,8 @@ use tokio::time::sleep;
 use super::cluster::{Cluster, DEPLOYMENT};
 use super::copy_back::await_writable;
 use super::driver::Driver;
+use super::lost_answer::{BeforeAgents, LostAnswer, Unanswered};
 use super::step::RestoreStep;
-use crate::control::{self, Request};
 
 /// How long the Director takes, on order, to answer the first question of step `begin`: time to prepare what
 /// goes wrong in the steps after it, which take a hundredth of a second each.
@@ -32,6 +32,8 @@ const POLL: Duration = Duration::from_millis(2);
 pub enum Trouble {
     /// With the Director, as `remount-lab break director` has it.
     Director(Value),
+    /// Something happens, and its answer is lost.
+    AnswerLost(LostAnswer),
     /// The cloud makes no disk any more.
     NoDisks,
     /// The backup's first segment is gone from the archive.
@@ -84,31 +86,41 @@ impl Trouble {
         }
     }
 
-    /// The Director does what a step asks, and its answer is lost; none for a step that asks it nothing.
-    #[must_use]
-    pub fn lost_answer(cluster: &Cluster, step: RestoreStep) -> Option<Self> {
+    /// What a step asks for happens, and its answer is lost.
+    ///
+    /// # Errors
+    /// The landscape is not up.
+    pub fn lost_answer(cluster: &Cluster, step: RestoreStep) -> Result<Self> {
         let (primary, standby) = (cluster.short(0), cluster.short(1));
-        let lost = |on: &str, only: String, skip: u32| {
-            Some(Self::Director(json!({"on": on, "kind": "lose_answer", "only": only, "skip": skip})))
+        let director = |on: &str, only: String, skip: u32| {
+            LostAnswer::Director(json!({"on": on, "kind": "lose_answer", "only": only, "skip": skip}))
         };
-        match step {
-            RestoreStep::Begin => lost("instances", DEPLOYMENT.into(), 1),
-            RestoreStep::LastWal => lost("instances", DEPLOYMENT.into(), 3),
-            RestoreStep::SwapStandbys => lost("attach", standby, 0),
-            RestoreStep::StopPrimary => lost("stop", primary, 0),
-            RestoreStep::SwapPrimary => lost("attach", primary, 0),
-            RestoreStep::Recover => lost("start", primary, 0),
-            RestoreStep::Rejoin => lost("start", standby, 0),
-            RestoreStep::CreateDisks | RestoreStep::Publish | RestoreStep::Verify | RestoreStep::Finish => {
-                None
-            }
-        }
+        Ok(Self::AnswerLost(match step {
+            RestoreStep::Begin => director("instances", DEPLOYMENT.into(), 1),
+            RestoreStep::CreateDisks => LostAnswer::Files(cluster.folder.cloud().join("disks")),
+            RestoreStep::LastWal => LostAnswer::Agent("/v1/wal/switch", 0),
+            RestoreStep::Publish => LostAnswer::Files(cluster.folder.store().join(PLANS)),
+            RestoreStep::SwapStandbys => director("attach", standby, 0),
+            RestoreStep::StopPrimary => director("stop", primary, 0),
+            RestoreStep::SwapPrimary => director("attach", primary, 0),
+            RestoreStep::Recover => director("start", primary, 0),
+            // The first is that of `last_wal`.
+            RestoreStep::Verify => LostAnswer::Agent("/v1/probe", 1),
+            RestoreStep::Rejoin => director("start", standby, 0),
+            RestoreStep::Finish => LostAnswer::Agent("/v1/restore/finish", 0),
+        }))
     }
 
     const fn moment(&self) -> Moment {
         match self {
-            Self::Director(_) => Moment::Before,
-            Self::NoDisks | Self::SegmentGone | Self::PlanRefused | Self::JournalStuck(_) => Moment::InBegin,
+            Self::Director(_) | Self::AnswerLost(LostAnswer::Director(_) | LostAnswer::Agent(..)) => {
+                Moment::Before
+            }
+            Self::AnswerLost(LostAnswer::Files(_))
+            | Self::NoDisks
+            | Self::SegmentGone
+            | Self::PlanRefused
+            | Self::JournalStuck(_) => Moment::InBegin,
             Self::RecordGone => Moment::Recovered,
             Self::PlanKept => Moment::StandbyStarts,
         }
@@ -125,6 +137,8 @@ pub struct Troubled<'a> {
     pub restore: String,
     aside: Option<(PathBuf, PathBuf)>,
     stuck: Option<PathBuf>,
+    before_agents: Option<BeforeAgents>,
+    unanswered: Option<Unanswered>,
 }
 
 impl<'a> Troubled<'a> {
@@ -133,18 +147,28 @@ impl<'a> Troubled<'a> {
     /// # Errors
     /// The restore does not begin, or a trouble could not be prepared in time.
     pub async fn begin(cluster: &'a Cluster, to: &str, trouble: &Trouble, echo: bool) -> Result<Self> {
-        if let Trouble::Director(fault) = trouble {
+        if let Trouble::Director(fault) | Trouble::AnswerLost(LostAnswer::Director(fault)) = trouble {
             break_it(cluster, &["director", &fault.to_string()]).await?;
         }
+        let before_agents = match trouble {
+            Trouble::AnswerLost(LostAnswer::Agent(path, skip)) => {
+                Some(BeforeAgents::begin(cluster, path, *skip).await?)
+            }
+            _ => None,
+        };
         let pause = json!({
             "on": "instances", "kind": "slow_task", "milliseconds": PAUSE_MS, "only": DEPLOYMENT, "skip": 1,
         });
         break_it(cluster, &["director", &pause.to_string()]).await?;
         let known = restores(cluster)?;
         let arguments = ["restore", "--now", "--deployment", DEPLOYMENT, "--to-time", to];
-        let driver = Driver::start(&cluster.lab, &arguments, echo)?;
+        let driver = match &before_agents {
+            Some(proxies) => proxies.driver(&cluster.lab, &arguments)?,
+            None => Driver::start(&cluster.lab, &arguments, echo)?,
+        };
         let restore = begun(cluster, &known).await.with_context(|| driver.said())?;
-        let mut troubled = Self { cluster, driver, restore, aside: None, stuck: None };
+        let mut troubled =
+            Self { cluster, driver, restore, aside: None, stuck: None, before_agents, unanswered: None };
         if trouble.moment() == Moment::InBegin {
             troubled.prepare_in_begin(trouble).await?;
         }
@@ -167,6 +191,10 @@ impl<'a> Troubled<'a> {
             Trouble::NoDisks => break_it(self.cluster, &["cloud", "--no-disks"]).await?,
             Trouble::PlanRefused => break_it(self.cluster, &["store", "--read-only", PLANS]).await?,
             Trouble::SegmentGone => self.take_segment_away()?,
+            Trouble::AnswerLost(LostAnswer::Files(folder)) => {
+                let process = self.driver.process()?;
+                self.unanswered = Some(Unanswered::begin(self.cluster, folder, process).await?);
+            }
             Trouble::JournalStuck(n) => {
                 // A folder where the event is to go: the store can neither write nor read it.
                 let path = self.folder().join(format!("journal/{n:06}.json"));
@@ -225,10 +253,8 @@ impl<'a> Troubled<'a> {
 
     /// What the instance's disk will say of this restore, seen through the VM's first process.
     async fn record(&self, index: u32) -> Result<PathBuf> {
-        let vm = self.cluster.lab.instance(DEPLOYMENT, index).await?.vm.context("the instance has no VM")?;
-        let pid = control::ask(&self.cluster.folder.socket(), &Request::InitPid { vm })?;
-        let store = Path::new("/proc").join(pid).join("root/var/vcap/store");
-        Ok(store.join(format!("remount/applied/{}.json", self.restore)))
+        let root = self.cluster.root_of(&self.cluster.lab.instance(DEPLOYMENT, index).await?)?;
+        Ok(root.join(format!("var/vcap/store/remount/applied/{}.json", self.restore)))
     }
 
     /// Ends every trouble.
@@ -241,6 +267,10 @@ impl<'a> Troubled<'a> {
         if let Some((path, aside)) = self.aside.take() {
             fs::rename(aside, path).context("put the segment back")?;
         }
+        if let Some(unanswered) = self.unanswered.take() {
+            unanswered.end().await?;
+        }
+        self.before_agents.take().map_or(Ok(()), BeforeAgents::end)?;
         self.stuck.take().map_or(Ok(()), fs::remove_dir).context("let the journal go on")
     }
 }
@@ -248,13 +278,13 @@ impl<'a> Troubled<'a> {
 /// Where the published plan lies, in the store.
 const PLANS: &str = "clusters/pg-0001/restores";
 
-async fn break_it(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
+pub(super) async fn break_it(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
     let all: Vec<&str> = std::iter::once("break").chain(arguments.iter().copied()).collect();
     cluster.lab.lab(&all).await?.success().map(drop)
 }
 
 /// The restores that the store knows.
-fn restores(cluster: &Cluster) -> Result<Vec<String>> {
+pub(super) fn restores(cluster: &Cluster) -> Result<Vec<String>> {
     let folder = cluster.in_store().join("restores");
     let Ok(entries) = fs::read_dir(&folder) else { return Ok(Vec::new()) };
     let folders = entries.flatten().filter(|entry| entry.path().is_dir());

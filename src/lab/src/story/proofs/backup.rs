@@ -12,6 +12,8 @@ use tokio::time::sleep;
 use super::super::cluster::{Cluster, DEPLOYMENT};
 use super::super::driver::Driver;
 use super::super::landscape::Ran;
+use super::super::lost_answer::{BeforeAgents, LostAnswer, Unanswered};
+use super::super::trouble::break_it;
 use super::world::{names, records};
 use super::{Stage, Way};
 
@@ -21,6 +23,8 @@ const BACKUP_LIMIT: Duration = Duration::from_secs(300);
 const LEASE_LIMIT: Duration = Duration::from_secs(40);
 /// How long a snapshot takes where something is to happen meanwhile.
 const SLOW_SECONDS: &str = "4";
+/// The arguments of a backup.
+const BACKUP: [&str; 3] = ["backup", "--deployment", DEPLOYMENT];
 /// The primary's VM.
 const PRIMARY: &str = "pg-0001/postgres/0";
 /// What says on the disk that a backup is under way.
@@ -72,12 +76,6 @@ impl BackupCell {
     pub fn all() -> impl Iterator<Item = Self> {
         let ways = [Way::Fails, Way::AnswerLost, Way::KilledResumed];
         BackupStep::ALL.into_iter().flat_map(move |step| ways.map(|way| Self { step, way }))
-    }
-
-    /// Why there is no such cell in the lab, where there is none.
-    pub fn impossible(self) -> Option<&'static str> {
-        (self.way == Way::AnswerLost && self.step != BackupStep::Source)
-            .then_some("the step asks the cloud's files, the store's files or an agent; proved in memory")
     }
 
     /// Tries it.
@@ -141,7 +139,7 @@ impl BackupCell {
             BackupStep::End => break_it(cluster, &["cloud", "--slow-snapshots", "2"]).await?,
             BackupStep::Manifest => read_only(cluster, &manifests(cluster)?).await?,
         }
-        Driver::start(&cluster.lab, &["backup", "--deployment", DEPLOYMENT], false)
+        Driver::start(&cluster.lab, &BACKUP, false)
     }
 
     /// The session that holds backup mode is ended while the snapshot is taken.
@@ -171,12 +169,41 @@ impl BackupCell {
         }
     }
 
+    /// What the step asks for happens, and its answer is lost: the backup is good all the same.
     async fn answer_lost(self, cluster: &Cluster) -> Result<()> {
-        let fault = json!({"on": "instances", "kind": "lose_answer", "only": DEPLOYMENT});
-        break_it(cluster, &["director", &fault.to_string()]).await?;
-        let ran = backup(cluster).await?;
-        self.mend(cluster).await?;
-        ran.success().map(drop)
+        match self.lost_answer(cluster)? {
+            LostAnswer::Director(fault) => {
+                break_it(cluster, &["director", &fault.to_string()]).await?;
+                backup(cluster).await?.success()?;
+                self.mend(cluster).await
+            }
+            LostAnswer::Agent(path, skip) => {
+                let proxies = BeforeAgents::begin(cluster, path, skip).await?;
+                proxies.driver(&cluster.lab, &BACKUP)?.end(BACKUP_LIMIT).await?.success()?;
+                proxies.end()
+            }
+            LostAnswer::Files(folder) => {
+                slow_source(cluster).await?;
+                let mut driver = Driver::start(&cluster.lab, &BACKUP, false)?;
+                eventually("the driver begins", || async { Ok(driver.process().is_ok()) }).await?;
+                let unanswered = Unanswered::begin(cluster, &folder, driver.process()?).await?;
+                driver.end(BACKUP_LIMIT).await?.success()?;
+                unanswered.end().await?;
+                self.mend(cluster).await
+            }
+        }
+    }
+
+    fn lost_answer(self, cluster: &Cluster) -> Result<LostAnswer> {
+        Ok(match self.step {
+            BackupStep::Source => {
+                LostAnswer::Director(json!({"on": "instances", "kind": "lose_answer", "only": DEPLOYMENT}))
+            }
+            BackupStep::Begin => LostAnswer::Agent("/v1/backup/begin", 0),
+            BackupStep::Snapshot => LostAnswer::Files(cluster.folder.cloud().join("snapshots")),
+            BackupStep::End => LostAnswer::Agent("/v1/backup/end", 0),
+            BackupStep::Manifest => LostAnswer::Files(manifests(cluster)?),
+        })
     }
 
     /// The driver is killed when the step has acted; the next one goes on as soon as the lease has ended.
@@ -184,7 +211,7 @@ impl BackupCell {
         let known = records(&cluster.cloud()?.join("snapshots"))?.len();
         let manifests_known = names(&manifests(cluster)?)?.len();
         self.prepare_kill(cluster).await?;
-        let mut driver = Driver::start(&cluster.lab, &["backup", "--deployment", DEPLOYMENT], false)?;
+        let mut driver = Driver::start(&cluster.lab, &BACKUP, false)?;
         let acted = eventually("the step acts", || async {
             Ok(match self.step {
                 BackupStep::Source => driver.said().contains("source"),
@@ -211,12 +238,7 @@ impl BackupCell {
     /// What holds the driver up when the step has acted.
     async fn prepare_kill(self, cluster: &Cluster) -> Result<()> {
         match self.step {
-            BackupStep::Source => {
-                let fault = json!({
-                    "on": "instances", "kind": "slow_task", "milliseconds": 2000, "only": DEPLOYMENT,
-                });
-                break_it(cluster, &["director", &fault.to_string()]).await
-            }
+            BackupStep::Source => slow_source(cluster).await,
             BackupStep::Begin | BackupStep::Snapshot => {
                 break_it(cluster, &["cloud", "--slow-snapshots", SLOW_SECONDS]).await
             }
@@ -241,7 +263,13 @@ fn manifests(cluster: &Cluster) -> Result<PathBuf> {
 }
 
 async fn backup(cluster: &Cluster) -> Result<Ran> {
-    cluster.lab.remount(&["backup", "--deployment", DEPLOYMENT]).await
+    cluster.lab.remount(&BACKUP).await
+}
+
+/// The Director takes its time for the first question: what follows can be prepared meanwhile.
+async fn slow_source(cluster: &Cluster) -> Result<()> {
+    let fault = json!({"on": "instances", "kind": "slow_task", "milliseconds": 2000, "only": DEPLOYMENT});
+    break_it(cluster, &["director", &fault.to_string()]).await
 }
 
 async fn in_backup_mode(cluster: &Cluster) -> Result<bool> {
@@ -256,11 +284,6 @@ async fn read_only(cluster: &Cluster, folder: &std::path::Path) -> Result<()> {
     let below = folder.strip_prefix(cluster.folder.store()).context("not in the store")?;
     let below = below.to_str().context("a folder with a strange name")?;
     break_it(cluster, &["store", "--read-only", below]).await
-}
-
-async fn break_it(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
-    let all: Vec<&str> = std::iter::once("break").chain(arguments.iter().copied()).collect();
-    cluster.lab.lab(&all).await?.success().map(drop)
 }
 
 async fn eventually<F: Future<Output = Result<bool>>>(what: &str, mut fact: impl FnMut() -> F) -> Result<()> {

@@ -33,16 +33,6 @@ impl RestoreCell {
         RestoreStep::ALL.into_iter().flat_map(ways)
     }
 
-    /// Why there is no such cell in the lab, where there is none.
-    pub fn impossible(self) -> Option<&'static str> {
-        let asks_files = matches!(
-            self.step,
-            RestoreStep::CreateDisks | RestoreStep::Publish | RestoreStep::Verify | RestoreStep::Finish
-        );
-        (self.way == Way::AnswerLost && asks_files)
-            .then_some("the step asks the cloud's files, the store's files or an agent; proved in memory")
-    }
-
     /// Tries it.
     ///
     /// # Errors
@@ -79,7 +69,7 @@ impl RestoreCell {
     }
 
     async fn answer_lost(self, cluster: &Cluster, to: &str) -> Result<(String, EndState)> {
-        let trouble = Trouble::lost_answer(cluster, self.step).context("the step asks the Director")?;
+        let trouble = Trouble::lost_answer(cluster, self.step)?;
         let (restore, ran) = to_its_end(cluster, to, &trouble).await?;
         ran.success()?;
         Ok((restore, EndState::Restored))
@@ -117,7 +107,7 @@ async fn to_its_end(cluster: &Cluster, to: &str, trouble: &Trouble) -> Result<(S
 }
 
 /// `remount resume ID` or `remount rollback ID`, as soon as the dead driver's lease has ended.
-async fn go_on(cluster: &Cluster, way_on: &str, restore: &str) -> Result<()> {
+pub(super) async fn go_on(cluster: &Cluster, way_on: &str, restore: &str) -> Result<()> {
     let deadline = Instant::now() + LEASE_LIMIT;
     loop {
         let ran = cluster.lab.remount(&[way_on, restore]).await?;

@@ -85,6 +85,11 @@ impl ApiError {
             ("backup_in_progress", Some(backup)) => Error::BackupInProgress(backup),
             ("no_backup", Some(backup)) => Error::NoBackup(backup),
             ("not_primary", _) => Error::NotPrimary { action: action.into() },
+            // A full or read-only disk does not pass by waiting, and PostgreSQL's log says nothing of it.
+            ("file", _) => {
+                let (path, detail) = self.message.split_once(": ").unwrap_or(("a file", &self.message));
+                Error::File { path: path.into(), detail: detail.into() }
+            }
             _ => Error::Database { action: action.into(), detail: self.message },
         }
     }
@@ -109,8 +114,25 @@ impl Advice for Error {
             Self::BackupInProgress(_) => "wait until that backup has ended, or run `remount journal`".into(),
             Self::NoBackup(_) => "run the backup again".into(),
             Self::NotPrimary { .. } => "ask the primary instead".into(),
-            Self::File { .. } => return None,
+            Self::File { .. } => {
+                "look at that file on the instance: is its disk full, or read-only? was it changed by hand?"
+                    .into()
+            }
             Self::Config(_) => "mend the properties of the job and deploy again".into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_such_across_the_agents_api_and_is_not_waited_out() {
+        let full = Error::File { path: "/var/vcap/store/a".into(), detail: "no space left on device".into() };
+        let told = ApiError::from(&full).into_error("begin the backup");
+        assert_eq!(told.to_string(), full.to_string());
+        assert_eq!(told.retry(), Retry::Never);
+        assert!(told.next_step().unwrap().contains("disk"));
     }
 }

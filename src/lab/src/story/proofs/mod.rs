@@ -124,12 +124,14 @@ impl Trial {
         }
     }
 
-    /// The sample: one of each way, one of them a backup.
+    /// The sample: one of each way, one of them a backup; and one of each kind of lost answer.
     fn is_sample(self) -> bool {
-        const SAMPLE: [(&str, &str, Way); 4] = [
+        const SAMPLE: [(&str, &str, Way); 6] = [
             ("backup", "snapshot", Way::KilledResumed),
             ("restore", "swap_primary", Way::Fails),
             ("restore", "recover", Way::AnswerLost),
+            ("restore", "create_disks", Way::AnswerLost),
+            ("restore", "finish", Way::AnswerLost),
             ("restore", "stop_primary", Way::KilledRolledBack),
         ];
         SAMPLE.contains(&self.name())

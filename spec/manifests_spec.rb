@@ -174,11 +174,14 @@ RSpec.describe 'manifests' do
       expect(given).to all(satisfy { |name| Manifests.head('runtime-config.yml').match?(/(?<![\w.])#{name}\b/) })
     end
 
-    it 'makes a certificate that no manifest makes too, below the same authority' do
-      names = raw['variables'].map { |variable| variable['name'] }
+    # The Director refuses every deployment that defines a variable which a runtime config defines too.
+    it 'makes no variable that a manifest makes too, and its certificate below their authority' do
       elsewhere = Manifests::DEPLOYMENTS.flat_map { |file| Release.yaml('manifests', file)['variables'] }
-      expect(names & elsewhere.map { |variable| variable['name'] }).to eq(['/remount_agent_ca'])
-      expect(elsewhere).to include(raw['variables'].first)
+      elsewhere += Manifests.ops.flat_map { |file| Release.yaml('manifests', 'ops', file) }
+                            .select { |operation| operation['path'] == '/variables/-' }.map { |operation| operation['value'] }
+      names = elsewhere.map { |variable| variable['name'] }
+      expect(raw['variables'].map { |variable| variable['name'] } & names).to eq([])
+      expect(names).to include(*raw['variables'].filter_map { |variable| variable.dig('options', 'ca') })
     end
 
     it 'renders beside a server of ours, and with the written link beside another one' do

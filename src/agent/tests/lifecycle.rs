@@ -92,7 +92,9 @@ impl<'a> Instance<'a> {
     fn run(&mut self) {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.vm.home.join("log/out.log")).unwrap();
-        let mut command = as_vcap(&self.vm.landscape.program());
+        // As bpm does: behind an init, whose number it notes.
+        let mut command = as_vcap(Path::new("/usr/bin/tini"));
+        command.args(["-w", "-s", "--"]).arg(self.vm.landscape.program());
         command.args(["postgres", "run", "--config"]).arg(self.postgres_config());
         let process = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
         self.note_process(process.id());
@@ -309,7 +311,8 @@ async fn the_drain_of_postgres_stops_it_in_good_order() {
     let last = primary.value("SELECT pg_walfile_name(pg_current_wal_lsn())").await;
     let output = primary.postgres_hook("drain");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{}", errors(&output));
-    assert!(primary.process.as_mut().unwrap().try_wait().unwrap().is_some(), "{}", primary.log());
+    assert!(!primary.vm.data("postmaster.pid").exists(), "{}", primary.log());
+    primary.process.take().unwrap().wait().unwrap();
     assert!(landscape.path("archive").join(last).exists(), "{}", errors(&output));
     let said = errors(&primary.vm.hook(&["post-stop"]));
     assert!(said.contains("stopped cleanly, nothing is left"), "{said}");

@@ -12,9 +12,10 @@
 //! Where the archive took nothing in the first part, the second does not wait for it either, only for the checkpoint. BOSH has unmonitored the processes before it drains: nobody starts the server again.
 //!
 //! # Source
-//! bpm-release, `src/bpm/commands/stop.go`; bosh-agent, `agent/action/drain.go`.
+//! bpm-release, `src/bpm/commands/stop.go`, `src/bpm/runc/adapter/adapter.go` (`wrapWithInit`); bosh-agent, `agent/action/drain.go`.
 
 use std::fs;
+use std::iter;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -88,13 +89,14 @@ struct Process<'a> {
 }
 
 impl<'a> Process<'a> {
-    /// None where bpm has noted none, or its number is another's by now. PostgreSQL's own `postmaster.pid` has the number
-    /// of bpm's namespace, which is a stranger's here.
+    /// None where bpm has noted none, or its number is another's by now. What bpm notes is its container's init, `tini`,
+    /// and the server is a child of it; a bpm without it notes the server. PostgreSQL's own `postmaster.pid` has the number of bpm's namespace, which is a
+    /// stranger's here.
     fn of(config: &'a PostgresConfig) -> Option<Self> {
         let text = fs::read_to_string(&config.pid_file).ok()?;
-        let pid = text.trim().parse().ok().and_then(Pid::from_raw)?;
-        let process = Self { pid, data_directory: &config.data_directory };
-        process.runs().then_some(process)
+        let init = text.trim().parse().ok().and_then(Pid::from_raw)?;
+        let process = |pid| Self { pid, data_directory: &config.data_directory };
+        iter::once(init).chain(children(init)).map(process).find(Self::runs)
     }
 
     /// Whether the number is still this server's: its command line names the data directory.
@@ -115,4 +117,11 @@ impl<'a> Process<'a> {
             Err(error) => Err(system("signal the server")(error.into())),
         }
     }
+}
+
+/// The children of a process of one thread.
+fn children(process: Pid) -> Vec<Pid> {
+    let process = process.as_raw_pid();
+    let list = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    list.split_whitespace().filter_map(|number| number.parse().ok().and_then(Pid::from_raw)).collect()
 }

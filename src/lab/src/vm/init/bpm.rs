@@ -120,7 +120,7 @@ impl Process {
         Ok(Some(command))
     }
 
-    /// The command that becomes the process, as `vcap` and with its limits.
+    /// The command that becomes the process' init, as `vcap` and with its limits.
     pub(super) fn command(&self, job: &str) -> io::Result<Command> {
         let vcap = layout::vcap()?;
         self.prepare(job, vcap)?;
@@ -130,6 +130,8 @@ impl Process {
         }
         let (user, group) = (format!("--reuid={}", vcap.uid), format!("--regid={}", vcap.gid));
         command.args(["setpriv", &user, &group, "--clear-groups", "--no-new-privs", "--"]);
+        // Its number is the one that bpm notes: programs that read it have to look for its child.
+        command.args(["tini", "-w", "-s", "--"]);
         command.arg(&self.executable).args(&self.args);
         self.dress(&mut command, job)?;
         Ok(command)

@@ -70,6 +70,14 @@ pub(super) async fn show(AxumState(api): Shared, Extension(caller): Who, Path(na
     Ok(json_as_html(&json!({"manifest": deployment.manifest})))
 }
 
+/// `POST /deployments/D/diff`: without an answer `bosh deploy` does not begin. It shows the operator what differs; here nothing does.
+pub(super) async fn diff(AxumState(api): Shared, Extension(caller): Who, Path(name): Path<String>) -> Reply {
+    let existing = api.director.read(|s| s.deployments.get(&name).cloned());
+    api.director
+        .authorize(&caller, existing.as_ref().map_or(Need::CreateDeployment, Need::DeploymentAdmin))?;
+    Ok(json_as_html(&json!({"context": {}, "diff": []})))
+}
+
 /// `GET /deployments/D/variables`: the names alone.
 pub(super) async fn variables(
     AxumState(api): Shared,

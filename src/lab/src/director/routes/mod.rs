@@ -75,6 +75,7 @@ fn deployment_routes() -> Router<Api> {
     Router::new()
         .route("/deployments", get(deployments::list).post(deployments::deploy))
         .route("/deployments/{deployment}", get(deployments::show).delete(deployments::delete))
+        .route("/deployments/{deployment}/diff", post(deployments::diff))
         .route("/deployments/{deployment}/instances", get(instances::instances))
         .route("/deployments/{deployment}/vms", get(instances::vms))
         .route("/deployments/{deployment}/variables", get(deployments::variables))

@@ -9,6 +9,7 @@ use remount_postgres::RemoteServers;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::say::tell;
 
 /// Opens the adapters and listens to signals from now on.
 ///
@@ -59,18 +60,23 @@ fn timeouts(config: &Config) -> Timeouts {
     timeouts
 }
 
-/// Turns SIGTERM and SIGINT into a wish to stop before the next step: a step is never cut.
+/// Turns SIGTERM and SIGINT into a wish to stop before the next step: a step is never cut. A terminal that has gone
+/// (SIGHUP) is no such wish: nothing serves while a restore stands still.
 fn cancel_on_signals(cancellation: Cancellation) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |error: std::io::Error| Failure::unchanged(format!("signals cannot be received: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => log::warn!("the terminal is gone: going on without it"),
+            }
         }
-        eprintln!("asked to stop: the step that runs is finished first");
+        tell!("asked to stop: the step that runs is finished first");
         cancellation.cancel();
     });
     Ok(())

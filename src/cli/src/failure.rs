@@ -2,6 +2,7 @@
 
 use std::process;
 
+use crate::say::tell;
 use remount_core::{Advice, ExitCode, report};
 use remount_flow::FlowError;
 
@@ -61,7 +62,7 @@ impl Failure {
 
     /// Prints the lines and hands out the exit code.
     pub fn tell(&self) -> process::ExitCode {
-        eprintln!("{}", self.text);
+        tell!("{}", self.text);
         process::ExitCode::from(self.code as u8)
     }
 

@@ -17,6 +17,7 @@ mod config;
 mod context;
 mod failure;
 mod progress;
+mod say;
 mod target;
 
 use std::process;

@@ -33,6 +33,13 @@ async fn backups_are_listed_of_all_clusters_or_of_one() {
 }
 
 #[tokio::test]
+async fn a_pipe_that_nobody_reads_changes_no_exit_code() {
+    let site = two_clusters().await;
+    assert_eq!(site.run_unread("list"), Some(0));
+    assert_eq!(site.run_unread("info 20261101T000000Z-none"), Some(1));
+}
+
+#[tokio::test]
 async fn json_on_standard_output_is_json_alone() {
     let site = two_clusters().await;
     let listed: Value = serde_json::from_str(&site.run("list --json").out).unwrap();

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
 use crate::progress::Steps;
+use crate::say::{answer, tell};
 
 /// Takes one backup, or those of the configuration.
 pub async fn run(
@@ -40,7 +41,7 @@ pub async fn of_configuration(config: &Config, steps: &dyn Progress, output: Out
         match one(&context, deployment, steps).await {
             Ok(manifest) => taken.push(manifest),
             Err(failure) => {
-                eprintln!("{}", failure.text());
+                tell!("{}", failure.text());
                 worst = worst.max(failure.code());
             }
         }
@@ -73,7 +74,7 @@ async fn one(
     if context.cancellation.is_cancelled() {
         return Err(Failure::unchanged(format!("backup of {deployment}: not begun, asked to stop")));
     }
-    eprintln!("backup of {deployment}");
+    tell!("backup of {deployment}");
     Ok(run_backup(context, &BackupRequest::of(deployment.clone()), steps).await?)
 }
 
@@ -83,7 +84,7 @@ fn tell(manifests: &[BackupManifest], output: Output) -> Result<(), Failure> {
         Output::Text => {
             for manifest in manifests {
                 let (id, cluster, at) = (&manifest.id, &manifest.cluster, manifest.stopped_at);
-                println!("backup {id} of {cluster} is good: consistent from {at}");
+                answer!("backup {id} of {cluster} is good: consistent from {at}");
             }
             Ok(())
         }

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
 use crate::progress::Steps;
+use crate::say::tell;
 
 /// Goes on with a restore whose driver died, or that was held.
 pub async fn resume(
@@ -29,7 +30,7 @@ pub async fn roll_back(config: &Config, id: &RestoreId) -> Result<(), Failure> {
     let context = context::open(config)?;
     let cluster = cluster_with(&context.store, id).await?;
     rollback_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?;
-    eprintln!("restore {id} was taken back: cluster {} is as it was", cluster.name());
+    tell!("restore {id} was taken back: cluster {} is as it was", cluster.name());
     Ok(())
 }
 
@@ -39,7 +40,7 @@ pub async fn abort(config: &Config, id: &RestoreId) -> Result<(), Failure> {
     let by = context::requester();
     let AbortPoint { running, before } = abort_restore(&cluster, id, &by, context::PATIENCE).await?;
     let now = running.map(|step| format!("step `{step}` is finished first; ")).unwrap_or_default();
-    eprintln!("restore {id} is aborted: {now}it goes back before step `{before}`");
-    eprintln!(" next: follow it with `remount journal {id}`");
+    tell!("restore {id} is aborted: {now}it goes back before step `{before}`");
+    tell!(" next: follow it with `remount journal {id}`");
     Ok(())
 }

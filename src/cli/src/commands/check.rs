@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 use super::{Output, print_json};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::say::{answer, tell};
 
 /// An outage of a minute must not fail a deploy.
 const WAIT: Duration = Duration::from_secs(120);
@@ -87,7 +88,7 @@ pub async fn run(config: &Config, patience: Patience, output: Output) -> Result<
     }
     tell(&found, output)?;
     for (part, failure) in &failed {
-        eprintln!("{part}: {}", failure.text());
+        tell!("{part}: {}", failure.text());
     }
     let names: Vec<_> = failed.iter().map(|(part, _)| *part).collect();
     match failed.iter().map(|(_, failure)| failure.code()).max() {
@@ -106,7 +107,7 @@ fn tell(found: &[Found], output: Output) -> Result<(), Failure> {
         return print_json(&found);
     }
     for Found { part, said } in found {
-        println!("{part}: {said}");
+        answer!("{part}: {said}");
     }
     Ok(())
 }

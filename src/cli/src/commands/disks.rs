@@ -13,6 +13,7 @@ use crate::arguments::{ClusterFilter, DisksArguments, DisksCommand, ReleaseArgum
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
+use crate::say::{answer, tell};
 
 /// Does what the arguments ask.
 pub async fn run(config: &Config, arguments: DisksArguments, output: Output) -> Result<(), Failure> {
@@ -31,11 +32,11 @@ async fn list(config: &Config, filter: &ClusterFilter, scope: &Scope, output: Ou
     let found = list_old_disks(&context, &names, scope, Timestamp::now()).await?;
     match output {
         Output::Json => print_json(&found.disks)?,
-        Output::Text if found.disks.is_empty() => eprintln!("no restore has left old disks behind"),
-        Output::Text => println!("{}", listing(&found.disks)),
+        Output::Text if found.disks.is_empty() => tell!("no restore has left old disks behind"),
+        Output::Text => answer!("{}", listing(&found.disks)),
     }
     for (restore, problem) in &found.unreadable {
-        eprintln!("error: restore {restore}: {}", problem.what);
+        tell!("error: restore {restore}: {}", problem.what);
     }
     match found.unreadable.len() {
         0 => Ok(()),
@@ -80,8 +81,8 @@ async fn preview(
     }
     match output {
         Output::Json => print_json(&would)?,
-        Output::Text if would.is_empty() => eprintln!("nothing would be deleted"),
-        Output::Text => println!("{}\nnothing was deleted (--dry-run)", listing(&would)),
+        Output::Text if would.is_empty() => tell!("nothing would be deleted"),
+        Output::Text => answer!("{}\nnothing was deleted (--dry-run)", listing(&would)),
     }
     worst.outcome(names.len())
 }
@@ -94,7 +95,7 @@ pub async fn release_due(context: &FlowContext, names: &[ClusterName]) -> Result
     let request = ReleaseRequest { selection: Selection::Due, by: context::requester() };
     let (released, worst) = of_each(context, names, &request).await;
     for ReleasedDisk { disk, instance, restore, .. } in &released {
-        eprintln!(
+        tell!(
             "old disk {disk} of {instance}, which restore {restore} had replaced, is deleted: its time is over"
         );
     }
@@ -110,8 +111,8 @@ async fn carry_out(
     let (released, worst) = of_each(context, names, request).await;
     match output {
         Output::Json => print_json(&released)?,
-        Output::Text if released.is_empty() => eprintln!("nothing was deleted"),
-        Output::Text => println!("{}", receipt(&released)),
+        Output::Text if released.is_empty() => tell!("nothing was deleted"),
+        Output::Text => answer!("{}", receipt(&released)),
     }
     worst.outcome(names.len())
 }
@@ -126,7 +127,7 @@ async fn of_each(
     let mut worst = Worst { code: ExitCode::Done, failed: 0 };
     for name in names {
         if context.cancellation.is_cancelled() {
-            eprintln!("stopped: run it again to go on with the rest");
+            tell!("stopped: run it again to go on with the rest");
             break;
         }
         match release_old_disks(context, name, request, Timestamp::now()).await {
@@ -145,7 +146,7 @@ struct Worst {
 
 impl Worst {
     fn tell(&mut self, failure: Failure) {
-        eprintln!("{}", failure.text());
+        tell!("{}", failure.text());
         self.code = self.code.max(failure.code());
         self.failed += 1;
     }

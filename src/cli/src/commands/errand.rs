@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
 use crate::progress::Steps;
+use crate::say::tell;
 
 /// Who asks when the properties do.
 const PROPERTIES: &str = "the properties of the errand";
@@ -53,7 +54,7 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
     ask_by_properties(config, &store).await?;
     let wanted = store.requests().pending().await?;
     if wanted.is_empty() {
-        eprintln!("nothing to do: no request is pending, and the properties `restore.*` ask for nothing");
+        tell!("nothing to do: no request is pending, and the properties `restore.*` ask for nothing");
         return Ok(());
     }
     let mut context: Option<FlowContext> = None;
@@ -62,18 +63,21 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
     for (n, request) in wanted.iter().enumerate() {
         if context.as_ref().is_some_and(|context| context.cancellation.is_cancelled()) {
             let left = wanted.len() - n;
-            eprintln!("stopped: {left} requests stay pending (`remount requests`)");
+            tell!("stopped: {left} requests stay pending (`remount requests`)");
             worst = worst.max(ExitCode::Unchanged);
             failed += left;
             break;
         }
-        eprintln!(
+        tell!(
             "restore {}: {} to {}, asked for by {}",
-            request.id, request.deployment, request.target, request.requested_by
+            request.id,
+            request.deployment,
+            request.target,
+            request.requested_by
         );
         let outcome = one(config, &mut context, request, steps, output).await;
         if let Err(failure) = pending::settle(&store, request, outcome).await {
-            eprintln!("{}", failure.text());
+            tell!("{}", failure.text());
             worst = worst.max(failure.code());
             failed += 1;
         }

@@ -11,6 +11,7 @@ use super::{Output, cluster_with, clusters, print_json};
 use crate::arguments::ClusterFilter;
 use crate::context::PATIENCE;
 use crate::failure::Failure;
+use crate::say::answer;
 
 /// Shows a restore's journal; the newest one's without an id.
 pub async fn show(
@@ -37,14 +38,14 @@ pub async fn show(
             "lease": holder.as_ref().map(lease_json),
         }));
     }
-    println!("restore  {id} of cluster {}", cluster.name());
+    answer!("restore  {id} of cluster {}", cluster.name());
     if let Some(plan) = &plan {
-        println!("to       {}, from backup {}", plan.target, plan.path.backup);
-        println!("asked    by {}", plan.requested_by);
+        answer!("to       {}, from backup {}", plan.target, plan.path.backup);
+        answer!("asked    by {}", plan.requested_by);
     }
-    println!("state    {}\n\n{}", state(&events, holder.as_ref()), listing(&events));
+    answer!("state    {}\n\n{}", state(&events, holder.as_ref()), listing(&events));
     for line in ways_on(&events) {
-        println!(" next: {line}");
+        answer!(" next: {line}");
     }
     Ok(())
 }

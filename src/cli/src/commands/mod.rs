@@ -20,6 +20,7 @@ use remount_store::{ClusterStore, Store};
 use crate::arguments::{Arguments, ClusterFilter, Command, Errand};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::say::answer;
 
 /// How a command answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,6 @@ async fn cluster_with(store: &Store, restore: &RestoreId) -> Result<ClusterStore
 fn print_json(document: &impl serde::Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(document)
         .map_err(|error| Failure::unchanged(format!("the answer cannot be written as JSON: {error}")))?;
-    println!("{json}");
+    answer!("{json}");
     Ok(())
 }

@@ -24,6 +24,7 @@ use super::Output;
 use super::restore::answer;
 use crate::failure::Failure;
 use crate::progress::Steps;
+use crate::say::tell;
 
 /// What became of a request.
 #[derive(Debug)]
@@ -146,14 +147,14 @@ async fn go_on(
 ) -> Result<remount_flow::RestoreReport, FlowError> {
     let cluster = cluster_of(&request.deployment, request.group.as_ref())?;
     let deadline = Instant::now() + context.timeouts.lease_term * TERMS;
-    eprintln!("restore {} was begun by an earlier run; going on with it", request.id);
+    tell!("restore {} was begun by an earlier run; going on with it", request.id);
     loop {
         let outcome = resume_restore(context, &cluster, &request.id, request.on_failure, steps).await;
         match outcome {
             Err(FlowError::Store { source: remount_store::Error::Leased { owner, .. }, .. })
                 if Instant::now() < deadline && !context.cancellation.is_cancelled() =>
             {
-                eprintln!("waiting for the lease of {owner} to end");
+                tell!("waiting for the lease of {owner} to end");
                 tokio::time::sleep(context.timeouts.lease_term / 6).await;
             }
             // A living driver, here or elsewhere: its run records the outcome.

@@ -10,6 +10,7 @@ use crate::arguments::WishArguments;
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
+use crate::say::{answer, tell};
 
 /// Plans and checks; nothing is touched.
 pub async fn run(config: &Config, wish: &WishArguments, output: Output) -> Result<(), Failure> {
@@ -18,9 +19,9 @@ pub async fn run(config: &Config, wish: &WishArguments, output: Output) -> Resul
     let (plan, preflight) = plan_restore(&context::open(config)?, &request).await?;
     match output {
         Output::Json => print_json(&json!({"plan": plan, "preflight": preflight}))?,
-        Output::Text => println!("{}", description(&plan, &preflight)),
+        Output::Text => answer!("{}", description(&plan, &preflight)),
     }
-    eprintln!("nothing was touched");
+    tell!("nothing was touched");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::arguments::WishArguments;
 use crate::config::Config;
 use crate::context::requester;
 use crate::failure::Failure;
+use crate::say::{answer, tell};
 
 /// Lists what the errand has still to carry out.
 pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
@@ -18,7 +19,7 @@ pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
         return print_json(&pending);
     }
     if pending.is_empty() {
-        eprintln!("no request is pending");
+        tell!("no request is pending");
         return Ok(());
     }
     let row = |request: &RestoreRequest| {
@@ -26,7 +27,7 @@ pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
         vec![request.id.to_string(), request.deployment.to_string(), request.requested_by.clone(), target]
     };
     let rows: Vec<Vec<String>> = pending.iter().map(row).collect();
-    println!("{}", table(&["REQUEST", "DEPLOYMENT", "ASKED BY", "TARGET"], &rows));
+    answer!("{}", table(&["REQUEST", "DEPLOYMENT", "ASKED BY", "TARGET"], &rows));
     Ok(())
 }
 
@@ -38,9 +39,9 @@ pub async fn store(config: &Config, wish: &WishArguments, output: Output) -> Res
     if output == Output::Json {
         return print_json(&request);
     }
-    println!("request {}: {} to {}", request.id, request.deployment, request.target);
+    answer!("request {}: {} to {}", request.id, request.deployment, request.target);
     let own = config.deployment.as_ref().map_or("remount", DeploymentName::as_str);
-    eprintln!(" next: `bosh -d {own} run-errand restore`; follow it with `remount journal {}`", request.id);
+    tell!(" next: `bosh -d {own} run-errand restore`; follow it with `remount journal {}`", request.id);
     Ok(())
 }
 

@@ -157,7 +157,10 @@ RSpec.describe 'errands' do
         {
           ['store', { 'type' => 'ftp' }] => /`ftp`/,
           ['store', { 'bucket' => nil }] => /'\["store.bucket"\]'/,
+          ['store', { 'bucket' => '' }] => /`store.bucket` is empty/,
           ['store', { 'type' => 'fs' }] => /'\["store.root"\]'/,
+          ['store', { 'type' => 'fs', 'root' => '' }] => /`store.root` is empty/,
+          ['director', { 'url' => '10.0.0.6' }] => /`director.url` is `10.0.0.6`, but has to be a URL/,
           ['store', { 'secret_access_key' => nil }] => /go together: one of them is missing/,
           ['store', { 'signing_key' => 'secret' }] => /has to be 64 hex digits: make it with `openssl rand -hex 32`/,
           ['director', { 'client_secret' => nil }] => /both of one pair, none of the other/,
@@ -177,6 +180,11 @@ RSpec.describe 'errands' do
     keep = ->(hours, days = 5) { config('restore') { |properties| properties['restore'] = { 'keep_old_disks_hours' => hours, 'director_orphan_days' => days } } }
     expect { keep.call(109) }.to raise_error(Renderer::Failed, /more than 108: .*max_orphaned_age_in_days/)
     expect([keep.call(108), keep.call(132, 6)].map { |given| given['restore']['keep_old_disks_hours'] }).to eq([108, 132])
+  end
+
+  it 'back up no deployment whose lock their own run holds' do
+    given = problems('backup') { |properties| properties['backup'] = { 'deployments' => ['pg-0001', 'remount'] } }
+    expect(given).to include(end_with('holds `remount`, where this errand is: the Director holds its lock while it runs'))
   end
 
   describe 'the target of a restore' do
@@ -204,6 +212,13 @@ RSpec.describe 'errands' do
     it 'may lie on an earlier timeline, and be exclusive' do
       expect(target({ 'xid' => 4711 }, timeline: 1, exclusive: true)['target'])
         .to eq('target' => { 'xid' => 4711 }, 'timeline' => 1, 'exclusive' => true)
+    end
+
+    it 'is refused where a time says nothing of its zone, or is none' do
+      ['2026-11-23 10:15:00', 'yesterday', '2026-11-23T10:15:00Z; drop'].each do |time|
+        expect { target({ 'time' => time }) }.to raise_error(Renderer::Failed, /`restore.target.time` is `#{time}`, but has to be a time with its zone/)
+      end
+      ['2026-11-23 10:15Z', '2026-11-23T10:15:00.25+01:00'].each { |time| expect(target({ 'time' => time })['target']['target']).to eq('time' => time) }
     end
 
     it 'is refused where it is ambiguous or half given' do

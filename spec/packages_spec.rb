@@ -87,6 +87,10 @@ RSpec.describe 'packages' do
       expect(changed_by { File.write(copied('src/core/src/lib.rs'), "// changed\n", mode: 'a') }).to eq(['remount'])
     end
 
+    it 'do not change with a test' do
+      expect(changed_by { File.write(copied('src/cli/tests/reading.rs'), "// changed\n", mode: 'a') }).to eq([])
+    end
+
     it 'change with a blob' do
       blob = blobs.keys.find { |name| name.start_with?('icu_') }
       expect(changed_by { File.write(copied('blobs', blob), 'changed') }).to eq(['postgres-libraries'])

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use remount_core::{DiskCid, InstanceSlug, SnapshotCid, VmCid};
+use serde::{Deserialize, Serialize};
 
 /// What the machine answers. The text is what a CPI or agent error would say.
 pub type Result<T> = std::result::Result<T, IaasError>;
@@ -68,6 +69,17 @@ pub struct RenderedJob {
     pub files: BTreeMap<String, RenderedFile>,
     /// The packages that its spec names: no others are installed for it.
     pub packages: Vec<String>,
+}
+
+/// A process that monit keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessState {
+    /// Its name.
+    pub name: String,
+    /// `running`, `starting`, `failing`, `unmonitored`.
+    pub state: String,
+    /// How long it has been running.
+    pub uptime_seconds: u64,
 }
 
 /// What an errand's script left.
@@ -134,6 +146,10 @@ pub trait Iaas: Debug + Send + Sync {
     fn stop(&self, vm: &VmCid) -> Result<()>;
     /// Agent `get_state`: `running`, `failing`, `starting`, `stopped`.
     fn job_state(&self, vm: &VmCid) -> Result<String>;
+    /// Agent `get_state` with its processes; none where an agent does not tell.
+    fn processes(&self, _vm: &VmCid) -> Result<Vec<ProcessState>> {
+        Ok(Vec::new())
+    }
     /// Agent `run_errand`: `bin/run` of the job, as root. SIGTERM after `cancelled` turns true, SIGKILL 10 s later.
     fn run_errand(
         &self,

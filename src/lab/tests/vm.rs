@@ -321,6 +321,8 @@ fn monit_starts_restarts_and_stops_a_process() {
         assert_eq!(machine.job_state(&vm).unwrap(), "failing", "nothing runs before the start");
         machine.start(&vm).unwrap();
         until("the process runs", || machine.job_state(&vm).unwrap() == "running");
+        let kept = machine.processes(&vm).unwrap();
+        assert_eq!((kept.len(), kept[0].name.as_str(), kept[0].state.as_str()), (1, "d", "running"));
         let pid_file = machine.vcap_of(&vm).unwrap().join("sys/run/bpm/d/d.pid");
         let pid = fs::read_to_string(&pid_file).unwrap();
 
@@ -334,6 +336,7 @@ fn monit_starts_restarts_and_stops_a_process() {
 
         machine.stop(&vm).unwrap();
         assert_eq!(machine.job_state(&vm).unwrap(), "stopped");
+        assert_eq!(machine.processes(&vm).unwrap()[0].state, "unmonitored");
         assert!(!pid_file.exists());
         let said = log(&machine, &vm, "d/d.stdout.log");
         assert_eq!(said, "vcap\n321\nblue\nvcap\n321\nblue\nasked\n");

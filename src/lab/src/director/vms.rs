@@ -10,10 +10,13 @@ use super::ids::uuid;
 use super::locks::with_vm_lock;
 use super::state::{Instance, Vm};
 use super::task_context::TaskContext;
-use crate::iaas::{IaasError, VmSpec};
+use crate::iaas::{IaasError, ProcessState, VmSpec};
 
 /// How many agents are asked at the same time (`director.max_threads`).
 const MAX_THREADS: usize = 32;
+
+/// The state of the jobs on a VM whose agent does not answer.
+const SILENT: &str = "unresponsive agent";
 
 /// Which instances a report covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +97,14 @@ pub(crate) fn report(cx: &TaskContext, deployment: &str, report: Report) -> Resu
 fn full(cx: &TaskContext, instance: &Instance, vm_type: Option<&str>) -> Value {
     let job_state = instance
         .vm_cid()
-        .map(|vm| cx.director.config.iaas.job_state(vm).unwrap_or_else(|_| "unresponsive agent".to_owned()));
+        .map(|vm| cx.director.config.iaas.job_state(vm).unwrap_or_else(|_| SILENT.to_owned()));
+    let answers = instance.vm_cid().filter(|_| job_state.as_deref() != Some(SILENT));
+    let processes = answers.map(|vm| cx.director.config.iaas.processes(vm).unwrap_or_default());
+    let process = |process: ProcessState| {
+        json!({
+            "name": process.name, "state": process.state, "uptime": {"secs": process.uptime_seconds},
+        })
+    };
     let vm = instance.vm.as_ref();
     json!({
         "vm_cid": vm.map(|vm| &vm.cid),
@@ -111,7 +121,7 @@ fn full(cx: &TaskContext, instance: &Instance, vm_type: Option<&str>) -> Value {
         "state": instance.desired.word(),
         "vm_type": vm_type,
         "vitals": null,
-        "processes": [],
+        "processes": processes.into_iter().flatten().map(process).collect::<Vec<_>>(),
         "az": instance.az,
         "id": instance.slug.id,
         "bootstrap": instance.bootstrap,

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::link::{CallError, Link, Pending};
 use super::loops;
 use super::protocol::{Boot, Call, ErrandResult, Job};
-use crate::iaas::{ErrandOutcome, Iaas, IaasError, RenderedJob, Result, VmSpec};
+use crate::iaas::{ErrandOutcome, Iaas, IaasError, ProcessState, RenderedJob, Result, VmSpec};
 
 /// What the Director says it waited for an agent that does not answer. The lab knows at once and
 /// does not make its users wait.
@@ -273,6 +273,10 @@ impl Iaas for Machine {
 
     fn job_state(&self, vm: &VmCid) -> Result<String> {
         self.ask(vm, "get_state", Call::JobState)
+    }
+
+    fn processes(&self, vm: &VmCid) -> Result<Vec<ProcessState>> {
+        self.ask(vm, "get_state", Call::Processes)
     }
 
     fn run_errand(

@@ -78,6 +78,8 @@ pub enum Call {
     Stop,
     /// `running`, `failing`, `starting`, `stopped`.
     JobState,
+    /// Every process that monit keeps.
+    Processes,
     /// `bin/run` of a job.
     RunErrand {
         /// The job.

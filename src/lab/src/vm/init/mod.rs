@@ -139,6 +139,7 @@ impl Agent {
             }
             Call::Stop => done(self.monit.stop()?),
             Call::JobState => done(self.monit.state()),
+            Call::Processes => done(self.monit.list()),
             Call::RunErrand { job } => done(self.errands.run(request.id, &job)?),
             Call::Cancel { request } => {
                 self.errands.cancel(request);

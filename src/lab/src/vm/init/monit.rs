@@ -25,6 +25,7 @@ use rustix::process::{Pid, Signal};
 
 use super::bpm::{self, Name};
 use super::processes::Processes;
+use crate::iaas::ProcessState;
 use crate::vm::paths::JOBS;
 
 /// How long after its end a process is started again. (A real monit looks every ten seconds.)
@@ -131,6 +132,23 @@ impl Monit {
             services if services.values().all(up) => "running",
             _ => "failing",
         }
+    }
+
+    /// Each process, as `monit summary` shows it.
+    pub(super) fn list(&self) -> Vec<ProcessState> {
+        let state_of = |service: &Service| match service.running {
+            Some((_, since)) if since.elapsed() < SETTLE => "starting",
+            Some(_) => "running",
+            None if !service.monitored => "unmonitored",
+            None if service.fresh => "starting",
+            None => "failing",
+        };
+        let shown = |(name, service): (&Name, &Service)| ProcessState {
+            name: name.process.clone(),
+            state: state_of(service).to_owned(),
+            uptime_seconds: service.running.map_or(0, |(_, since)| since.elapsed().as_secs()),
+        };
+        self.locked().services.iter().map(shown).collect()
     }
 
     /// Unmonitors these and ends them side by side.

@@ -34,11 +34,13 @@ fn the_releases_own_manifests_deploy() {
         lab.client.done(&lab.deploy(&text));
     }
     let errands = lab.client.get("/deployments/remount/errands").json();
-    assert_eq!(errands, json!([{"name": "restore"}, {"name": "backup"}]));
+    let expected = ["restore", "backup", "drill", "prune"].map(|name| json!({ "name": name }));
+    assert_eq!(errands, json!(expected));
     let world = lab.iaas.world();
     let primary = world.vms.values().find(|vm| vm.spec.deployment == "pg-0001").unwrap();
     let names: Vec<&str> = primary.jobs.iter().map(|job| job.name.as_str()).collect();
     assert_eq!(names, ["postgres", "remount-agent"]);
     assert!(primary.jobs[1].files["config/agent.json"].content.contains("pg-0001"));
     assert!(primary.jobs[0].files["bin/pre-start"].executable);
+    assert_eq!(primary.jobs[0].packages, ["postgres-15", "postgres-17", "remount"]);
 }

@@ -18,6 +18,7 @@
 mod backup;
 mod context;
 mod error;
+mod fence;
 mod instances;
 mod old_disks;
 mod progress;

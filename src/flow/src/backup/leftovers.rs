@@ -6,13 +6,15 @@ use remount_cloud::{Snapshot, Tags, tag};
 use remount_core::{BackupId, ClusterName};
 use remount_store::ClusterStore;
 
+use super::Holder;
 use crate::saga::Watch;
 use crate::wait::retrying;
 use crate::{FlowContext, FlowError, Result};
 
 /// Deletes the cluster's snapshots whose backup has no manifest. The caller holds the cluster's lease, so
 /// whoever took them is dead or fenced: no manifest can come any more.
-pub async fn reap(ctx: &FlowContext, cluster: &ClusterStore, watch: &Watch<'_>) -> Result<()> {
+pub async fn reap(ctx: &FlowContext, holder: &Holder<'_>, watch: &Watch<'_>) -> Result<()> {
+    let cluster = holder.cluster;
     let tags = Tags::from([(tag::CLUSTER.into(), cluster.name().to_string())]);
     let snapshots = tagged(ctx, &tags).await?;
     if snapshots.is_empty() {
@@ -29,6 +31,8 @@ pub async fn reap(ctx: &FlowContext, cluster: &ClusterStore, watch: &Watch<'_>) 
     let good: BTreeSet<BackupId> = survey.good.into_iter().map(|backup| backup.id).collect();
     for snapshot in snapshots {
         if backup_of(&snapshot).is_some_and(|backup| !good.contains(&backup)) {
+            // After a sleep that outlasted the lease it may be the snapshot of a backup that goes on now.
+            holder.still_ours(ctx).await?;
             watch.note(format!("snapshot {} of a backup that never became good is deleted", snapshot.cid));
             delete(ctx, &snapshot).await?;
         }

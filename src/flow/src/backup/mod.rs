@@ -28,7 +28,7 @@ use self::source::Source;
 use crate::restore::cluster_of;
 use crate::saga::Watch;
 use crate::wait::{Look, retrying, until};
-use crate::{FlowContext, FlowError, Problem, Progress, Result, StepEventKind};
+use crate::{FlowContext, FlowError, Problem, Progress, Result, StepEventKind, fence};
 
 /// The backup to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,12 @@ pub(crate) struct Holder<'a> {
     pub(crate) lease: &'a Lease,
     /// Renews it.
     pub(crate) keeper: &'a Keeper,
+}
+
+impl Holder<'_> {
+    async fn still_ours(&self, ctx: &FlowContext) -> Result<()> {
+        fence::still_ours(ctx, self.lease, self.keeper, "go on with the backup").await
+    }
 }
 
 /// One backup on its way.
@@ -167,13 +173,13 @@ async fn source_of(
     holder: &Holder<'_>,
     watch: &Watch<'_>,
 ) -> Result<Source> {
-    leftovers::reap(ctx, holder.cluster, watch).await?;
+    leftovers::reap(ctx, holder, watch).await?;
     source::choose(ctx, request, holder.cluster.name()).await
 }
 
 impl Taking<'_> {
     async fn take(&self) -> Result<BackupManifest> {
-        self.step(1)?;
+        self.step(1).await?;
         let slug = &self.source.instance.slug;
         let lease_seconds = self.ctx.timeouts.agent_lease.as_secs().max(1);
         let server = &self.source.server;
@@ -181,16 +187,16 @@ impl Taking<'_> {
             .await
             .map_err(FlowError::server("enter backup mode", slug))?;
         self.watch.tell(StepEventKind::Done, None);
-        self.step(2)?;
+        self.step(2).await?;
         let snapshot = self.renewing(snapshot::captured(self)).await?;
         self.watch.tell(StepEventKind::Done, Some(snapshot.cid.to_string()));
-        self.step(3)?;
+        self.step(3).await?;
         let ended = retrying(self.ctx.timeouts.retry, || server.end_backup(&self.id))
             .await
             .map_err(FlowError::server("leave backup mode", slug))?;
         self.archived(&ended).await?;
         self.watch.tell(StepEventKind::Done, Some(format!("consistent from {}", ended.stop_lsn)));
-        self.step(4)?;
+        self.step(4).await?;
         let snapshot = snapshot::complete(self, &snapshot.cid).await?;
         let manifest = manifest::of(self, &ended, &snapshot);
         let (cluster, lease) = (self.holder.cluster, self.holder.lease);
@@ -202,12 +208,8 @@ impl Taking<'_> {
     }
 
     /// Begins a step, unless the lease was lost or somebody asked to stop.
-    fn step(&self, index: usize) -> Result<()> {
-        if self.holder.keeper.is_lost() {
-            let (cluster, epoch) = (self.holder.cluster.name().to_string(), self.holder.lease.epoch());
-            let source = remount_store::Error::Fenced { cluster, epoch, taken_by: epoch + 1 };
-            return Err(FlowError::Store { action: "go on with the backup".into(), source });
-        }
+    async fn step(&self, index: usize) -> Result<()> {
+        self.holder.still_ours(self.ctx).await?;
         if self.ctx.cancellation.is_cancelled() {
             return Err(FlowError::Cancelled { step: STEPS[index].into() });
         }

@@ -10,10 +10,10 @@ use remount_director::{Instance, TaskId};
 use remount_postgres::Server;
 use remount_store::{ClusterStore, Keeper, Lease};
 
-use crate::instances;
 use crate::saga::{Spent, Watch};
 use crate::wait::retrying;
 use crate::{FlowContext, FlowError, Result};
+use crate::{fence, instances};
 
 /// What the steps of one restore act on.
 pub struct Restore<'a> {
@@ -94,17 +94,12 @@ impl Restore<'_> {
         self.plan.standbys().collect()
     }
 
-    /// Stops a process whose lease is lost before it changes anything more; costs no request.
+    /// Stops a process whose lease is lost before it changes anything more.
     ///
     /// # Errors
-    /// [`FlowError::is_fenced`].
-    pub fn fence(&self) -> Result<()> {
-        if !self.keeper.is_lost() {
-            return Ok(());
-        }
-        let (cluster, epoch) = (self.plan.cluster.to_string(), self.lease.epoch());
-        let source = remount_store::Error::Fenced { cluster, epoch, taken_by: epoch + 1 };
-        Err(FlowError::Store { action: "go on with the restore".into(), source })
+    /// As [`fence::still_ours`].
+    pub async fn fence(&self) -> Result<()> {
+        fence::still_ours(self.ctx, &self.lease, &self.keeper, "go on with the restore").await
     }
 
     /// The key that makes the disk of an instance one, however often it is asked for.

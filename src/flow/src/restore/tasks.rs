@@ -70,10 +70,7 @@ pub async fn change(
     let (mut attempt, mut disturbed) = (0, false);
     loop {
         attempt += 1;
-        cx.fence()?;
-        let task = accept(cx, instance, &change, attempt)
-            .await
-            .map_err(FlowError::director(change.action(instance)))?;
+        let task = accept(cx, instance, &change, attempt).await?;
         accepted();
         match follow(cx, task, StdInstant::now() + change.limit(cx)).await {
             Ok(()) => return Ok(()),
@@ -107,23 +104,25 @@ async fn accept(
     instance: &InstanceSlug,
     change: &Change<'_>,
     attempt: u32,
-) -> Result<TaskId, Error> {
+) -> Result<TaskId> {
     let context = context_of(cx, instance, change, attempt);
+    let failed = || FlowError::director(change.action(instance));
     let mut sending = 1;
     loop {
+        cx.fence().await?;
         let task = match send(cx, instance, change, &context).await {
             Err(Error::Unanswered { action, source }) => {
                 cx.watch.note(format!("{action}: no answer, looking for the task"));
-                match lost(cx, change, &context).await? {
+                match lost(cx, change, &context).await.map_err(failed())? {
                     Some(task) => task,
                     None if sending < SENDINGS => {
                         sending += 1;
                         continue;
                     }
-                    None => return Err(Error::Unanswered { action, source }),
+                    None => return Err(failed()(Error::Unanswered { action, source })),
                 }
             }
-            outcome => outcome?,
+            outcome => outcome.map_err(failed())?,
         };
         let mut known = cx.known();
         known.newest_task = known.newest_task.max(Some(task));
@@ -216,6 +215,7 @@ pub async fn settle(cx: &Restore<'_>) -> Result<()> {
     for task in open {
         cx.watch.note(format!("Director task {} ({}) is still {:?}", task.id, task.description, task.state));
         if task.context_id.as_deref().is_some_and(|context| context.contains("-start-")) {
+            cx.fence().await?; // It may be the start of whoever goes on by now.
             cx.ctx.director.cancel(task.id).await.map_err(FlowError::director(action))?;
         }
         let _waiting = cx.watch.waiting_for_director();

@@ -5,6 +5,7 @@ mod backup;
 mod colocation;
 mod deployed;
 mod fence;
+mod late;
 mod lifecycle;
 mod meanwhile;
 mod proofs;

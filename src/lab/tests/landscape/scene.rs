@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use remount_lab::story::ledger::Writer;
 use remount_lab::story::{Cluster, Driver, EndState, Landscape, Noted, Ran};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -63,6 +64,14 @@ impl Scene {
         let (ran, state) = restore.end().await?;
         ensure!(state == EndState::Restored, "{state:?}:\n{}", ran.text());
         ran.success().map(|_| noted)
+    }
+
+    /// The id of the newest restore.
+    pub async fn newest_restore(&self) -> Result<String> {
+        let journal =
+            self.stage.lab.remount(&["journal", "--deployment", DEPLOYMENT, "--json"]).await?.success()?;
+        let journal: Value = serde_json::from_str(&journal.stdout).context("read the journal")?;
+        Ok(journal["restore"].as_str().context("the journal has no id")?.to_owned())
     }
 
     /// Orders a fault of the Director.
@@ -146,6 +155,16 @@ impl Restoring<'_> {
     pub async fn is_at(&mut self, step: &str) -> Result<()> {
         let what = format!("step {step}");
         self.driver.says(&what, RESTORE_LIMIT, |line| line.split_whitespace().any(|word| word == step)).await
+    }
+
+    /// Its driver sleeps from here on.
+    pub fn pause(&self) -> Result<()> {
+        self.driver.signal(Signal::STOP)
+    }
+
+    /// It goes on.
+    pub fn wake(&self) -> Result<()> {
+        self.driver.wake()
     }
 
     /// What it left, and how the cluster is: wholly restored or wholly as before, and nothing leaked.

@@ -68,7 +68,7 @@ impl<'r> Step<Restore<'r>> for CreateDisks {
 }
 
 async fn create(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<DiskCid> {
-    cx.fence()?;
+    cx.fence().await?;
     let action = format!("make the new disk of {}", planned.instance);
     let spec = DiskSpec {
         size_mib: planned.disk_size_mib,
@@ -120,7 +120,7 @@ async fn refuse_active(cx: &Restore<'_>, disks: &[Disk]) -> Result<()> {
 
 /// The Director deletes what it has recorded, the cloud the rest.
 async fn delete(cx: &Restore<'_>, disk: &DiskCid) -> Result<()> {
-    cx.fence()?;
+    cx.fence().await?;
     let action = format!("delete disk {disk}");
     let director = &cx.ctx.director;
     let orphans = retrying(cx.ctx.timeouts.retry, || director.orphaned_disks())

@@ -41,6 +41,13 @@ RSpec.describe 'ci/tasks' do
     [output, status.exitstatus]
   end
 
+  def git(*arguments)
+    output, status = Open3.capture2e('git', '-c', 'user.name=a', '-c', 'user.email=a@b', '-C', *arguments)
+    raise output unless status.success?
+
+    output
+  end
+
   Dir.glob(Release.path('ci', 'tasks', '*.sh')).map { |file| File.basename(file, '.sh') }.sort
      .grep_v(/\A(test|compile-packages)\z/).each do |task|
     it "#{task} without arguments prints its manual and changes nothing" do
@@ -163,14 +170,25 @@ RSpec.describe 'ci/tasks' do
     end
   end
 
-  describe 'finalize' do
-    def git(*arguments)
-      output, status = Open3.capture2e('git', '-c', 'user.name=a', '-c', 'user.email=a@b', '-C', *arguments)
-      raise output unless status.success?
-
-      output
+  describe 'published-source' do
+    it 'takes the manifests of the version, and says what to do in a checkout from before its tag' do
+      FileUtils.mkdir_p(path('checkout', 'manifests'))
+      write('checkout/manifests/remount.yml', "name: then\n")
+      FileUtils.cp_r(Release.path('ci'), path('checkout'))
+      git(path('checkout'), 'init', '--quiet')
+      git(path('checkout'), 'add', '-A')
+      git(path('checkout'), 'commit', '--quiet', '-m', 'then')
+      expect(run('published-source', 'release', 'source', from: path('checkout')))
+        .to match([include('has no tag v1.3.0-rc.4', 'fetch it again'), 2])
+      git(path('checkout'), 'tag', 'v1.3.0-rc.4')
+      write('checkout/manifests/remount.yml', "name: now\n")
+      git(path('checkout'), 'commit', '--quiet', '-am', 'now')
+      expect(run('published-source', 'release', 'source', from: path('checkout')).last).to eq(0)
+      expect(File.read(path('source', 'manifests', 'remount.yml'))).to eq("name: then\n")
     end
+  end
 
+  describe 'finalize' do
     let(:final) { { 'name' => 'remount', 'blobstore' => { 'provider' => 's3', 'options' => { 'bucket_name' => 'b' } } } }
 
     # From a repository of its own: the task clones the one that it lies in, and commits.

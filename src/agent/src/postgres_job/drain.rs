@@ -90,8 +90,8 @@ struct Process<'a> {
 
 impl<'a> Process<'a> {
     /// None where bpm has noted none, or its number is another's by now. What bpm notes is its container's init, `tini`,
-    /// and the server is a child of it; a bpm without it notes the server. PostgreSQL's own `postmaster.pid` has the number of bpm's namespace, which is a
-    /// stranger's here.
+    /// and the server is a child of it; a bpm without it notes the server. PostgreSQL's own `postmaster.pid` has the
+    /// number of bpm's namespace, which is a stranger's here.
     fn of(config: &'a PostgresConfig) -> Option<Self> {
         let text = fs::read_to_string(&config.pid_file).ok()?;
         let init = text.trim().parse().ok().and_then(Pid::from_raw)?;

@@ -34,7 +34,8 @@ async fn secrets(stage: &Stage, instance: &str, places: &[(&str, &str)]) -> Resu
 /// What others can read there, what was logged, and what `ps` shows: none of it may hold a secret.
 async fn shows_no_secret(stage: &Stage, instance: &str, places: &[(&str, &str)]) -> Result<()> {
     let secrets = secrets(stage, instance, places).await?;
-    let files = "find /var/vcap/jobs /var/vcap/data /var/vcap/sys /var/vcap/store/remount -type f";
+    let files = "find /var/vcap/jobs /var/vcap/data /var/vcap/sys /var/vcap/store/remount \
+        -path /var/vcap/data/packages -prune -o -type f";
     for (what, line) in [
         ("a file that others can read", format!("{files} -perm /o+rwx -exec cat {{}} +")),
         ("a log", "cat /var/vcap/sys/log/*/*".to_owned()),

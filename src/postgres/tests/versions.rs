@@ -212,8 +212,11 @@ async fn backup_mode_begins_and_ends_with_its_session(major: u32) {
     assert_eq!(postgres.value(&name).await, ended.stop_segment.to_string());
 
     let lost = BackupSession::start(&server, &backup).await.unwrap();
-    let kill = "SELECT count(pg_terminate_backend(pid, 5000))::text FROM pg_stat_activity
-                 WHERE application_name = 'remount-agent' AND pid <> pg_backend_pid()";
+    // The newest: the session before may not have ended yet.
+    let kill = "SELECT count(pg_terminate_backend(pid, 5000))::text FROM (
+                  SELECT pid FROM pg_stat_activity
+                   WHERE application_name = 'remount-agent' AND pid <> pg_backend_pid()
+                   ORDER BY backend_start DESC LIMIT 1) AS newest";
     assert_eq!(postgres.value(kill).await, "1");
     assert!(matches!(lost.stop().await, Err(Error::NoBackup(_) | Error::Database { .. })));
 }

@@ -193,6 +193,8 @@ impl ClusterStore {
         if self.objects.create(&path, content, &Metadata::new()).await? == Created::Existed {
             let written = self.journal_event(&path).await?;
             if written.as_ref() != Some(event) {
+                // Mostly the next owner's: a writer that slept after its check comes too late.
+                self.fence(lease).await?;
                 return Err(Error::Conflict { path });
             }
         }

@@ -160,6 +160,7 @@ RSpec.describe 'errands' do
           ['store', { 'bucket' => '' }] => /`store.bucket` is empty/,
           ['store', { 'type' => 'fs' }] => /'\["store.root"\]'/,
           ['store', { 'type' => 'fs', 'root' => '' }] => /`store.root` is empty/,
+          ['director', { 'ca' => '' }] => /`director.ca` is empty/,
           ['director', { 'url' => '10.0.0.6' }] => /`director.url` is `10.0.0.6`, but has to be a URL/,
           ['store', { 'secret_access_key' => nil }] => /go together: one of them is missing/,
           ['store', { 'signing_key' => 'secret' }] => /has to be 64 hex digits: make it with `openssl rand -hex 32`/,

@@ -138,11 +138,11 @@ RSpec.describe 'jobs/postgres' do
       end
     end
 
-    it 'takes IPv6 and names' do
-      files = Landscape.database('postgres', primary, consumes: Landscape.postgres_link(
-        [primary, standby.merge('address' => 'fd00::1'), standby.merge('address' => 'q.postgres.default.pg.bosh')],
-      ))
-      expect(files['config/pg_hba.conf']).to include('fd00::1/128', 'q.postgres.default.pg.bosh ')
+    it 'takes IPv6, and no names: PostgreSQL would look them up backwards' do
+      hba = ->(address) { Landscape.database('postgres', primary, consumes: Landscape.postgres_link([primary, standby.merge('address' => address)])) }
+      expect(hba.call('fd00::1')['config/pg_hba.conf']).to include('fd00::1/128')
+      expect(problems { hba.call('q.postgres.default.pg.bosh') })
+        .to include(include('gives names (`q.postgres.default.pg.bosh`)', 'ip_addresses: true'))
     end
   end
 

@@ -63,6 +63,12 @@ RSpec.describe 'jobs/remount-agent' do
     expect(Release.job('remount-agent').properties.keys.grep(/\A(cloud|director)/)).to eq([])
   end
 
+  it 'refuses empty certificates, all in one sentence' do
+    empty = ->(properties) { properties['tls'].merge!('certificate' => '', 'ca' => '') }
+    expect { Landscape.database('remount-agent', &empty) }
+      .to raise_error(Renderer::Failed, /the properties `tls.certificate`, `tls.ca` are empty/)
+  end
+
   it 'says which properties are missing, of every file at once' do
     sentences = problems do
       Landscape.database('remount-agent') do |properties|

@@ -30,7 +30,8 @@ module Manifests
     'persistent_disk_type' => 'ssd', 'client_cidrs' => ['10.1.0.0/16'],
     'scheduler_database_host' => 'db.example.com', 'scheduler_database_password' => 'db-secret', 'scheduler_database_ca' => 'DB CA',
     'schedulers' => 3,
-    'remount_version' => '1.2.3', 'postgres_port' => 5524, 'postgres_bin_directory' => '/var/vcap/packages/postgres-15/bin'
+    'remount_version' => '1.2.3', 'postgres_port' => 5524, 'postgres_bin_directory' => '/var/vcap/packages/postgres-15/bin',
+    'postgres_data_directory' => '/var/vcap/store/postgres/postgres-15.18'
   }.freeze
 
   # Values for what the Director's config server makes of `variables:`.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use remount_core::{RestoreId, RestorePlan, Role};
 use remount_store::{ClusterStore, ReleaseNote};
 
-use crate::restore::step_names;
+use crate::restore::{may_have_served, step_names};
 use crate::saga::{self, Event, EventKind, Position, StepState};
 use crate::wait::retrying;
 use crate::{FlowContext, FlowError, Result};
@@ -16,9 +16,9 @@ pub enum Standing {
     Unfinished,
     /// It has ended well, its checks passed.
     Restored,
-    /// It failed and was undone: its old disks were never put aside for good.
+    /// It failed before it can have served, and was undone: it has put no disk aside for good.
     Undone,
-    /// It had ended well, or had served, and was taken back.
+    /// It had ended well, or may have served, and was taken back: its own disks are put aside.
     TakenBack,
 }
 
@@ -72,11 +72,10 @@ fn standing(id: &RestoreId, events: &[Event]) -> Result<Standing> {
         .map_err(|detail| FlowError::Journal { restore: id.clone(), detail })?;
     let verified =
         names.iter().zip(&position.states).any(|(name, state)| *name == VERIFY && *state == StepState::Done);
-    let served = events.iter().any(|event| event.step == VERIFY && event.event == EventKind::Done);
     Ok(match position.finished.as_deref() {
         // The end alone is not believed: without its checks the old disks are the only good ones.
         Some("restored") if verified && !position.unwinding => Standing::Restored,
-        Some("undone") if served => Standing::TakenBack,
+        Some("undone") if may_have_served(events) => Standing::TakenBack,
         Some("undone") => Standing::Undone,
         _ => Standing::Unfinished,
     })
@@ -103,6 +102,8 @@ mod tests {
         let end = |n, outcome| event(n, "", EventKind::Finished, outcome);
         assert_eq!(standing(&id, &[end(1, "restored")]).unwrap(), Standing::Unfinished);
         assert_eq!(standing(&id, &[end(1, "undone")]).unwrap(), Standing::Undone);
+        let failed = [steps[0].clone(), event(2, VERIFY, EventKind::Failed, ""), end(3, "undone")];
+        assert_eq!(standing(&id, &failed).unwrap(), Standing::TakenBack, "users may have written by then");
         let mut events = steps.to_vec();
         assert_eq!(standing(&id, &events).unwrap(), Standing::Unfinished);
         events.push(end(3, "restored"));

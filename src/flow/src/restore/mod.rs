@@ -20,6 +20,7 @@ use remount_core::{ClusterName, DeploymentName, GroupName};
 
 pub use abort::{AbortPoint, abort_restore};
 pub use report::{DowntimeSplit, PreflightReport, RestoreReport, StepReport};
+pub(crate) use run::may_have_served;
 pub use run::{plan_restore, read_report, resume_restore, rollback_restore, run_restore};
 pub(crate) use survey::unfinished;
 

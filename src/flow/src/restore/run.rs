@@ -331,12 +331,10 @@ fn known_from(events: &[Event]) -> Known {
     }
 }
 
-/// Whether users may have written to the restored primary: it was verified, or nobody knows.
-fn may_have_served(events: &[Event]) -> bool {
-    let forward =
-        |event: &&Event| matches!(event.event, EventKind::Intended | EventKind::Done | EventKind::Failed);
-    let last = events.iter().filter(forward).rfind(|event| event.step == "verify");
-    last.is_some_and(|event| event.event != EventKind::Failed)
+/// Whether users may have written to the restored primary: it was about to be verified, so its recovery had ended.
+/// That it is not what was planned does not make what they wrote worth less.
+pub fn may_have_served(events: &[Event]) -> bool {
+    events.iter().any(|event| event.step == "verify" && event.event == EventKind::Intended)
 }
 
 fn lsn(outcome: &Value, key: &str) -> Option<Lsn> {

@@ -170,15 +170,6 @@ impl Stage {
         assert!(left.iter().all(orphaned), "{left:?} are orphans");
     }
 
-    /// Whichever of both it is: where nobody knows whether users have written, either is right.
-    pub async fn assert_undone_either_way(&self, old: &OldState) {
-        if self.world.disks() == old.all_disks {
-            self.assert_undone(old).await;
-        } else {
-            self.assert_undone_after_serving(old).await;
-        }
-    }
-
     /// No snapshot without a manifest, no lease held.
     pub async fn assert_tidy(&self) {
         self.world.quiet().await;

@@ -4,7 +4,7 @@
 //! | #  | step            | does                                               | undo                          |
 //! |----|-----------------|----------------------------------------------------|-------------------------------|
 //! | 3  | `begin`         | looks that nothing changed since the plan          | nothing was changed           |
-//! | 4  | `create_disks`  | one disk per instance from the snapshot            | delete them                   |
+//! | 4  | `create_disks`  | one disk per instance from the snapshot            | delete them, before `verify`  |
 //! | 5  | `last_wal`      | a last commit, archived                            | nothing was changed           |
 //! | 6  | `publish`       | the plan becomes the one the VMs apply             | withdraw it                   |
 //! | 7  | `swap_standbys` | standbys stop and get their new disks              | old disks, withdraw, start    |

@@ -23,6 +23,8 @@ impl<'r> Step<Restore<'r>> for Verify {
     }
 
     async fn act(&self, cx: &Restore<'r>) -> Result<Value> {
+        // Recovery has ended: whatever the checks find, users may have written by now.
+        cx.known().may_have_served = true;
         let (instance, status) = promoted(cx).await?;
         let waiting = cx.watch.waiting_for_postgres();
         let replayed_to = replayed_to(cx, &status).await?;
@@ -36,7 +38,6 @@ impl<'r> Step<Restore<'r>> for Verify {
         let mut known = cx.known();
         known.replayed_to = Some(replayed_to);
         known.new_timeline = Some(status.timeline);
-        known.may_have_served = true;
         let down = known.down_since.take();
         drop(known);
         let spent = down.map(|(since, spent)| (since.elapsed(), cx.watch.spent().since(spent)));

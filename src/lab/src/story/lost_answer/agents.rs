@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use remount_postgres::AGENT_TLS_NAME;
 use serde_json::{Value, json};
 
@@ -100,12 +100,12 @@ fn proxies(
         let free = TcpListener::bind((address(&instances[0])?, 0)).context("look for a free port")?;
         let port = free.local_addr().context("look for a free port")?.port();
         drop(free);
-        if let (Ok(primary), Ok(standby)) = (before(0, port), before(1, port)) {
+        let primary = before(0, port)?;
+        if let Ok(standby) = before(1, port) {
             return Ok([primary, standby]);
         }
     }
-    // The last one says why.
-    Ok([before(0, 0)?, before(1, 0)?])
+    bail!("no port is free on both {} and {}", instances[0].ip, instances[1].ip)
 }
 
 fn address(instance: &InstanceStatus) -> Result<IpAddr> {

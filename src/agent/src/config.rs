@@ -1,28 +1,22 @@
-//! `agent.json` (`src/ARCHITECTURE.md`).
+//! `agent.json` (`docs/formats.md`).
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use remount_core::{ClusterName, DeploymentName, InstanceSlug};
+use remount_host::config_file::Blocks;
+use remount_host::{ConfigError, Directories, tls};
 use remount_postgres::{Identity, LocalConfig};
-use remount_store::StoreConfig;
+use remount_store::{StoreConfig, WalConfig};
+use rustls::ServerConfig;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The configuration of this program.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub struct AgentConfig {
-    /// The cluster this server belongs to.
-    pub cluster: ClusterName,
-    /// Its deployment.
-    pub deployment: DeploymentName,
-    /// This instance.
-    pub instance: InstanceSlug,
+    /// Which server of which cluster this is.
+    pub identity: Identity,
     /// Where the API is served.
     pub listen: SocketAddr,
     /// The API's certificates.
@@ -31,9 +25,6 @@ pub struct AgentConfig {
     pub postgres: LocalConfig,
     /// The object store.
     pub store: StoreConfig,
-    /// Of `remount-wal` alone; here so that the file is one.
-    #[serde(rename = "wal")]
-    _wal: serde::de::IgnoredAny,
     /// Limits of pre-start.
     pub pre_start: Limit,
     /// Limits of post-start.
@@ -45,10 +36,8 @@ pub struct AgentConfig {
     /// Where things lie.
     pub directories: Directories,
     /// Who runs PostgreSQL and this daemon.
-    #[serde(default = "default_user")]
     pub user: String,
     /// Where this configuration was read from.
-    #[serde(skip)]
     pub path: PathBuf,
 }
 
@@ -64,6 +53,20 @@ pub struct TlsFiles {
     pub ca_file: PathBuf,
 }
 
+impl TlsFiles {
+    /// Both sides show certificates of this CA, and no other CA counts.
+    ///
+    /// # Errors
+    /// A file cannot be used.
+    pub fn server_config(&self) -> Result<ServerConfig> {
+        let identity = tls::Identity {
+            certificate_file: self.certificate_file.clone(),
+            private_key_file: self.private_key_file.clone(),
+        };
+        Ok(tls::server_config(&identity, &self.ca_file)?)
+    }
+}
+
 /// How long a hook may take.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,38 +75,49 @@ pub struct Limit {
     pub deadline_seconds: u64,
 }
 
-/// Where things lie on the VM.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Directories {
-    /// The persistent disk's mount point.
-    pub store: PathBuf,
-    /// On the VM's own disk: lost with the VM.
-    pub data: PathBuf,
-    /// Locks: lost with a reboot.
-    pub run: PathBuf,
-}
-
-fn default_user() -> String {
-    "vcap".into()
-}
+/// Who runs PostgreSQL under BOSH.
+const DEFAULT_USER: &str = "vcap";
 
 impl AgentConfig {
     /// Reads the file.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
     pub fn load(path: &Path) -> Result<Self> {
-        let mut config: Self = load(path)?;
-        config.path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let problems = config.problems();
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(Error::Config { path: path.display().to_string(), problems })
-        }
+        let mut blocks = Blocks::read(path)?;
+        let config = Self::of(&mut blocks, path);
+        blocks.note(config.iter().flat_map(Self::problems));
+        blocks.finish()?;
+        let incomplete = || ConfigError { path: path.to_owned(), problems: vec!["it is incomplete".into()] };
+        Ok(config.ok_or_else(incomplete)?)
     }
 
-    /// Who this server is.
-    pub fn identity(&self) -> Identity {
-        Identity { instance: self.instance.clone(), cluster: self.cluster.clone() }
+    /// Every block is read, so that the problems of all are told.
+    fn of(blocks: &mut Blocks, path: &Path) -> Option<Self> {
+        let identity = Identity::of_config(blocks);
+        let (listen, tls) = (blocks.needed("listen"), blocks.needed("tls"));
+        let (postgres, store) = (blocks.needed("postgres"), blocks.needed("store"));
+        // Of `remount-wal` alone; read here so that what is wrong with it fails the deploy.
+        let wal = blocks.needed::<WalConfig>("wal");
+        let (pre_start, post_start) = (blocks.needed("pre_start"), blocks.needed("post_start"));
+        let (post_deploy, drain) = (blocks.needed("post_deploy"), blocks.needed("drain"));
+        let directories = blocks.needed("directories");
+        let user = blocks.optional("user").unwrap_or_else(|| DEFAULT_USER.into());
+        wal.is_some().then_some(())?;
+        Some(Self {
+            identity: identity?,
+            listen: listen?,
+            tls: tls?,
+            postgres: postgres?,
+            store: store?,
+            pre_start: pre_start?,
+            post_start: post_start?,
+            post_deploy: post_deploy?,
+            drain: drain?,
+            directories: directories?,
+            user,
+            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        })
     }
 
     fn problems(&self) -> Vec<String> {
@@ -131,15 +145,4 @@ impl AgentConfig {
         }
         problems
     }
-}
-
-/// Reads a JSON file that nobody else can read. Its content is never repeated in an error: it may hold secrets.
-pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let wrong = |problem: String| Error::Config { path: path.display().to_string(), problems: vec![problem] };
-    let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let mode = fs::metadata(path).map_err(|error| wrong(error.to_string()))?.permissions().mode();
-    if let Some(problem) = remount_core::open_to_others(mode) {
-        return Err(wrong(problem));
-    }
-    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
 }

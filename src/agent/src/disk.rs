@@ -10,129 +10,73 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
-use remount_core::{BackupId, FORMAT, ForkRecord, RecoveryPath, RestoreId, RestoreTarget, Role};
-use remount_postgres::{Error as PostgresError, durable};
+use remount_core::BackupId;
+use remount_core::documents::{self, AppliedPlan, BackupMark, FORMAT, InitialisedNote};
+use remount_host::{Account, Directories, durable};
+use remount_postgres::Error as PostgresError;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use crate::account::Account;
-use crate::config::Directories;
 use crate::error::{Error, Result, system};
-
-/// `backup.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackupMark {
-    /// Of the writer.
-    pub format: u32,
-    /// The backup.
-    pub backup: BackupId,
-    /// When it was begun.
-    pub started_at: Timestamp,
-}
-
-/// `applied/<restore-id>.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Applied {
-    /// Of the writer.
-    pub format: u32,
-    /// The restore.
-    pub restore: RestoreId,
-    /// The backup this disk was made from.
-    pub backup: BackupId,
-    /// What this instance became.
-    pub role: Role,
-    /// When the plan was applied.
-    pub applied_at: Timestamp,
-    /// What recovery reads.
-    pub path: RecoveryPath,
-    /// Where it stops.
-    pub target: RestoreTarget,
-    /// `recovered` or `streaming`; none while recovery goes on.
-    #[serde(default)]
-    pub outcome: Option<String>,
-    /// Standbys: where the restored primary left the planned line.
-    #[serde(default)]
-    pub fork: Option<ForkRecord>,
-}
-
-/// `initialised.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Initialised {
-    /// Of the writer.
-    pub format: u32,
-    /// When data was first seen.
-    pub at: Timestamp,
-    /// Whether the store knows of it too.
-    pub registered: bool,
-}
-
-/// Every document begins with its format.
-#[derive(Deserialize)]
-struct Format {
-    format: u32,
-}
 
 /// The folders of Remount on a VM.
 #[derive(Clone, Debug)]
-pub struct Disk {
-    store: PathBuf,
-    data: PathBuf,
-}
+pub struct Disk(Directories);
 
 impl Disk {
     /// What lies in these directories.
     pub fn new(directories: &Directories) -> Self {
-        Self { store: directories.store.clone(), data: directories.data.clone() }
+        Self(directories.clone())
     }
 
     /// The persistent disk's mount point.
     pub fn mount_point(&self) -> &Path {
-        &self.store
+        &self.0.store
     }
 
     /// Makes the folders, for the user that the daemon runs as.
     pub fn create_folders(&self, owner: Account) -> Result<()> {
-        owner.create_folder(&self.remount())?;
-        owner.create_folder(&self.remount().join("applied"))?;
-        owner.create_folder(&self.data)
+        owner.create_folder(&self.0.remount())?;
+        owner.create_folder(&self.0.applied_plans())?;
+        Ok(owner.create_folder(&self.0.data)?)
     }
 
     /// Whether the disk is mounted. The kernel's own list is asked: a bind mount shares its device
     /// number with the folder around it.
     pub fn is_mounted(&self) -> Result<bool> {
         let mounts = fs::read("/proc/self/mountinfo").map_err(system("read /proc/self/mountinfo"))?;
-        let path = fs::canonicalize(&self.store).unwrap_or_else(|_| self.store.clone());
+        let path = fs::canonicalize(&self.0.store).unwrap_or_else(|_| self.0.store.clone());
         Ok(is_mount_point(&mounts, path.as_os_str().as_bytes()))
     }
 
     /// The mark of a backup, if there is one.
     pub fn backup_mark(&self) -> Result<Option<BackupMark>> {
-        read(&self.mark_file())
+        read(&self.0.backup_mark())
     }
 
     /// Marks the disk: from now on every copy of it says of which backup it is.
     pub fn mark_backup(&self, backup: &BackupId, now: Timestamp) -> Result<()> {
         let mark = BackupMark { format: FORMAT, backup: backup.clone(), started_at: now };
-        write(&self.mark_file(), &mark)
+        write(&self.0.backup_mark(), &mark)
     }
 
     /// Removes the mark. None counts as removed.
     pub fn remove_mark(&self) -> Result<()> {
-        Ok(durable::remove(&self.mark_file())?)
+        Ok(durable::remove(&self.0.backup_mark())?)
     }
 
     /// Every plan that this disk has applied, newest restore last.
-    pub fn applied(&self) -> Result<Vec<Applied>> {
-        let folder = self.remount().join("applied");
+    pub fn applied(&self) -> Result<Vec<AppliedPlan>> {
+        let folder = self.0.applied_plans();
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(system(format!("list {}", folder.display()))(error)),
         };
-        let mut found: Vec<Applied> = Vec::new();
+        let mut found: Vec<AppliedPlan> = Vec::new();
         for entry in entries {
             let path = entry.map_err(system(format!("list {}", folder.display())))?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
@@ -144,27 +88,20 @@ impl Disk {
     }
 
     /// Records an applied plan, or its outcome.
-    pub fn record(&self, applied: &Applied) -> Result<()> {
-        write(&self.remount().join(format!("applied/{}.json", applied.restore)), applied)
+    pub fn record(&self, applied: &AppliedPlan) -> Result<()> {
+        write(&self.0.applied_plans().join(format!("{}.json", applied.restore)), applied)
     }
 
     /// Whether this VM has seen data on its disk.
-    pub fn initialised(&self) -> Result<Option<Initialised>> {
-        read(&self.data.join("initialised.json"))
+    pub fn initialised(&self) -> Result<Option<InitialisedNote>> {
+        read(&self.0.initialised_note())
     }
 
     /// Notes that this VM has seen data on its disk.
-    pub fn note_initialised(&self, note: &Initialised) -> Result<()> {
-        write(&self.data.join("initialised.json"), note)
+    pub fn note_initialised(&self, note: &InitialisedNote) -> Result<()> {
+        write(&self.0.initialised_note(), note)
     }
 
-    fn mark_file(&self) -> PathBuf {
-        self.remount().join("backup.json")
-    }
-
-    fn remount(&self) -> PathBuf {
-        self.store.join("remount")
-    }
 }
 
 /// The fifth field of each line is the mount point, with blanks and the like as octal escapes.
@@ -190,11 +127,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let Some(content) = durable::read(path)? else { return Ok(None) };
     let wrong =
         |detail: String| Error::Postgres(PostgresError::File { path: path.display().to_string(), detail });
-    let Format { format } = serde_json::from_slice(&content).map_err(|error| wrong(error.to_string()))?;
-    if format > FORMAT {
-        return Err(wrong(format!("format {format} is of a newer Remount; this one reads up to {FORMAT}")));
-    }
-    serde_json::from_slice(&content).map(Some).map_err(|error| wrong(error.to_string()))
+    documents::decode(&content).map(Some).map_err(|error| wrong(error.to_string()))
 }
 
 fn write<T: Serialize>(path: &Path, document: &T) -> Result<()> {

@@ -1,6 +1,9 @@
 //! What a hook or the daemon fails with.
 
-use remount_core::{Advice, ExitCode, Retry};
+use remount_core::{OperatorError, ExitCode, Retry};
+
+use remount_host::tls::TlsError;
+use remount_host::{AccountError, ConfigError, FileError, LockError};
 
 use crate::fence::Refusal;
 
@@ -11,13 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration is wrong. Nothing was changed.
-    #[error("{path}: {}", problems.join("; "))]
-    Config {
-        /// The file.
-        path: String,
-        /// All that is wrong with it.
-        problems: Vec<String>,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The fence refuses: PostgreSQL may not start on this disk.
     #[error("PostgreSQL may not start: {0}")]
     Refused(Refusal),
@@ -57,13 +55,17 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Another process does this already.
-    #[error("{what} is locked by another process: {path}")]
-    Locked {
-        /// What.
-        what: &'static str,
-        /// The lock.
-        path: String,
-    },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The service user cannot be acted as.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// A file of ours.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The server or a file of ours.
     #[error(transparent)]
     Postgres(#[from] remount_postgres::Error),
@@ -86,27 +88,32 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config { .. } | Self::Postgres(remount_postgres::Error::Config(_)) => ExitCode::Usage,
+            Self::Config(_) | Self::Tls(_) | Self::Postgres(remount_postgres::Error::Config(_)) => ExitCode::Usage,
             _ => ExitCode::Unchanged,
         }
     }
 }
 
-impl Advice for Error {
+impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
-            Self::Server { .. } | Self::Late { .. } | Self::Program { .. } | Self::Locked { .. } => {
+            Self::Server { .. } | Self::Late { .. } | Self::Program { .. } | Self::Lock(_) => {
                 Retry::Later
             }
             Self::Postgres(error) => error.retry(),
             Self::Store(error) => error.retry(),
-            Self::Config { .. } | Self::Refused(_) | Self::System { .. } => Retry::Never,
+            Self::Config(_)
+            | Self::Tls(_)
+            | Self::Refused(_)
+            | Self::System { .. }
+            | Self::Account(_)
+            | Self::File(_) => Retry::Never,
         }
     }
 
     fn next_step(&self) -> Option<String> {
         match self {
-            Self::Config { .. } => Some("mend the properties of the job and deploy again".into()),
+            Self::Config(_) | Self::Tls(_) => Some("fix the job's properties and redeploy".into()),
             Self::Refused(refusal) => Some(refusal.next_step()),
             Self::Server { next, .. } => Some(next.clone()),
             Self::Late { archive: Archive::Slow, .. } => {
@@ -117,9 +124,10 @@ impl Advice for Error {
                  on this disk alone"
                     .into(),
             ),
-            Self::Program { .. } => Some("mend what its message says, then start the instance again".into()),
-            Self::System { .. } => None,
-            Self::Locked { .. } => Some("wait until it has ended, or look for it with `fuser`".into()),
+            Self::Program { .. } => Some("fix what its message says, then start the instance again".into()),
+            Self::System { .. } | Self::Account(_) => None,
+            Self::File(_) => Some("look at that file: is its disk full, or read-only? was it changed by hand?".into()),
+            Self::Lock(_) => Some("wait until it has ended, or look for it with `fuser`".into()),
             Self::Postgres(error) => error.next_step(),
             Self::Store(error) => error.next_step(),
         }

@@ -15,19 +15,15 @@
 //!
 //! Never here: credentials of a cloud or of the Director.
 
-mod account;
 mod config;
-mod deadline;
 mod disk;
-mod drain;
 mod error;
 mod fence;
 mod hooks;
-mod post_deploy;
-mod post_stop;
 mod postgres_job;
 mod postgres_log;
 mod serve;
+mod server_state;
 mod status;
 mod store_client;
 
@@ -104,13 +100,13 @@ fn run(command: Command) -> Result<()> {
         Command::PreStart(file) => hooks::pre_start(&AgentConfig::load(&file.config)?),
         Command::PostStart(file) => hooks::post_start(&AgentConfig::load(&file.config)?),
         Command::Serve(file) => serve::serve(AgentConfig::load(&file.config)?),
-        Command::PostDeploy(file) => post_deploy::post_deploy(&AgentConfig::load(&file.config)?),
+        Command::PostDeploy(file) => hooks::post_deploy(&AgentConfig::load(&file.config)?),
         Command::Drain(file) => {
-            drain::drain(&file.config);
+            hooks::drain(&file.config);
             Ok(())
         }
         Command::PostStop(file) => {
-            post_stop::post_stop(&file.config);
+            hooks::post_stop(&file.config);
             Ok(())
         }
         Command::Status(file) => status::print(&AgentConfig::load(&file.config)?),

@@ -8,7 +8,7 @@ use remount_postgres::{LocalServer, ServerStatus};
 
 /// Prints the status as JSON on standard output.
 pub fn print(config: &AgentConfig) -> Result<()> {
-    crate::account::Account::named(&config.user)?.become_it()?;
+    remount_host::Account::named(&config.user)?.become_it()?;
     let status = hooks::runtime()?.block_on(async {
         let disk = Disk::new(&config.directories);
         let mut status = of(config, &LocalServer::new(config.postgres.clone()), &disk).await?;
@@ -21,7 +21,7 @@ pub fn print(config: &AgentConfig) -> Result<()> {
 
 /// The server's own words, and what the disk knows of restores.
 pub async fn of(config: &AgentConfig, server: &LocalServer, disk: &Disk) -> Result<ServerStatus> {
-    let mut status = server.status(&config.identity()).await?;
+    let mut status = server.status(&config.identity).await?;
     status.applied_restore = disk.applied()?.pop().map(|applied| applied.restore);
     if status.applied_restore.is_none() {
         status.replayed_to = None; // Promoted by somebody else.

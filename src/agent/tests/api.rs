@@ -5,7 +5,7 @@
 mod support;
 
 use remount_core::BackupId;
-use remount_core::{Advice as _, Retry};
+use remount_core::{OperatorError as _, Retry};
 use remount_postgres::{Error, Server};
 use serde_json::json;
 use support::postgres::Postgres;

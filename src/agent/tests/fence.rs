@@ -8,7 +8,8 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use remount_core::{BackupId, ForkRecord, Lsn, Role, SystemIdentifier, TimelineId};
+use remount_core::documents::ForkRecord;
+use remount_core::{BackupId, Lsn, Role, SystemIdentifier, TimelineId};
 use remount_store::{ArchiveFile, Codec, Purpose, PushOptions};
 use support::{Landscape, Vm, backup, errors, restore};
 

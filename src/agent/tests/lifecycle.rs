@@ -10,9 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use remount_core::{
-    ForkRecord, RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, WalSegment,
-};
+use remount_core::documents::ForkRecord;
+use remount_core::{RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, WalSegment};
 use remount_postgres::{BackupEnded, LocalServer, Reachable, Server};
 use remount_store::Purpose;
 use serde_json::json;

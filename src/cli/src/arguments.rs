@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use remount_core::documents::OnFailure;
 use remount_core::{BackupId, DeploymentName, GroupName, RestoreId};
-use remount_store::OnFailure;
 
 use crate::failure::Failure;
 use crate::target::TargetArguments;

@@ -5,10 +5,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use remount_core::documents::OnFailure;
 use remount_core::{DeploymentName, GroupName, RestoreTarget};
 use remount_director::DirectorConfig;
 use remount_flow::Keeping;
-use remount_store::{OnFailure, StoreConfig};
+use remount_store::StoreConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -3,7 +3,7 @@
 use std::process;
 
 use crate::say::tell;
-use remount_core::{Advice, ExitCode, report};
+use remount_core::{ExitCode, OperatorError, report};
 use remount_flow::FlowError;
 
 /// A command failed.
@@ -66,7 +66,7 @@ impl Failure {
         process::ExitCode::from(self.code as u8)
     }
 
-    fn of(error: &dyn Advice, is_config: bool) -> Self {
+    fn of(error: &dyn OperatorError, is_config: bool) -> Self {
         let code = if is_config { ExitCode::Usage } else { ExitCode::Unchanged };
         Self { code, text: report(error) }
     }

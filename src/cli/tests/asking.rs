@@ -5,8 +5,8 @@
 
 mod support;
 
+use remount_core::documents::OnFailure;
 use remount_core::{ExitCode, RestoreId};
-use remount_store::OnFailure;
 use serde_json::{Value, json};
 use support::{RESTORE, Site};
 

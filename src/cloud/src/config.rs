@@ -16,7 +16,6 @@ use serde::Deserialize;
 pub use self::alicloud::AlicloudConfig;
 pub use self::aws::AwsConfig;
 pub use self::azure::AzureConfig;
-pub use self::block::Secret;
 pub use self::gcp::GcpConfig;
 pub use self::openstack::OpenstackConfig;
 use crate::{Adapters, DiskCloud, Error, LocalCloud, Result};
@@ -92,7 +91,7 @@ impl CloudConfig {
 
 #[cfg(test)]
 mod tests {
-    use remount_core::{Advice as _, Retry, report};
+    use remount_core::{OperatorError as _, Retry, report};
 
     use super::*;
 

@@ -121,7 +121,7 @@ pub struct DiskSpec {
 
 /// Disks and snapshots of one cloud.
 ///
-/// Guarantees, proved for each implementation by the contract suite (`remount_lab::contract`):
+/// Guarantees, proved for each implementation by the contract suite (`remount_sim::contract`):
 /// a create with a key that was used before answers with the object made then; delete of what is
 /// gone succeeds; an object that was created is found by its tags in the next list.
 #[async_trait]

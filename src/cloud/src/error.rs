@@ -1,6 +1,6 @@
 //! What can go wrong with a cloud's disks and snapshots.
 
-use remount_core::{Advice, DiskCid, Retry, SnapshotCid, VmCid};
+use remount_core::{DiskCid, OperatorError, Retry, SnapshotCid, VmCid};
 
 /// The clouds that this version can speak to.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -71,7 +71,7 @@ pub enum Error {
     },
 }
 
-impl Advice for Error {
+impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
             Self::Busy { .. } | Self::Unanswered { .. } => Retry::Soon,

@@ -77,6 +77,12 @@ fn is_path_element(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(safe) && !text.starts_with('.')
 }
 
+/// A deployment's name, or `deployment@group`.
+fn is_cluster_name(text: &str) -> bool {
+    let parts = text.split_once('@').map_or((text, None), |(deployment, group)| (deployment, Some(group)));
+    text.len() <= 128 && is_path_element(parts.0) && parts.1.is_none_or(is_path_element)
+}
+
 /// A CID is the CPI's word: anything printable without blanks (Azure's hold `:` and `;`).
 fn is_cid(text: &str) -> bool {
     (1..=512).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
@@ -106,9 +112,8 @@ text_id!(
     InstanceId, "instance id", "letters, digits, `-`, `_` and `.`, up to 128", is_path_element
 );
 text_id!(
-    /// A primary with its standbys: the deployment's name and, where it has more than one
-    /// PostgreSQL group, `-` and the group's.
-    ClusterName, "cluster name", "letters, digits, `-`, `_` and `.`, up to 128", is_path_element
+    /// A primary with its standbys: one PostgreSQL group of one deployment. See [`ClusterName::of`].
+    ClusterName, "cluster name", "DEPLOYMENT or DEPLOYMENT@GROUP, up to 128 characters", is_cluster_name
 );
 text_id!(
     /// The cloud's id of a disk, in the form of the CPI.
@@ -134,6 +139,37 @@ text_id!(
     /// The id of a restore: when it was asked for and four random characters. Sorts by time.
     RestoreId, "restore id", "as 20261123T004500Z-k3f9", is_run_id
 );
+
+text_id!(
+    /// The id of any run: a backup's or a restore's.
+    RunId, "run id", "as 20261123T004500Z-k3f9", is_run_id
+);
+
+impl From<BackupId> for RunId {
+    fn from(id: BackupId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<RestoreId> for RunId {
+    fn from(id: RestoreId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl ClusterName {
+    /// The name of a deployment's PostgreSQL group: the deployment's where it has only that one, else both with `@`
+    /// between them. No name of a deployment or group holds an `@`, so that no two groups ever have one name.
+    ///
+    /// # Errors
+    /// The two names together are too long.
+    pub fn of(deployment: &DeploymentName, group: Option<&GroupName>) -> Result<Self, IdError> {
+        match group {
+            None => Self::new(deployment.as_str()),
+            Some(group) => Self::new(format!("{deployment}@{group}")),
+        }
+    }
+}
 
 /// The 36 characters that end a run id.
 const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
@@ -247,6 +283,21 @@ mod tests {
         assert!(id.as_str().starts_with("20261123T004500Z-"), "{id}");
         assert_eq!(id.as_str().parse(), Ok(id.clone()));
         assert!(id < BackupId::at(late, 0));
+    }
+
+    #[test]
+    fn no_two_groups_have_one_cluster_name() {
+        let of = |deployment: &str, group: Option<&str>| {
+            let group = group.map(|group| group.parse().unwrap());
+            ClusterName::of(&deployment.parse().unwrap(), group.as_ref()).unwrap().to_string()
+        };
+        assert_eq!(of("pg-0001", None), "pg-0001");
+        assert_eq!(of("pg", Some("a")), "pg@a");
+        assert_ne!(of("pg-a", None), of("pg", Some("a")));
+        assert_ne!(of("pg-a", Some("b")), of("pg", Some("a-b")));
+        for wrong in ["pg@", "@a", "pg@a@b", "pg@../x"] {
+            assert!(ClusterName::new(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

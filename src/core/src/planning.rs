@@ -26,7 +26,8 @@ mod world;
 
 pub use error::{PlanError, Reachable};
 
-use crate::{ArchiveListing, BackupManifest, RecoveryPath, RestoreTarget};
+use crate::documents::{BackupManifest, RecoveryPath};
+use crate::{ArchiveListing, RestoreTarget};
 
 /// Plans what recovery will read to reach `target`.
 ///

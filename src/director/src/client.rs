@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use log::warn;
 use remount_core::{DeploymentName, DiskCid, InstanceSlug};
+use remount_host::blocking;
+use tokio_util::sync::CancellationToken;
 use ureq::http::Method;
 
 use crate::calls::Calls;
-use crate::events::output;
-use crate::follow::follow;
+use crate::events::{Failure, failure, output};
 use crate::wire::{self, WireDeployment, WireDisk, WireInfo, WireLock, WireTask};
 use crate::{
-    Director, DirectorConfig, Error, Info, Instance, Lock, OrphanedDisk, Progress, Result, StopKind, Task,
-    TaskId, blocking, route,
+    Director, DirectorConfig, Error, Follow, Info, Instance, Lock, OrphanedDisk, Result, StopKind, TASK_PACE,
+    Task, TaskId, TaskState, follow, route,
 };
 
 /// Asking every agent of a deployment takes 5 s for each that does not answer, several at a time.
@@ -22,8 +23,8 @@ const SURVEY_LIMIT: Duration = Duration::from_secs(300);
 
 /// A Director over HTTP. Clones share connections and token.
 ///
-/// Reads are repeated a few times; a change is sent once, and where its answer is lost the error is
-/// [`Error::Unanswered`]: look before asking again.
+/// Every call is sent once. Where the answer to a change is lost the error is [`Error::Unanswered`]: look before
+/// asking again.
 #[derive(Clone, Debug)]
 pub struct HttpDirector {
     calls: Arc<Calls>,
@@ -48,7 +49,24 @@ impl HttpDirector {
         T: Send + 'static,
         F: FnOnce(&Calls) -> Result<T> + Send + 'static,
     {
-        blocking(&self.calls, read).await
+        let calls = self.calls.clone();
+        let lost = |error| Error::Unanswered { action: "call the Director".into(), source: Box::new(error) };
+        blocking(move || read(&calls), lost).await
+    }
+
+    /// Why a task failed: its events have the whole message, the task itself a short one.
+    async fn failure_of(&self, task: Task) -> Error {
+        let id = task.id;
+        let told = match self.read(move |calls| output(calls, id, "event")).await {
+            Ok(events) => failure(&events),
+            Err(error) => {
+                warn!(task = id.0, error:% = error; "the task's events cannot be read");
+                None
+            }
+        };
+        let short = || Failure { code: 0, message: task.result.clone().unwrap_or_default() };
+        let Failure { code, message } = told.filter(|told| !told.message.is_empty()).unwrap_or_else(short);
+        Error::TaskFailed { task: id, description: task.description, state: task.word, code, message }
     }
 
     /// Sends a change once.
@@ -86,7 +104,13 @@ impl Director for HttpDirector {
         let asked = action.clone();
         let task = self.read(move |calls| calls.get_task(&asked, &path)).await?;
         let limit = SURVEY_LIMIT.min(self.task_deadline);
-        follow(&self.calls, task, Instant::now() + limit, &|_| {}).await?;
+        let how = Follow {
+            deadline: Instant::now() + limit,
+            pace: TASK_PACE,
+            cancellation: &CancellationToken::new(),
+            progress: &|_| {},
+        };
+        follow(self, task, how).await?;
         self.read(move |calls| wire::instances(&action, &output(calls, task, "result")?)).await
     }
 
@@ -135,8 +159,14 @@ impl Director for HttpDirector {
         self.change(action, Method::PUT, path, None).await
     }
 
-    async fn wait(&self, task: TaskId, deadline: Instant, progress: Progress<'_>) -> Result<Task> {
-        follow(&self.calls, task, deadline, progress).await
+    async fn task(&self, task: TaskId) -> Result<Task> {
+        let found = self.read(move |calls| {
+            let wire: WireTask = calls.json(&format!("look at Director task {task}"), &route::task(task))?;
+            Ok(Task::from(wire))
+        });
+        let found = found.await?;
+        let has_failed = found.state.is_final() && found.state != TaskState::Done;
+        if has_failed { Err(self.failure_of(found).await) } else { Ok(found) }
     }
 
     async fn tasks(&self, deployment: &DeploymentName, limit: u32) -> Result<Vec<Task>> {

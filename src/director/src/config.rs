@@ -1,14 +1,15 @@
 //! The `director` block of a program's configuration (`src/ARCHITECTURE.md`).
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use remount_host::{RetryPolicy, Secret};
 use serde::Deserialize;
 use ureq::http::Uri;
 
-use crate::{HttpDirector, Result};
+use crate::{HttpDirector, Result, RetryingDirector};
 
 /// Where the Director is, whom to trust and who we are.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,11 +35,6 @@ pub struct DirectorConfig {
     #[serde(default = "default_task_deadline")]
     pub task_deadline_seconds: u64,
 }
-
-/// A secret of the configuration: it is never printed.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(pub(crate) String);
 
 /// Who we are.
 #[derive(Clone)]
@@ -79,12 +75,12 @@ impl DirectorConfig {
         problems
     }
 
-    /// As [`HttpDirector::new`].
+    /// The client, whose reads are tried again by this policy. No request is made.
     ///
     /// # Errors
     /// [`crate::Error::Config`] with all that is wrong.
-    pub fn open(&self) -> Result<HttpDirector> {
-        HttpDirector::new(self)
+    pub fn open(&self, policy: &RetryPolicy) -> Result<RetryingDirector> {
+        Ok(RetryingDirector::new(Arc::new(HttpDirector::new(self)?), policy.clone()))
     }
 
     /// Limit of a task for callers that set none of their own.
@@ -144,17 +140,11 @@ fn is_loopback(host: &str) -> bool {
 /// Both, neither, or an error where one is missing. Templates render what is not set as an empty text.
 fn pair(name: &Option<String>, secret: &Option<Secret>) -> Result<Option<(String, Secret)>, ()> {
     let name = name.as_ref().filter(|name| !name.is_empty());
-    let secret = secret.as_ref().filter(|secret| !secret.0.is_empty());
+    let secret = secret.as_ref().filter(|secret| !secret.is_empty());
     match (name, secret) {
         (Some(name), Some(secret)) => Ok(Some((name.clone(), secret.clone()))),
         (None, None) => Ok(None),
         _ => Err(()),
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
     }
 }
 

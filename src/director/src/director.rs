@@ -1,7 +1,6 @@
 //! What Remount asks of a BOSH Director.
 
 use std::fmt::Debug;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use remount_core::{DeploymentName, DiskCid, InstanceSlug, VmCid};
@@ -57,6 +56,9 @@ pub struct Task {
     pub id: TaskId,
     /// Its state.
     pub state: TaskState,
+    /// The Director's own word for the state: it has more than ours.
+    #[serde(default)]
+    pub word: String,
     /// What it does, in the Director's words.
     pub description: String,
     /// Its outcome in short (cut at about 128 characters).
@@ -161,11 +163,8 @@ pub enum StopKind {
     HardWithoutDrain,
 }
 
-/// Called while a task is waited for: each time its state was read.
-pub type Progress<'a> = &'a (dyn Fn(&Task) + Send + Sync);
-
 /// A Director. Every change is a task: the calls answer with its number as soon as the Director
-/// has accepted it, and [`Director::wait`] follows it to its end.
+/// has accepted it, and [`crate::follow`] follows it to its end.
 ///
 /// # Source
 /// `cloudfoundry/bosh`, the Director's API controllers; facts in `reference/bosh-director.md`.
@@ -221,12 +220,11 @@ pub trait Director: Debug + Send + Sync {
         disk: &DiskCid,
     ) -> Result<TaskId>;
 
-    /// Follows a task to its end.
+    /// One look at a task.
     ///
     /// # Errors
-    /// [`Error::TaskFailed`] with the Director's whole message; [`Error::TaskTimeout`] when
-    /// `deadline` passes first: the task goes on.
-    async fn wait(&self, task: TaskId, deadline: Instant, progress: Progress<'_>) -> Result<Task>;
+    /// [`Error::TaskFailed`] with the Director's whole message where it has ended in anything but success.
+    async fn task(&self, task: TaskId) -> Result<Task>;
 
     /// The newest tasks of a deployment, newest first, at most `limit`.
     async fn tasks(&self, deployment: &DeploymentName, limit: u32) -> Result<Vec<Task>>;

@@ -1,6 +1,6 @@
 //! What can go wrong with a Director.
 
-use remount_core::{Advice, Retry};
+use remount_core::{OperatorError, Retry};
 
 use crate::TaskId;
 
@@ -15,6 +15,15 @@ pub enum Error {
         /// What went wrong on the way.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Logging in was not answered, so that the change itself was never sent.
+    #[error("{action}: nothing was sent, because the login was not answered")]
+    NotSent {
+        /// What was asked for.
+        action: String,
+        /// What went wrong on the way.
+        #[source]
+        source: Box<Error>,
     },
     /// The credentials were not accepted, or their scope is too small.
     #[error("{action}: the Director refused the credentials ({detail})")]
@@ -68,6 +77,12 @@ pub enum Error {
         /// How long it was waited for.
         waited_seconds: u64,
     },
+    /// Somebody asked to stop while a task was followed.
+    #[error("Director task {task} was not followed to its end, as this process was asked to stop")]
+    Cancelled {
+        /// The task; it goes on.
+        task: TaskId,
+    },
     /// The client's own configuration is wrong.
     #[error("Director client: {0}")]
     Config(String),
@@ -81,10 +96,10 @@ impl Error {
     }
 }
 
-impl Advice for Error {
+impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
-            Self::Unanswered { .. } => Retry::Soon,
+            Self::Unanswered { .. } | Self::NotSent { .. } => Retry::Soon,
             Self::TaskTimeout { .. } => Retry::Later,
             other if other.is_locked() => Retry::Later,
             _ => Retry::Never,
@@ -93,7 +108,7 @@ impl Advice for Error {
 
     fn next_step(&self) -> Option<String> {
         Some(match self {
-            Self::Unanswered { .. } => {
+            Self::Unanswered { .. } | Self::NotSent { .. } => {
                 "check that the Director answers (`bosh environment`), then run the command again".into()
             }
             // The Director answers 401 both to strangers and to those whose scope is too small.
@@ -112,8 +127,8 @@ impl Advice for Error {
             Self::TaskTimeout { task, .. } | Self::TaskFailed { task, .. } => {
                 format!("read `bosh task {task} --debug`")
             }
-            Self::Config(_) => "mend the `director.*` properties".into(),
-            Self::Refused { .. } => return None,
+            Self::Config(_) => "fix the `director.*` properties and redeploy".into(),
+            Self::Cancelled { .. } | Self::Refused { .. } => return None,
         })
     }
 }

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::calls::{Calls, unusable};
+use crate::answer::unusable;
+use crate::calls::Calls;
 use crate::{Result, TaskId, route};
 
 /// Pieces of one output; each holds at least one byte.

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | open a client from a program's configuration | [`DirectorConfig::open`] |
 //! | know what may be asked and what is true after an error | [`Director`], [`Error`] |
+//! | follow a task to its end | [`follow`] |
 //!
-//! Nothing here decides what to do when a change was not answered: it is told, never repeated.
+//! Reads are tried again ([`RetryingDirector`]), changes are sent once: where the answer to a change is lost the
+//! caller is told, and looks for the task before it asks again.
 
-mod blocking;
+mod answer;
 mod calls;
 mod client;
 mod config;
@@ -17,14 +19,13 @@ mod events;
 mod follow;
 mod http;
 mod login;
+mod retrying;
 mod route;
 mod wire;
 
 pub use client::HttpDirector;
-pub use config::{DirectorConfig, Secret};
-pub use director::{
-    Director, Info, Instance, Lock, OrphanedDisk, Progress, Result, StopKind, Task, TaskId, TaskState,
-};
+pub use config::DirectorConfig;
+pub use director::{Director, Info, Instance, Lock, OrphanedDisk, Result, StopKind, Task, TaskId, TaskState};
 pub use error::Error;
-
-pub(crate) use blocking::blocking;
+pub use follow::{Follow, TASK_PACE, follow};
+pub use retrying::RetryingDirector;

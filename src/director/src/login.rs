@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use remount_host::Secret;
 use serde::Deserialize;
 use ureq::http::Method;
 
-use crate::calls::{parse, unusable, verdict};
-use crate::config::{Credentials, Secret, plain_url};
+use crate::answer::{check_status, parse, unusable};
+use crate::config::{Credentials, plain_url};
 use crate::http::{Call, Http};
 use crate::{Error, Result};
 
@@ -118,7 +119,7 @@ impl Login {
         let action = "ask the Director how to log in";
         let call =
             Call { method: Method::GET, url: format!("{}/info", self.base), headers: Vec::new(), form: None };
-        let info: Info = parse(action, &verdict(action, http.send(action, &call, None)?)?)?;
+        let info: Info = parse(action, &check_status(action, http.send(action, &call, None)?)?)?;
         let Some(how) = info.user_authentication.filter(|how| how.kind == "uaa") else {
             return Ok(Way::Basic);
         };
@@ -134,8 +135,7 @@ impl Login {
     }
 }
 
-/// Exchanges client credentials for a token, asking once: whoever calls repeats the whole. Asking twice
-/// makes two tokens and harms nothing.
+/// Exchanges client credentials for a token, asking once. Asking twice makes two tokens and harms nothing.
 fn exchange(http: &Http, url: &str, authorization: &str) -> Result<Token> {
     let action = format!("get a token from the UAA at {url}");
     let call = Call {
@@ -148,13 +148,17 @@ fn exchange(http: &Http, url: &str, authorization: &str) -> Result<Token> {
         form: Some("grant_type=client_credentials".into()),
     };
     let asked_at = Instant::now();
-    let answer = verdict(&action, http.send(&action, &call, Some(authorization))?).map_err(refused)?;
+    let answer = check_status(&action, http.send(&action, &call, Some(authorization))?).map_err(refused)?;
     // Not by `parse`: its error would repeat the body, and the body may be a token.
     let reply: TokenReply = serde_json::from_str(&answer.body)
         .map_err(|_| unusable(&action, format!("HTTP {} without a token", answer.status)))?;
     let life = reply.expires_in.map_or(UNKNOWN_LIFE, Duration::from_secs);
     Ok(Token {
-        header: format!("{} {}", reply.token_type.as_deref().unwrap_or("bearer"), reply.access_token.0),
+        header: format!(
+            "{} {}",
+            reply.token_type.as_deref().unwrap_or("bearer"),
+            reply.access_token.expose()
+        ),
         renew_at: asked_at + life.saturating_sub(RENEW_BEFORE.min(life / 2)),
     })
 }
@@ -170,7 +174,7 @@ fn refused(error: Error) -> Error {
 }
 
 fn basic(name: &str, secret: &Secret) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{name}:{}", secret.0)))
+    format!("Basic {}", STANDARD.encode(format!("{name}:{}", secret.expose())))
 }
 
 impl std::fmt::Debug for Login {

@@ -5,7 +5,7 @@ use remount_core::{DiskCid, InstanceSlug};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::calls::unusable;
+use crate::answer::unusable;
 use crate::{Info, Instance, Lock, OrphanedDisk, Result, Task, TaskId, TaskState};
 
 /// `GET /tasks/ID`.
@@ -83,6 +83,7 @@ impl From<WireTask> for Task {
         Self {
             id: wire.id,
             state: state_of(&wire.state),
+            word: wire.state,
             description: wire.description.unwrap_or_default(),
             result: wire.result.as_ref().and_then(text_of),
             deployment: filled(wire.deployment),

@@ -4,7 +4,7 @@
 
 mod support;
 
-use remount_core::{Advice, Retry};
+use remount_core::{OperatorError, Retry};
 use remount_director::{Director, Error, StopKind, TaskId};
 use support::{ID, Peer, Step, answer, to_task, with};
 
@@ -74,7 +74,12 @@ async fn a_silent_director_is_given_up_at_the_timeout() {
     let json =
         format!(r#"{{"url":"{}","username":"a","password":"b","request_timeout_seconds":1}}"#, peer.url());
     let config: remount_director::DirectorConfig = serde_json::from_str(&json).unwrap();
-    let lost = config.open().unwrap().start(&"pg".parse().unwrap(), &slug(), "c").await.unwrap_err();
+    let lost = config
+        .open(&remount_host::RetryPolicy::within(support::RETRY))
+        .unwrap()
+        .start(&"pg".parse().unwrap(), &slug(), "c")
+        .await
+        .unwrap_err();
     assert!(matches!(lost, Error::Unanswered { .. }), "{lost:?}");
     assert_eq!(peer.received().len(), 1);
 }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use remount_core::Advice;
+use remount_core::OperatorError;
 use remount_director::{Director, DirectorConfig, Error};
 use support::{Authority, ID, Peer, Step, answer, to_task};
 
@@ -115,7 +115,7 @@ async fn a_uaa_over_the_open_network_is_refused() {
 fn pinned(
     peer: &Peer,
     pem: &str,
-) -> (tempfile::NamedTempFile, Result<remount_director::HttpDirector, Error>) {
+) -> (tempfile::NamedTempFile, Result<remount_director::RetryingDirector, Error>) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), pem).unwrap();
     let json = format!(
@@ -123,7 +123,9 @@ fn pinned(
         peer.url(),
         file.path().display()
     );
-    let opened = serde_json::from_str::<DirectorConfig>(&json).unwrap().open();
+    let opened = serde_json::from_str::<DirectorConfig>(&json)
+        .unwrap()
+        .open(&remount_host::RetryPolicy::within(support::RETRY));
     (file, opened)
 }
 

@@ -1,18 +1,19 @@
 //! What every flow is given: the adapters, who asks, and how long each wait may last.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use remount_cloud::DiskCloud;
 use remount_core::DeploymentName;
-use remount_director::Director;
+use remount_director::{Director, TASK_PACE};
+use remount_host::Pace;
 use remount_postgres::Servers;
 use remount_store::Store;
+use tokio_util::sync::CancellationToken;
 
-use crate::Keeping;
+use crate::OldDiskRetention;
 
-/// What every flow is given.
+/// What every flow is given. The adapters try again what fails in passing: nobody here repeats a call.
 #[derive(Clone, Debug)]
 pub struct FlowContext {
     /// Disks and snapshots.
@@ -29,11 +30,11 @@ pub struct FlowContext {
     /// whole of the errand, so that it can never be restored from there.
     pub own_deployment: Option<DeploymentName>,
     /// How long old disks are kept.
-    pub keeping: Keeping,
+    pub old_disks: OldDiskRetention,
     /// How long each wait may last.
     pub timeouts: Timeouts,
-    /// Set to stop before the next step.
-    pub cancellation: Cancellation,
+    /// Cancelled to stop: waits end at once, steps are not cut.
+    pub cancellation: CancellationToken,
 }
 
 /// How long each wait may last. No wait of a flow is without one of these.
@@ -67,10 +68,10 @@ pub struct Timeouts {
     pub verify: Duration,
     /// Until a started standby streams and has replayed a fresh write.
     pub follow: Duration,
-    /// Calls that failed for a passing reason (lost connection, throttle) are repeated for this long.
-    pub retry: Duration,
-    /// Between two looks at something that is short: a task, an archive, a server.
-    pub poll: Duration,
+    /// How fast looks at a Director task follow each other.
+    pub task: Pace,
+    /// How fast other questions follow each other: about an archive, a server, a disk that is being made.
+    pub poll: Pace,
 }
 
 impl Default for Timeouts {
@@ -93,25 +94,8 @@ impl Default for Timeouts {
             archived: minutes(10),
             verify: minutes(5),
             follow: minutes(30),
-            retry: minutes(2),
-            poll: Duration::from_millis(150),
+            task: TASK_PACE,
+            poll: Pace { first: Duration::from_millis(150), longest: Duration::from_secs(10) },
         }
-    }
-}
-
-/// A wish to stop: honoured between steps, never inside one. Clones are the same wish.
-#[derive(Clone, Debug, Default)]
-pub struct Cancellation(Arc<AtomicBool>);
-
-impl Cancellation {
-    /// Asks for the stop.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    /// Whether it was asked for.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
     }
 }

@@ -1,7 +1,13 @@
 //! What can go wrong with a backup or a restore, and what is true afterwards.
 
-use remount_core::{Advice, ExitCode, InstanceSlug, RestoreId, Retry};
+use remount_core::{ExitCode, InstanceSlug, OperatorError, RestoreId, Retry};
+use remount_saga::{Failure, SagaError};
 use serde::{Deserialize, Serialize};
+
+use crate::RestoreStep;
+
+/// The next step where the world is not any more what the plan was made for.
+pub(crate) const RUN_AGAIN: &str = "run the command again; it makes a new plan";
 
 /// What this crate's calls answer.
 pub type Result<T, E = FlowError> = std::result::Result<T, E>;
@@ -22,7 +28,7 @@ impl Problem {
     }
 
     /// The problem that an error is.
-    pub fn of(error: &dyn Advice) -> Self {
+    pub fn of(error: &dyn OperatorError) -> Self {
         let mut what = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -112,13 +118,19 @@ pub enum FlowError {
         /// The step that did not begin.
         step: String,
     },
+    /// Somebody asked to stop in the middle of a wait.
+    #[error("the wait for {waiting_for} was ended, as this process was asked to stop")]
+    WaitCancelled {
+        /// What was waited for.
+        waiting_for: String,
+    },
     /// Somebody asked to stop in the middle: the journal says how far it came, and the lease is free.
-    #[error("restore {restore} stopped before step `{step}`, as this process was asked to")]
+    #[error("restore {restore} stopped at step `{step}`, as this process was asked to")]
     Interrupted {
         /// The restore.
         restore: RestoreId,
-        /// The step that did not begin.
-        step: String,
+        /// The step that did not begin, or is not over.
+        step: RestoreStep,
         /// How to go on.
         commands: Vec<String>,
     },
@@ -136,7 +148,7 @@ pub enum FlowError {
         /// The restore.
         restore: RestoreId,
         /// The step that failed.
-        step: String,
+        step: RestoreStep,
         /// Why.
         #[source]
         source: Box<FlowError>,
@@ -147,7 +159,7 @@ pub enum FlowError {
         /// The restore.
         restore: RestoreId,
         /// The step that failed.
-        step: String,
+        step: RestoreStep,
         /// How to go on.
         commands: Vec<String>,
         /// Why.
@@ -160,7 +172,7 @@ pub enum FlowError {
         /// The restore.
         restore: RestoreId,
         /// The step whose undo failed.
-        step: String,
+        step: RestoreStep,
         /// How to finish by hand.
         commands: Vec<String>,
         /// Why.
@@ -173,7 +185,7 @@ pub enum FlowError {
         /// The restore.
         restore: RestoreId,
         /// The step at which it was noticed.
-        step: String,
+        step: RestoreStep,
         /// Why.
         #[source]
         source: Box<FlowError>,
@@ -217,6 +229,23 @@ impl FlowError {
         }
     }
 
+    /// What is true of a restore that did not end well.
+    pub(crate) fn of_run(restore: RestoreId, failure: Failure<RestoreStep, Self>) -> Self {
+        match failure {
+            Failure::Undone { step, source } => Self::Undone { restore, step, source: Box::new(source) },
+            Failure::Held { step, next, source } => {
+                Self::Held { restore, step, commands: next, source: Box::new(source) }
+            }
+            Failure::Stuck { step, next, source } => {
+                Self::Stuck { restore, step, commands: next, source: Box::new(source) }
+            }
+            Failure::TakenOver { step, source } => {
+                Self::TakenOver { restore, step, source: Box::new(source) }
+            }
+            Failure::Interrupted { step, next } => Self::Interrupted { restore, step, commands: next },
+        }
+    }
+
     /// Whether another owner has the lease by now: everything has to stop at once.
     #[must_use]
     pub const fn is_fenced(&self) -> bool {
@@ -242,12 +271,58 @@ impl FlowError {
         move |source| Self::Server { action: action.into(), instance: Box::new(instance.clone()), source }
     }
 
+    pub(crate) fn usage(error: impl std::fmt::Display) -> Self {
+        Self::Usage(error.to_string())
+    }
+
     pub(crate) fn check(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self::Check { what: what.into(), next: Some(next.into()) }
     }
 }
 
-impl Advice for FlowError {
+impl SagaError for FlowError {
+    fn is_fenced(&self) -> bool {
+        Self::is_fenced(self)
+    }
+
+    fn is_aborted(&self) -> bool {
+        matches!(self, Self::Aborted { .. })
+    }
+
+    fn is_cancelled(&self) -> bool {
+        matches!(
+            self,
+            Self::Cancelled { .. }
+                | Self::WaitCancelled { .. }
+                | Self::Director { source: remount_director::Error::Cancelled { .. }, .. }
+        )
+    }
+
+    fn aborted(by: String, step: &str) -> Self {
+        Self::Aborted { by, step: step.to_owned() }
+    }
+
+    fn cancelled(step: &str) -> Self {
+        Self::Cancelled { step: step.to_owned() }
+    }
+
+    fn journalled(error: String) -> Self {
+        Self::Check { what: error, next: None }
+    }
+
+    fn output(step: &str, error: &serde_json::Error) -> Self {
+        Self::check(
+            format!("what step `{step}` has left cannot be used ({error})"),
+            "go on with the version of Remount that began the restore",
+        )
+    }
+
+    fn problem(&self) -> String {
+        Problem::of(self).what
+    }
+}
+
+impl OperatorError for FlowError {
     fn retry(&self) -> Retry {
         match self {
             Self::Cloud { source, .. } => source.retry(),
@@ -281,7 +356,9 @@ impl Advice for FlowError {
             Self::Journal { restore, .. } => Some(format!(
                 "read it with `remount journal {restore}`; what each step leaves is in docs/runbook.md, section Stuck"
             )),
-            Self::Cancelled { .. } => Some("run the command again when it is to go on".into()),
+            Self::Cancelled { .. } | Self::WaitCancelled { .. } => {
+                Some("run the command again when it is to go on".into())
+            }
             Self::Usage(_) | Self::Aborted { .. } => None,
         }
     }

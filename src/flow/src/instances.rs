@@ -6,14 +6,16 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use remount_core::{DeploymentName, GroupName, InstanceSlug, Role};
 use remount_director::Instance;
+use remount_host::{RetryPolicy, retry};
 use remount_postgres::{Server, ServerStatus};
 
-use crate::wait::retrying;
 use crate::{FlowContext, FlowError, Problem, Result};
 
 /// Every instance of a deployment.
 pub async fn all(ctx: &FlowContext, deployment: &DeploymentName) -> Result<Vec<Instance>> {
-    let mut found = retrying(ctx.timeouts.retry, || ctx.director.instances(deployment))
+    let mut found = ctx
+        .director
+        .instances(deployment)
         .await
         .map_err(FlowError::director(format!("read the instances of deployment {deployment}")))?;
     found.retain(|instance| !is_record_alone(instance));
@@ -97,11 +99,18 @@ pub async fn statuses(
     ctx: &FlowContext,
     instances: &[Instance],
 ) -> Vec<(InstanceSlug, Result<ServerStatus>)> {
-    let looks = instances.iter().filter(|instance| instance.vm.is_some()).map(|instance| async {
-        let patience = if instance.is_running() { ctx.timeouts.lost_answer } else { Duration::ZERO };
-        (instance.slug.clone(), retrying(patience, || status(ctx, instance)).await)
-    });
-    join_all(looks).await
+    let looks = instances.iter().filter(|instance| instance.vm.is_some());
+    join_all(looks.map(|instance| async { (instance.slug.clone(), patient_status(ctx, instance).await) }))
+        .await
+}
+
+/// A look at a server. Where the Director says that it runs, one lost answer is not taken for an answer.
+pub async fn patient_status(ctx: &FlowContext, instance: &Instance) -> Result<ServerStatus> {
+    let server = server(ctx, instance)?;
+    let total = if instance.is_running() { ctx.timeouts.lost_answer } else { Duration::ZERO };
+    let policy = RetryPolicy { total, cancellation: ctx.cancellation.clone() };
+    let status = retry(&policy, || server.status()).await;
+    status.map_err(FlowError::server("read the status", &instance.slug))
 }
 
 /// The instance that is the primary: the one whose server says so, or the bootstrap instance.

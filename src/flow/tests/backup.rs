@@ -1,18 +1,19 @@
 //! Backups: good ones, failed ones, and what dead drivers leave.
 
-mod stage;
+mod support;
 
 use std::time::Duration;
 
 use remount_core::{ExitCode, Role};
 use remount_flow::{BackupRequest, BackupSource, Quiet, run_backup};
-use remount_lab::memory::{Fault, Rule};
+use remount_host::Pace;
+use remount_sim::memory::{Fault, Rule};
 
-use stage::Stage;
+use support::Workbench;
 
 #[tokio::test]
 async fn a_backup_has_its_manifest_and_leaves_backup_mode() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     stage.world.commit(5).await;
     let manifest = stage.backup().await;
     let cluster = stage.ctx.store.cluster(stage.world.cluster());
@@ -24,7 +25,7 @@ async fn a_backup_has_its_manifest_and_leaves_backup_mode() {
 
 #[tokio::test]
 async fn a_standby_is_backed_up_with_the_primarys_help() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let wanted = {
         stage.world.commit(5).await;
         stage.world.rows(0).unwrap()
@@ -52,8 +53,8 @@ async fn a_backup_that_fails_anywhere_leaves_nothing() {
     ];
     for (call, times) in calls {
         for fault in [Fault::Refuse, Fault::LoseRequest] {
-            let mut stage = Stage::new();
-            stage.ctx.timeouts.retry = Duration::from_millis(250);
+            let mut stage = Workbench::new();
+            stage.retry_within(Duration::from_millis(250));
             stage.world.commit(5).await;
             stage.world.inject(Rule::once(call, fault).times(times));
             let error = stage.try_backup().await.unwrap_err();
@@ -72,7 +73,7 @@ async fn a_backup_that_fails_anywhere_leaves_nothing() {
 async fn lost_answers_do_not_fail_a_backup() {
     let calls = ["server.begin_backup", "cloud.create_snapshot", "cloud.snapshot", "server.end_backup"];
     for call in calls {
-        let stage = Stage::new();
+        let stage = Workbench::new();
         stage.world.commit(5).await;
         stage.world.inject(Rule::once(call, Fault::LoseAnswer));
         stage.backup().await;
@@ -83,11 +84,11 @@ async fn lost_answers_do_not_fail_a_backup() {
 
 #[tokio::test]
 async fn a_driver_killed_mid_backup_leaves_nothing() {
-    let mut stage = Stage::new();
+    let mut stage = Workbench::new();
     stage.world.commit(5).await;
     // The snapshot never becomes captured for this driver: it is killed while it waits.
     stage.world.inject(Rule::once("cloud.snapshot", Fault::LoseRequest).times(u32::MAX));
-    stage.ctx.timeouts.retry = Duration::from_secs(600);
+    stage.retry_within(Duration::from_secs(600));
     stage.ctx.timeouts.agent_lease = Duration::from_secs(1);
     let killed = tokio::time::timeout(Duration::from_millis(200), stage.try_backup()).await;
     assert!(killed.is_err() && stage.world.in_backup_mode());
@@ -103,16 +104,17 @@ async fn a_driver_killed_mid_backup_leaves_nothing() {
 
 #[tokio::test]
 async fn backup_mode_is_renewed_while_a_snapshot_takes_long() {
-    let mut stage = Stage::new();
+    let mut stage = Workbench::new();
     stage.world.commit(5).await;
     stage.ctx.timeouts.agent_lease = Duration::from_secs(1);
-    stage.ctx.timeouts.poll = Duration::from_millis(1100);
+    let slow = Duration::from_millis(1100);
+    stage.ctx.timeouts.poll = Pace { first: slow, longest: slow };
     stage.backup().await;
 }
 
 #[tokio::test]
 async fn two_backups_at_once_end_as_one() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     stage.world.commit(5).await;
     let (first, second) = tokio::join!(stage.try_backup(), stage.try_backup());
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");

@@ -2,19 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what it did not expect")]
 
-mod stage;
+mod support;
 
 use jiff::Timestamp;
+use remount_core::documents::{OnFailure, RestoreRequest};
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
 use remount_director::StopKind;
 use remount_flow::{
-    FlowError, Keeping, OldDisk, OldDiskState, Quiet, ReleaseOutcome, ReleaseRequest, ReleasedDisk, Scope,
-    Selection, list_old_disks, preview_release, release_old_disks, rollback_restore, run_restore,
+    FlowError, OldDisk, OldDiskRetention, OldDiskState, Quiet, ReleaseOutcome, ReleaseRequest, ReleasedDisk,
+    Scope, Selection, list_old_disks, preview_release, release_old_disks, rollback_restore, run_restore,
 };
-use remount_lab::memory::{Fault, Rule};
-use remount_store::{OnFailure, Purpose, RestoreRequest};
+use remount_sim::memory::{Fault, Rule};
+use remount_store::Purpose;
 
-use stage::Stage;
+use support::Workbench;
 
 const HOUR: u64 = 3600;
 
@@ -23,7 +24,7 @@ fn far_future() -> Timestamp {
     "2099-01-01T00:00:00Z".parse().unwrap()
 }
 
-impl Stage {
+impl Workbench {
     /// A restore that ended well, with its old disks: primary's first.
     async fn restored(&self) -> (RestoreRequest, Vec<DiskCid>) {
         let (wanted, target) = self.disaster().await;
@@ -81,7 +82,7 @@ fn outcomes(released: &[ReleasedDisk]) -> Vec<ReleaseOutcome> {
 
 #[tokio::test]
 async fn after_a_restore_the_old_disks_are_listed_with_their_times() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     assert!(stage.list(Scope::All).await.is_empty(), "nothing was restored yet");
     let (request, old) = stage.restored().await;
     let listed = stage.list(Scope::Present).await;
@@ -102,7 +103,7 @@ async fn after_a_restore_the_old_disks_are_listed_with_their_times() {
 
 #[tokio::test]
 async fn a_clock_that_runs_ahead_releases_nothing_that_is_kept() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (request, old) = stage.restored().await;
     assert_eq!(stage.release(Selection::Due).await.unwrap(), [], "24 hours are not over");
     assert!(stage.all_there(&old));
@@ -113,7 +114,7 @@ async fn a_clock_that_runs_ahead_releases_nothing_that_is_kept() {
 
 #[tokio::test]
 async fn what_is_due_goes_and_who_asked_stays_on_record() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (request, old) = stage.restored().await;
     let in_use: Vec<_> = (0..2).map(|index| stage.world.disks_of(index)).collect();
     stage.hours_pass(25);
@@ -132,7 +133,7 @@ async fn what_is_due_goes_and_who_asked_stays_on_record() {
 
 #[tokio::test]
 async fn a_dry_run_touches_nothing() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (request, old) = stage.restored().await;
     let names = stage.object_names().await;
     let wish = ReleaseRequest { selection: Selection::Restore(request.id), by: "x".into() };
@@ -145,7 +146,7 @@ async fn a_dry_run_touches_nothing() {
 
 #[tokio::test]
 async fn a_held_restore_keeps_its_way_back() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (_, target) = stage.disaster().await;
     let old: Vec<DiskCid> = stage.old_state().disks.into_iter().filter_map(|(disk, _)| disk).collect();
     // The restored primary cannot be written to.
@@ -168,7 +169,7 @@ async fn a_held_restore_keeps_its_way_back() {
 
 #[tokio::test]
 async fn a_disk_that_is_in_use_again_is_left_alone() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (request, old) = stage.restored().await;
     stage.hours_pass(25);
     // Somebody puts the primary's back by hand.
@@ -176,9 +177,9 @@ async fn a_disk_that_is_in_use_again_is_left_alone() {
     let (slug, deployment) = (stage.world.slug(0), stage.world.deployment().clone());
     let deadline = std::time::Instant::now() + stage.ctx.timeouts.attach;
     let stop = director.stop(&deployment, &slug, StopKind::Soft, "by hand").await.unwrap();
-    director.wait(stop, deadline, &|_| {}).await.unwrap();
+    support::wait(&**director, stop, deadline).await.unwrap();
     let attach = director.attach_disk(&deployment, &slug, &old[0]).await.unwrap();
-    director.wait(attach, deadline, &|_| {}).await.unwrap();
+    support::wait(&**director, attach, deadline).await.unwrap();
     assert_eq!(stage.states(Scope::Present).await, [OldDiskState::Attached, OldDiskState::Due]);
     assert_eq!(stage.release(Selection::Due).await.unwrap(), []);
     let refused = stage.release(Selection::Restore(request.id.clone())).await.unwrap_err();
@@ -189,7 +190,7 @@ async fn a_disk_that_is_in_use_again_is_left_alone() {
 
 #[tokio::test]
 async fn after_a_way_back_the_restored_disks_are_the_ones_that_go() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (request, old) = stage.restored().await;
     let restored: Vec<DiskCid> = (0..2).filter_map(|index| stage.world.disks_of(index).0).collect();
     stage.hours_pass(25);
@@ -210,11 +211,11 @@ async fn after_a_way_back_the_restored_disks_are_the_ones_that_go() {
 
 #[tokio::test]
 async fn how_long_is_what_was_promised_when_the_restore_began() {
-    let mut stage = Stage::new();
-    stage.ctx.keeping.keep_hours = 72;
+    let mut stage = Workbench::new();
+    stage.ctx.old_disks.keep_hours = 72;
     let (_, old) = stage.restored().await;
     // Another program of another configuration looks.
-    stage.ctx.keeping = Keeping::default();
+    stage.ctx.old_disks = OldDiskRetention::default();
     stage.hours_pass(71);
     assert_eq!(stage.release(Selection::Due).await.unwrap(), []);
     assert!(stage.all_there(&old));
@@ -224,7 +225,7 @@ async fn how_long_is_what_was_promised_when_the_restore_began() {
 
 #[tokio::test]
 async fn a_disk_belongs_to_the_newest_restore_that_replaced_it() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (first, old) = stage.restored().await;
     rollback_restore(&stage.ctx, &stage.world.cluster().clone(), &first.id, &Quiet).await.unwrap();
     stage.world.advance(5);
@@ -242,7 +243,7 @@ async fn a_disk_belongs_to_the_newest_restore_that_replaced_it() {
 
 #[tokio::test]
 async fn releasing_the_first_of_two_restores_leaves_the_second_ones_disks() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (first, old) = stage.restored().await;
     let between: Vec<DiskCid> = (0..2).filter_map(|index| stage.world.disks_of(index).0).collect();
     stage.world.advance(5);
@@ -256,7 +257,7 @@ async fn releasing_the_first_of_two_restores_leaves_the_second_ones_disks() {
 
 #[tokio::test]
 async fn a_failed_deletion_is_gone_on_with() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (request, old) = stage.restored().await;
     // The intent is written, the first disk goes, the second does not.
     let fails = Rule::once("director.delete_orphaned_disk", Fault::FailTask).about(&old[1]);
@@ -275,7 +276,7 @@ async fn a_failed_deletion_is_gone_on_with() {
 
 #[tokio::test]
 async fn a_driver_that_dies_between_intent_and_deletion_is_replaced() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (request, old) = stage.restored().await;
     stage.world.slow_tasks(3600);
     let cancelled = tokio::time::timeout(
@@ -297,7 +298,7 @@ async fn a_driver_that_dies_between_intent_and_deletion_is_replaced() {
 #[tokio::test]
 async fn a_lost_answer_or_request_is_no_failure() {
     for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
-        let stage = Stage::new();
+        let stage = Workbench::new();
         let (request, old) = stage.restored().await;
         stage.world.inject(Rule::once("director.delete_orphaned_disk", fault));
         let released = stage.release(Selection::Restore(request.id)).await.unwrap();
@@ -308,7 +309,7 @@ async fn a_lost_answer_or_request_is_no_failure() {
 
 #[tokio::test]
 async fn a_task_that_fails_after_its_work_is_no_failure() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (request, old) = stage.restored().await;
     stage.world.inject(Rule::once("director.delete_orphaned_disk", Fault::HalfTask));
     let released = stage.release(Selection::Restore(request.id)).await.unwrap();
@@ -318,7 +319,7 @@ async fn a_task_that_fails_after_its_work_is_no_failure() {
 
 #[tokio::test]
 async fn a_disk_that_the_director_has_forgotten_is_deleted_in_the_cloud() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (request, old) = stage.restored().await;
     stage.world.forget_orphan(&old[0]);
     let listed = stage.list(Scope::Present).await;
@@ -330,7 +331,7 @@ async fn a_disk_that_the_director_has_forgotten_is_deleted_in_the_cloud() {
 
 #[tokio::test]
 async fn no_lease_is_taken_where_nothing_is_due() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let cluster = stage.world.cluster_store();
     let before = cluster.take_lease("x", Purpose::Backup, stage.ctx.timeouts.lease_term).await.unwrap();
     assert_eq!(stage.release(Selection::Due).await.unwrap(), [], "though a backup runs");

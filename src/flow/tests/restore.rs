@@ -1,15 +1,15 @@
 //! Restores of clusters in every state, to every kind of target.
 
-mod stage;
+mod support;
 
 use std::collections::BTreeSet;
 
+use remount_core::documents::OnFailure;
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
-use remount_flow::{FlowError, StepEventKind, plan_restore, run_restore};
-use remount_lab::memory::{Fault, Rule};
-use remount_store::OnFailure;
+use remount_flow::{FlowError, ProgressKind, plan_restore, run_restore};
+use remount_sim::memory::{Fault, Rule};
 
-use stage::{Heard, Stage};
+use support::{Heard, Workbench};
 
 const ALL_STEPS: [&str; 13] = [
     "plan",
@@ -29,14 +29,14 @@ const ALL_STEPS: [&str; 13] = [
 
 #[tokio::test]
 async fn a_running_cluster_goes_back_to_the_instant_before_the_disaster() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (wanted, target) = stage.disaster().await;
     let heard = Heard::default();
     let report = run_restore(&stage.ctx, stage.request(target), OnFailure::Rollback, &heard).await.unwrap();
     stage.assert_restored(&wanted).await;
     let names: Vec<&str> = report.steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!(names, ALL_STEPS);
-    assert_eq!(heard.steps(StepEventKind::Done), ALL_STEPS);
+    assert_eq!(heard.steps(ProgressKind::Done), ALL_STEPS);
     assert!(report.backup.is_some() && report.warnings.is_empty(), "{:?}", report.warnings);
     let split = report.downtime;
     let sum = split.director_seconds + split.postgres_seconds + split.remount_seconds;
@@ -45,7 +45,7 @@ async fn a_running_cluster_goes_back_to_the_instant_before_the_disaster() {
 
 #[tokio::test]
 async fn the_old_disks_stay_as_orphans_and_only_the_new_ones_are_attached() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (_, target) = stage.disaster().await;
     let before: Vec<Option<DiskCid>> = (0..2).map(|index| stage.world.disks_of(index).0).collect();
     let report = stage.restore(target).await.unwrap();
@@ -59,7 +59,7 @@ async fn the_old_disks_stay_as_orphans_and_only_the_new_ones_are_attached() {
 
 #[tokio::test]
 async fn latest_loses_nothing_that_was_committed_before_the_stop() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     stage.disaster().await;
     let wanted = stage.world.rows(0).unwrap();
     stage.restore(RecoveryTarget::Latest).await.unwrap();
@@ -68,7 +68,7 @@ async fn latest_loses_nothing_that_was_committed_before_the_stop() {
 
 #[tokio::test]
 async fn a_transaction_is_the_last_one_that_is_there() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (wanted, _) = stage.disaster().await;
     let last = *wanted.last().unwrap();
     stage.restore(RecoveryTarget::Xid(last)).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_transaction_is_the_last_one_that_is_there() {
 
 #[tokio::test]
 async fn a_backup_id_restores_to_its_end() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     stage.world.commit(5).await;
     let wanted = stage.world.rows(0).unwrap();
     let backup = stage.backup().await;
@@ -88,7 +88,7 @@ async fn a_backup_id_restores_to_its_end() {
 
 #[tokio::test]
 async fn a_stopped_cluster_is_restored_and_runs_afterwards() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     stage.disaster().await;
     let wanted = stage.world.rows(0).unwrap();
     stage.world.stop_all().await;
@@ -98,7 +98,7 @@ async fn a_stopped_cluster_is_restored_and_runs_afterwards() {
 
 #[tokio::test]
 async fn a_primary_whose_agent_is_silent_gets_a_new_vm() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     stage.disaster().await;
     // Its disk is there: the new VM starts on it, and the stop that follows archives all that was committed.
     let wanted = stage.world.rows(0).unwrap();
@@ -110,7 +110,7 @@ async fn a_primary_whose_agent_is_silent_gets_a_new_vm() {
 
 #[tokio::test]
 async fn a_primary_without_a_vm_gets_one() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     stage.disaster().await;
     let wanted = archived_rows(&stage);
     stage.world.forget_vm(0);
@@ -120,7 +120,7 @@ async fn a_primary_without_a_vm_gets_one() {
 
 #[tokio::test]
 async fn a_whole_cluster_without_vms_is_restored() {
-    let stage = Stage::with_standbys(2);
+    let stage = Workbench::with_standbys(2);
     stage.disaster().await;
     let wanted = archived_rows(&stage);
     (0..3).for_each(|index| stage.world.forget_vm(index));
@@ -130,20 +130,20 @@ async fn a_whole_cluster_without_vms_is_restored() {
 
 #[tokio::test]
 async fn a_single_server_is_restored() {
-    let stage = Stage::with_standbys(0);
+    let stage = Workbench::with_standbys(0);
     let (wanted, target) = stage.disaster().await;
     stage.restore(target).await.unwrap();
     stage.assert_restored(&wanted).await;
 }
 
 /// In this world only closed segments are archived: the backup closed the last one.
-fn archived_rows(stage: &Stage) -> BTreeSet<u64> {
+fn archived_rows(stage: &Workbench) -> BTreeSet<u64> {
     stage.world.rows(0).expect("the primary runs").into_iter().take(5).collect()
 }
 
 #[tokio::test]
 async fn a_restored_cluster_is_restored_again_and_to_before_the_first_restore() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (first, first_target) = stage.disaster().await;
     stage.restore(first_target.clone()).await.unwrap();
     stage.world.commit(5).await;
@@ -158,7 +158,7 @@ async fn a_restored_cluster_is_restored_again_and_to_before_the_first_restore() 
 
 #[tokio::test]
 async fn a_dry_run_touches_nothing() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (_, target) = stage.disaster().await;
     let (old, objects) = (stage.old_state(), stage.object_names().await);
     let (plan, report) = plan_restore(&stage.ctx, &stage.request(target)).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_dry_run_touches_nothing() {
 
 #[tokio::test]
 async fn what_cannot_be_reached_is_refused_and_nothing_was_touched() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     stage.world.commit(5).await;
     let before_all = stage.world.now();
     stage.world.advance(10);
@@ -188,7 +188,7 @@ async fn what_cannot_be_reached_is_refused_and_nothing_was_touched() {
 
 #[tokio::test]
 async fn a_gap_in_the_archive_is_refused_with_its_segment() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     stage.world.commit(5).await;
     stage.backup().await;
     stage.world.commit(5000).await;
@@ -205,7 +205,7 @@ async fn a_gap_in_the_archive_is_refused_with_its_segment() {
 
 #[tokio::test]
 async fn preflight_finds_all_problems_not_only_the_first() {
-    let mut stage = Stage::new();
+    let mut stage = Workbench::new();
     let (_, target) = stage.disaster().await;
     stage.ctx.own_deployment = Some(stage.world.deployment().clone());
     stage.world.inject(Rule::once("cloud.check_create_disk", Fault::Refuse).times(2));
@@ -216,7 +216,7 @@ async fn preflight_finds_all_problems_not_only_the_first() {
 
 #[tokio::test]
 async fn a_restore_waits_for_nobody_elses_lease() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (_, target) = stage.disaster().await;
     let old = stage.old_state();
     let cluster = stage.ctx.store.cluster(stage.world.cluster());
@@ -234,7 +234,7 @@ async fn a_restore_waits_for_nobody_elses_lease() {
 
 #[tokio::test]
 async fn two_restores_at_once_end_as_one() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (wanted, target) = stage.disaster().await;
     let (first, second) = tokio::join!(stage.restore(target.clone()), stage.restore(target));
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
@@ -243,7 +243,7 @@ async fn two_restores_at_once_end_as_one() {
 
 #[tokio::test]
 async fn a_cancelled_restore_is_undone() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (_, target) = stage.disaster().await;
     let old = stage.old_state();
     stage.ctx.cancellation.cancel();

@@ -1,15 +1,15 @@
 //! Every step fails; every undo runs twice; the driver dies after every write of the journal. The world ends
 //! restored and verified, or as it was, with nothing left over.
 
-mod stage;
+mod support;
 
 use remount_core::ExitCode;
-use remount_flow::{FlowError, Quiet, resume_restore, rollback_restore, run_restore};
-use remount_lab::memory::{Fault, Rule};
-use remount_store::{OnFailure, RestoreRequest};
+use remount_core::documents::{OnFailure, RestoreRequest};
+use remount_flow::{FlowError, Quiet, RestoreStep, resume_restore, rollback_restore, run_restore};
+use remount_sim::memory::{Fault, Rule};
 
-use stage::Stage;
-use stage::crash::Death;
+use remount_sim::memory::Death;
+use support::Workbench;
 
 /// A death before and one after the n-th write of the journal.
 fn deaths(n: u64) -> [Death; 2] {
@@ -17,7 +17,7 @@ fn deaths(n: u64) -> [Death; 2] {
 }
 
 /// A call that fails for good during each of the steps, after so many that succeed.
-fn failures(stage: &Stage) -> Vec<(&'static str, Rule)> {
+fn failures(stage: &Workbench) -> Vec<(&'static str, Rule)> {
     let (primary, standby) = (stage.world.slug(0), stage.world.slug(1));
     vec![
         ("create_disks, first", Rule::once("cloud.create_disk", Fault::Refuse).about("z1")),
@@ -39,11 +39,11 @@ fn failures(stage: &Stage) -> Vec<(&'static str, Rule)> {
 
 #[tokio::test]
 async fn each_step_that_fails_is_undone_with_all_before_it() {
-    let count = failures(&Stage::new()).len();
+    let count = failures(&Workbench::new()).len();
     for number in 0..count {
-        let mut stage = Stage::new();
+        let mut stage = Workbench::new();
         let (_, target) = stage.disaster().await;
-        stage.ctx.timeouts.retry = std::time::Duration::from_millis(50);
+        stage.retry_within(std::time::Duration::from_millis(50));
         let (name, rule) = failures(&stage).swap_remove(number);
         let old = stage.old_state();
         stage.world.inject(rule);
@@ -64,12 +64,12 @@ async fn each_step_that_fails_is_undone_with_all_before_it() {
 #[tokio::test]
 async fn a_standby_that_does_not_join_never_takes_the_restored_primary_back() {
     for fault in [Fault::FailTask, Fault::HalfTask] {
-        let stage = Stage::new();
+        let stage = Workbench::new();
         let (wanted, target) = stage.disaster().await;
         stage.world.inject(Rule::once("director.start", fault).about(stage.world.slug(1)));
         let request = stage.request(target);
         let error = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
-        assert!(matches!(&error, FlowError::Held { step, .. } if step == "rejoin"), "{error:?}");
+        assert!(matches!(&error, FlowError::Held { step: RestoreStep::Rejoin, .. }), "{error:?}");
         assert_eq!(stage.world.rows(0).as_ref(), Some(&wanted), "the primary serves what was restored");
         run_restore(&stage.ctx, request, OnFailure::Rollback, &Quiet).await.unwrap();
         stage.assert_restored(&wanted).await;
@@ -78,7 +78,7 @@ async fn a_standby_that_does_not_join_never_takes_the_restored_primary_back() {
 
 #[tokio::test]
 async fn a_stopped_cluster_is_stopped_again_when_its_restore_is_undone() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     stage.disaster().await;
     stage.world.stop_all().await;
     let old = stage.old_state();
@@ -108,7 +108,7 @@ async fn lost_answers_and_requests_change_nothing() {
     for call in calls {
         for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
             for after in 0..3 {
-                let mut stage = Stage::new();
+                let mut stage = Workbench::new();
                 let (wanted, target) = stage.disaster().await;
                 stage.ctx.timeouts.lost_answer = std::time::Duration::from_millis(250);
                 stage.world.inject(Rule::once(call, fault).after(after));
@@ -121,7 +121,7 @@ async fn lost_answers_and_requests_change_nothing() {
 }
 
 /// Runs a driver until it dies there; `false` where it ended before.
-async fn dies(stage: &Stage, request: &RestoreRequest, death: Death) -> bool {
+async fn dies(stage: &Workbench, request: &RestoreRequest, death: Death) -> bool {
     stage.crashing.die(death);
     let driver = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
     let died = stage.crashing.drive(driver).await.is_none();
@@ -133,12 +133,16 @@ async fn dies(stage: &Stage, request: &RestoreRequest, death: Death) -> bool {
 #[tokio::test]
 async fn a_driver_that_dies_anywhere_is_followed_by_one_that_ends_the_restore() {
     for death in (1..).flat_map(deaths) {
-        let stage = Stage::new();
+        let stage = Workbench::new();
         let (wanted, target) = stage.disaster().await;
         let request = stage.request(target);
         if !dies(&stage, &request, death).await {
             stage.assert_restored(&wanted).await;
-            assert_eq!(death, Death::BeforeWrite(24), "eleven intents, eleven outcomes, the end");
+            assert_eq!(
+                death,
+                Death::BeforeWrite(25),
+                "the list of steps, eleven intents, eleven outcomes, the end"
+            );
             break;
         }
         let cluster = stage.world.cluster().clone();
@@ -153,7 +157,7 @@ async fn a_driver_that_dies_anywhere_is_followed_by_one_that_ends_the_restore() 
 #[tokio::test]
 async fn a_driver_that_dies_anywhere_can_be_followed_by_a_rollback() {
     for death in (1..).flat_map(deaths) {
-        let stage = Stage::new();
+        let stage = Workbench::new();
         let (_, target) = stage.disaster().await;
         let old = stage.old_state();
         let request = stage.request(target);
@@ -162,10 +166,10 @@ async fn a_driver_that_dies_anywhere_can_be_followed_by_a_rollback() {
         }
         let cluster = stage.world.cluster().clone();
         rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await.unwrap();
-        // The 17th write is the intent to verify: from then on users may have written.
+        // The 18th write is the intent to verify: from then on users may have written.
         let may_have_served = match death {
-            Death::BeforeWrite(n) => n > 17,
-            Death::AfterWrite(n) => n >= 17,
+            Death::BeforeWrite(n) => n > 18,
+            Death::AfterWrite(n) => n >= 18,
         };
         if may_have_served {
             stage.assert_undone_after_serving(&old).await;
@@ -177,10 +181,10 @@ async fn a_driver_that_dies_anywhere_can_be_followed_by_a_rollback() {
 
 #[tokio::test]
 async fn asking_again_with_the_same_request_goes_on_and_then_answers_the_same() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (wanted, target) = stage.disaster().await;
     let request = stage.request(target);
-    assert!(dies(&stage, &request, Death::AfterWrite(13)).await);
+    assert!(dies(&stage, &request, Death::AfterWrite(14)).await);
     let again = || run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet);
     let report = again().await.unwrap();
     stage.assert_restored(&wanted).await;
@@ -192,18 +196,18 @@ async fn asking_again_with_the_same_request_goes_on_and_then_answers_the_same() 
 
 #[tokio::test]
 async fn a_driver_that_dies_on_the_way_back_is_followed_to_the_old_state() {
-    // 17 writes lead to the intent of the step that fails; its failure and nine undone steps follow.
-    for death in (18..).flat_map(deaths) {
-        let mut stage = Stage::new();
+    // 18 writes lead to the intent of the step that fails; its failure and nine undone steps follow.
+    for death in (19..).flat_map(deaths) {
+        let mut stage = Workbench::new();
         let (_, target) = stage.disaster().await;
-        stage.ctx.timeouts.retry = std::time::Duration::from_millis(50);
+        stage.retry_within(std::time::Duration::from_millis(50));
         let old = stage.old_state();
         let request = stage.request(target);
         stage
             .world
             .inject(Rule::once("server.write_probe", Fault::Refuse).about(stage.world.slug(0)).after(1));
         if !dies(&stage, &request, death).await {
-            assert_eq!(death, Death::BeforeWrite(38));
+            assert_eq!(death, Death::BeforeWrite(39));
             stage.assert_undone_after_serving(&old).await;
             break;
         }
@@ -217,7 +221,7 @@ async fn a_driver_that_dies_on_the_way_back_is_followed_to_the_old_state() {
 
 #[tokio::test]
 async fn an_undo_that_fails_in_passing_is_tried_again() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (_, target) = stage.disaster().await;
     let old = stage.old_state();
     let primary = stage.world.slug(0);
@@ -230,7 +234,7 @@ async fn an_undo_that_fails_in_passing_is_tried_again() {
 
 #[tokio::test]
 async fn an_undo_that_keeps_failing_is_stuck_with_the_commands_to_finish_by_hand() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (_, target) = stage.disaster().await;
     let old = stage.old_state();
     let (primary, request) = (stage.world.slug(0), stage.request(target));
@@ -259,12 +263,12 @@ async fn an_undo_that_keeps_failing_is_stuck_with_the_commands_to_finish_by_hand
 
 #[tokio::test]
 async fn a_held_restore_stays_as_it_is_until_a_person_says_where_to_go() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (wanted, target) = stage.disaster().await;
     let request = stage.request(target);
     stage.world.inject(Rule::once("director.start", Fault::FailTask).about(stage.world.slug(0)));
     let error = run_restore(&stage.ctx, request.clone(), OnFailure::Hold, &Quiet).await.unwrap_err();
-    assert!(matches!(&error, FlowError::Held { step, .. } if step == "recover"), "{error:?}");
+    assert!(matches!(&error, FlowError::Held { step: RestoreStep::Recover, .. }), "{error:?}");
     assert_eq!(error.exit_code(), ExitCode::Stuck);
     assert!(stage.world.rows(0).is_none(), "nothing was put back");
     assert!(stage.try_backup().await.is_err(), "a backup waits until it is decided");
@@ -275,12 +279,12 @@ async fn a_held_restore_stays_as_it_is_until_a_person_says_where_to_go() {
 
 #[tokio::test]
 async fn after_a_restore_that_was_undone_late_the_next_one_takes_another_timeline() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (wanted, target) = stage.disaster().await;
     stage.world.inject(Rule::once("director.start", Fault::FailTask).about(stage.world.slug(1)));
     let request = stage.request(target.clone());
     let error = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
-    assert!(matches!(&error, FlowError::Held { step, .. } if step == "rejoin"), "{error:?}");
+    assert!(matches!(&error, FlowError::Held { step: RestoreStep::Rejoin, .. }), "{error:?}");
     let cluster = stage.world.cluster().clone();
     rollback_restore(&stage.ctx, &cluster, &request.id, &Quiet).await.unwrap();
     assert_eq!(stage.world.timeline(0).unwrap().get(), 1);
@@ -291,7 +295,7 @@ async fn after_a_restore_that_was_undone_late_the_next_one_takes_another_timelin
 
 #[tokio::test]
 async fn a_lock_that_another_task_holds_for_a_while_is_waited_for() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (wanted, target) = stage.disaster().await;
     stage.world.inject(Rule::once("director.stop", Fault::Locked).times(3));
     stage.restore(target).await.unwrap();
@@ -300,7 +304,7 @@ async fn a_lock_that_another_task_holds_for_a_while_is_waited_for() {
 
 #[tokio::test]
 async fn a_driver_that_lost_its_lease_stops_and_undoes_nothing() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (wanted, target) = stage.disaster().await;
     let request = stage.request(target);
     let cluster = stage.world.cluster().clone();
@@ -323,13 +327,13 @@ async fn a_driver_that_lost_its_lease_stops_and_undoes_nothing() {
 
 #[tokio::test]
 async fn a_restored_cluster_is_never_taken_back_because_tidying_up_failed() {
-    let mut stage = Stage::new();
+    let mut stage = Workbench::new();
     let (wanted, target) = stage.disaster().await;
-    stage.ctx.timeouts.retry = std::time::Duration::from_millis(50);
+    stage.retry_within(std::time::Duration::from_millis(50));
     let request = stage.request(target);
     stage.world.inject(Rule::once("server.finish_restore", Fault::Refuse));
     let error = run_restore(&stage.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
-    assert!(matches!(&error, FlowError::Held { step, .. } if step == "finish"), "{error:?}");
+    assert!(matches!(&error, FlowError::Held { step: RestoreStep::Finish, .. }), "{error:?}");
     assert_eq!(stage.world.rows(0).as_ref(), Some(&wanted));
     run_restore(&stage.ctx, request, OnFailure::Rollback, &Quiet).await.unwrap();
     stage.assert_restored(&wanted).await;
@@ -337,7 +341,7 @@ async fn a_restored_cluster_is_never_taken_back_because_tidying_up_failed() {
 
 #[tokio::test]
 async fn a_backup_that_fails_after_a_restore_is_a_warning() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (wanted, target) = stage.disaster().await;
     stage.world.inject(Rule::once("cloud.create_snapshot", Fault::Refuse));
     let report = stage.restore(target).await.unwrap();
@@ -348,7 +352,7 @@ async fn a_backup_that_fails_after_a_restore_is_a_warning() {
 
 #[tokio::test]
 async fn flows_can_be_spawned() {
-    let stage = Stage::new();
+    let stage = Workbench::new();
     let (wanted, target) = stage.disaster().await;
     let (ctx, request) = (stage.ctx.clone(), stage.request(target));
     let run = async move { run_restore(&ctx, request, OnFailure::Rollback, &Quiet).await };

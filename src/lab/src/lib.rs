@@ -2,15 +2,12 @@
 
 pub mod bosh;
 pub mod commands;
-pub mod contract;
 pub mod control;
 pub mod daemon;
 pub mod director;
 pub mod folder;
 pub mod iaas;
-pub mod memory;
 pub mod namespace;
-pub mod proxy;
-pub mod story;
+pub mod scenarios;
 pub mod vm;
 pub mod xfs;

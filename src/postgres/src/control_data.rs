@@ -8,7 +8,8 @@ use std::path::Path;
 
 use remount_core::{Lsn, SystemIdentifier, TimelineId};
 
-use crate::{Error, Result, durable};
+use crate::{Error, Result};
+use remount_host::durable;
 
 /// What the control file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,27 @@ impl ControlData {
         Self::parse(&content).ok_or_else(|| {
             wrong("the control file is damaged: its checksum does not match (or it is of an unknown version)")
         })
+    }
+
+    /// The system identifier alone, also while the server runs: it rewrites the file in place, so that the checksum
+    /// of what is read meanwhile may be wrong; these first bytes it never changes.
+    ///
+    /// # Errors
+    /// [`Error::File`]: there is none, or it is not one of PostgreSQL 15 or later.
+    ///
+    /// # Source
+    /// PostgreSQL, `src/include/catalog/pg_control.h`: system identifier (8 bytes) and version (4 bytes) keep their
+    /// places in every version.
+    pub fn read_system_identifier(data_directory: &Path) -> Result<SystemIdentifier> {
+        /// From PostgreSQL 15 (1300) on, with room for later ones.
+        const VERSIONS: std::ops::RangeInclusive<u32> = 1300..=3000;
+        let path = data_directory.join("global/pg_control");
+        let wrong = |detail: &str| Error::File { path: path.display().to_string(), detail: detail.into() };
+        let content = durable::read(&path)?.ok_or_else(|| wrong("there is no control file"))?;
+        let found = u64_at(&content, 0).filter(|identifier| *identifier != 0);
+        let known = u32_at(&content, 8).is_some_and(|version| VERSIONS.contains(&version));
+        let identifier = found.filter(|_| known);
+        identifier.map(SystemIdentifier).ok_or_else(|| wrong("it is not the control file of PostgreSQL 15 or later"))
     }
 
     fn parse(content: &[u8]) -> Option<Self> {

@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 
 use remount_core::{RestoreId, Role};
 
-use crate::durable::{self, at};
 use crate::{ControlData, Error, RecoverySettings, Result, auto_conf};
+use remount_host::FileError;
+use remount_host::durable::{self, at};
 
 const LABEL: &str = "backup_label";
 const MAP: &str = "tablespace_map";
@@ -81,7 +82,7 @@ impl DataDirectory {
     pub fn state(&self) -> Result<DataState> {
         match fs::read_dir(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DataState::Empty),
-            Err(error) => return Err(at(&self.path)(error)),
+            Err(error) => return Err(at(&self.path)(error).into()),
             Ok(mut entries) => {
                 if entries.next().is_none() {
                     return Ok(DataState::Empty);
@@ -131,7 +132,7 @@ impl DataDirectory {
             Role::Primary => RECOVERY_SIGNAL,
             Role::Standby => STANDBY_SIGNAL,
         };
-        durable::write(&self.file(signal), b"")
+        Ok(durable::write(&self.file(signal), b"")?)
     }
 
     /// Makes a fresh base backup of the primary one that follows it: without the settings of a
@@ -142,7 +143,7 @@ impl DataDirectory {
     pub fn follow(&self) -> Result<()> {
         let text = self.settings()?;
         self.write_settings(&auto_conf::without_recovery(&auto_conf::without_block(&text)))?;
-        durable::write(&self.file(STANDBY_SIGNAL), b"")
+        Ok(durable::write(&self.file(STANDBY_SIGNAL), b"")?)
     }
 
     /// Removes the settings that only a restore needed. The server may run; it has to reload.
@@ -172,11 +173,11 @@ impl DataDirectory {
         }
         // The archive has had these segments from the server that was copied, or will never get them:
         // they lie beyond the point that is restored to.
-        remove_files(&self.file("pg_wal/archive_status"), ".ready")
+        Ok(remove_files(&self.file("pg_wal/archive_status"), ".ready")?)
     }
 
     /// `pgsql_tmp*` in `base` and in each tablespace.
-    fn temporary_folders(&self) -> Result<Vec<PathBuf>> {
+    fn temporary_folders(&self) -> Result<Vec<PathBuf>, FileError> {
         let mut above = vec![self.file("base")];
         for tablespace in entries(&self.file("pg_tblspc"))? {
             above.extend(entries(&tablespace)?);
@@ -197,7 +198,7 @@ impl DataDirectory {
     }
 
     fn write_settings(&self, text: &str) -> Result<()> {
-        durable::write(&self.file(SETTINGS), text.as_bytes())
+        Ok(durable::write(&self.file(SETTINGS), text.as_bytes())?)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -214,7 +215,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// The entries of a folder; none where there is no such folder.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let read = match fs::read_dir(folder) {
         Ok(read) => read,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -225,20 +226,20 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     read.map(|entry| entry.map(|entry| entry.path()).map_err(at(folder))).collect()
 }
 
-fn remove_tree(path: &Path) -> Result<()> {
+fn remove_tree(path: &Path) -> Result<(), FileError> {
     let metadata = fs::symlink_metadata(path).map_err(at(path))?;
     let removed = if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     removed.map_err(at(path))
 }
 
-fn remove_content(folder: &Path) -> Result<()> {
+fn remove_content(folder: &Path) -> Result<(), FileError> {
     for entry in entries(folder)? {
         remove_tree(&entry)?;
     }
     if folder.is_dir() { durable::sync_folder(folder) } else { Ok(()) }
 }
 
-fn remove_files(folder: &Path, ending: &str) -> Result<()> {
+fn remove_files(folder: &Path, ending: &str) -> Result<(), FileError> {
     for entry in entries(folder)? {
         if name_of(&entry).ends_with(ending) {
             remove_tree(&entry)?;

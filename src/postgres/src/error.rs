@@ -1,6 +1,7 @@
 //! What can go wrong with a PostgreSQL server.
 
-use remount_core::{Advice, BackupId, Retry};
+use remount_core::{BackupId, OperatorError, Retry};
+use remount_host::FileError;
 use serde::{Deserialize, Serialize};
 
 /// A call to a server or its agent failed.
@@ -50,6 +51,12 @@ pub enum Error {
     Config(String),
 }
 
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        Self::File { path: error.path.display().to_string(), detail: error.source.to_string() }
+    }
+}
+
 /// An error as the agent's API carries it: HTTP status 409 for the states, 502 for PostgreSQL's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiError {
@@ -95,7 +102,7 @@ impl ApiError {
     }
 }
 
-impl Advice for Error {
+impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
             Self::Unreachable { .. } | Self::Database { .. } => Retry::Soon,
@@ -118,7 +125,7 @@ impl Advice for Error {
                 "look at that file on the instance: is its disk full, or read-only? was it changed by hand?"
                     .into()
             }
-            Self::Config(_) => "mend the properties of the job and deploy again".into(),
+            Self::Config(_) => "fix the job's properties and redeploy".into(),
         })
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use remount_core::{ClusterName, InstanceSlug, Lsn, Role, SystemIdentifier, TimelineHistory, TimelineId};
+use remount_core::{ClusterName, DeploymentName, InstanceSlug, Lsn, Role, SystemIdentifier, TimelineHistory, TimelineId};
 use tokio_postgres::Client;
 
-use crate::durable;
 use crate::local::{answer, database, get, lsn, one, segment_size, timeline_hex};
 use crate::{LocalServer, Result, ServerStatus};
+use remount_host::config_file::Blocks;
+use remount_host::durable;
 
 const ACTION: &str = "ask for the status";
 
@@ -17,8 +18,25 @@ const ACTION: &str = "ask for the status";
 pub struct Identity {
     /// The instance.
     pub instance: InstanceSlug,
+    /// Its deployment.
+    pub deployment: DeploymentName,
     /// Its cluster.
     pub cluster: ClusterName,
+}
+
+impl Identity {
+    /// What `agent.json` says: `deployment`, `instance`, and whether the deployment has more than one PostgreSQL
+    /// group (`cluster_per_group`).
+    pub fn of_config(blocks: &mut Blocks) -> Option<Self> {
+        let (deployment, instance) = (blocks.needed("deployment"), blocks.needed::<InstanceSlug>("instance"));
+        let per_group = blocks.optional("cluster_per_group").unwrap_or(false);
+        let (deployment, instance) = (deployment?, instance?);
+        let cluster = ClusterName::of(&deployment, per_group.then_some(&instance.group));
+        cluster
+            .map_err(|error| blocks.note([error.to_string()]))
+            .ok()
+            .map(|cluster| Self { instance, deployment, cluster })
+    }
 }
 
 /// `pg_control_checkpoint()` lags behind a promotion and behind a standby's replay, hence the greatest

@@ -1,6 +1,7 @@
 //! The settings with which PostgreSQL recovers to where a plan wants it.
 
-use remount_core::{ForkRecord, RecoveryTarget, RestorePlan, RestoreTarget, TimelineId};
+use remount_core::documents::{ForkRecord, RestorePlan};
+use remount_core::{RecoveryTarget, RestoreTarget, TimelineId};
 
 /// What a data directory is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,18 +5,19 @@
 //! have to follow them. Which instance it is that answers is told by its status, and checked there.
 
 use std::fmt;
-use std::fs;
 use std::net::ToSocketAddrs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_core::{BackupId, InstanceSlug, RestoreId};
+use remount_host::blocking;
+use remount_host::http::{self, Peer};
+use remount_host::tls::Identity;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ureq::http::Uri;
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
@@ -28,8 +29,6 @@ use crate::{
 /// The name in every agent's certificate.
 pub const AGENT_TLS_NAME: &str = "remount-agent";
 
-/// Connecting takes a round trip or two; a VM that is gone answers never.
-const CONNECT_SECONDS: u64 = 10;
 /// No answer of an agent is larger; a status has a few kilobytes.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
@@ -67,25 +66,14 @@ impl RemoteServers {
     /// # Errors
     /// [`Error::Config`]: a file cannot be read or holds something else.
     pub fn new(config: &AgentsConfig) -> Result<Self> {
-        let client = ClientCert::new_with_certs(
-            &certificates(&config.certificate_file)?,
-            private_key(&config.private_key_file)?,
-        );
-        let tls = TlsConfig::builder()
-            .client_cert(Some(client))
-            .root_certs(RootCerts::new_with_certs(&certificates(&config.ca_file)?))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
-        let config_for_all = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .https_only(true)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(None)
-            .timeout_connect(Some(Duration::from_secs(CONNECT_SECONDS)))
-            .timeout_global(Some(Duration::from_secs(config.timeout_seconds.max(1))))
-            .build();
-        Ok(Self { port: config.port, config: config_for_all })
+        let identity = Identity {
+            certificate_file: config.certificate_file.clone(),
+            private_key_file: config.private_key_file.clone(),
+        };
+        let peer = Peer { ca_file: Some(&config.ca_file), identity: Some(&identity) };
+        let timeout = Duration::from_secs(config.timeout_seconds.max(1));
+        let http = http::config(peer, timeout).map_err(|error| Error::Config(error.to_string()))?;
+        Ok(Self { port: config.port, config: http })
     }
 
     /// The server of `instance` at `address`, as its own type.
@@ -136,9 +124,9 @@ impl RemoteServer {
         A: DeserializeOwned + Send + 'static,
     {
         let agent = self.agent.clone();
-        let asked = tokio::task::spawn_blocking(move || ask(&agent, path, body)).await;
+        let asked =
+            blocking(move || ask(&agent, path, body), |lost| ureq::Error::Other(Box::new(lost))).await;
         let answer = asked.map_err(|error| self.unreachable(action, error))?;
-        let answer = answer.map_err(|error| self.unreachable(action, error))?;
         if answer.is_good {
             return serde_json::from_slice(&answer.body).map_err(|error| self.unreachable(action, error));
         }
@@ -257,30 +245,4 @@ fn ask(agent: &ureq::Agent, path: &str, body: Option<Vec<u8>>) -> Result<Answer,
     let status = response.status();
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
     Ok(Answer { is_good: status.is_success(), status: status.as_u16(), body })
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
-    let pem = read(path)?;
-    let mut found = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| unusable(path, &error))? {
-            found.push(certificate);
-        }
-    }
-    if found.is_empty() {
-        return Err(Error::Config(format!("{}: there is no certificate in it", path.display())));
-    }
-    Ok(found)
-}
-
-fn private_key(path: &Path) -> Result<PrivateKey<'static>> {
-    PrivateKey::from_pem(&read(path)?).map_err(|error| unusable(path, &error))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| unusable(path, &error))
-}
-
-fn unusable(path: &Path, error: &dyn std::error::Error) -> Error {
-    Error::Config(format!("{}: {error}", path.display()))
 }

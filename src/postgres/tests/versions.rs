@@ -7,9 +7,10 @@ mod support;
 use std::path::Path;
 
 use jiff::Timestamp;
+use remount_core::documents::{ForkRecord, RecoveryPath, RestorePlan};
 use remount_core::{
-    BackupId, ForkRecord, InstanceSlug, Lsn, RecoveryPath, RecoveryTarget, RestoreId, RestorePlan,
-    RestoreTarget, Role, SegmentSize, SnapshotCid, TimelineHistory, TimelineId, WalSegment,
+    BackupId, InstanceSlug, Lsn, RecoveryTarget, RestoreId, RestoreTarget, Role, SegmentSize, SnapshotCid,
+    TimelineHistory, TimelineId, WalSegment,
 };
 use remount_postgres::{
     BackupEnded, BackupSession, ControlData, DataState, DatabaseState, Error, Identity, Preparation,
@@ -34,6 +35,7 @@ fn plan(ended: &BackupEnded, target: RestoreTarget, timeline: TimelineHistory) -
         id: RestoreId::new("20261123T010000Z-aaaa").unwrap(),
         cluster: "pg-1".parse().unwrap(),
         deployment: "pg-1".parse().unwrap(),
+        group: None,
         created_at: Timestamp::UNIX_EPOCH,
         requested_by: String::new(),
         target,

@@ -1,6 +1,6 @@
 //! What the scheduler ends with.
 
-use remount_core::{Advice, ExitCode, Retry};
+use remount_core::{ExitCode, OperatorError, Retry};
 
 /// What this program's functions answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -37,7 +37,7 @@ impl Error {
     }
 }
 
-impl Advice for Error {
+impl OperatorError for Error {
     fn retry(&self) -> Retry {
         Retry::Never
     }

@@ -1,13 +1,14 @@
 //! What lies in the store of one cluster: manifests, WAL, instances. Restores are in `restores.rs`,
-//! leases in `lease.rs`.
+//! leases in `lease/`.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use remount_core::{BackupId, BackupManifest, ClusterName, FORMAT, InstanceId, SystemIdentifier};
-use serde::Serialize;
+use remount_core::documents::{BackupManifest, FORMAT, InstanceNote};
+use remount_core::{BackupId, ClusterName, InstanceId, SystemIdentifier};
 
+use crate::parallel::in_parallel;
 use crate::store::CLUSTERS;
 use crate::{
     Error, Lease, LeaseHolder, Metadata, Objects, Purpose, Result, SigningKey, WalArchive, documents,
@@ -77,11 +78,16 @@ impl ClusterStore {
     /// The store did not answer.
     pub async fn survey_backups(&self) -> Result<BackupSurvey> {
         let mut survey = BackupSurvey::default();
-        for path in self.backup_paths().await? {
+        let reads = in_parallel(self.backup_paths().await?, |path| async move {
             match self.read_backup(&path).await {
+                Err(error @ Error::Document { .. }) => Ok(Err(error)),
+                read => read.map(Ok),
+            }
+        });
+        for read in reads.await? {
+            match read {
                 Ok(manifest) => survey.good.extend(manifest),
-                Err(error @ Error::Document { .. }) => survey.unreadable.push(error),
-                Err(error) => return Err(error),
+                Err(error) => survey.unreadable.push(error),
             }
         }
         survey.good.sort_by(|a, b| a.id.cmp(&b.id));
@@ -143,7 +149,7 @@ impl ClusterStore {
     /// Noting it again is success.
     pub async fn register_instance(&self, id: &InstanceId) -> Result<()> {
         let path = self.instance_path(id);
-        let note = Registered { format: FORMAT, instance: id.clone() };
+        let note = InstanceNote { format: FORMAT, instance: id.clone() };
         self.objects.create(&path, documents::encode(&path, &note)?, &Metadata::new()).await?;
         Ok(())
     }
@@ -219,13 +225,6 @@ impl ClusterStore {
     fn instance_path(&self, id: &InstanceId) -> String {
         self.path(&format!("instances/{id}.json"))
     }
-}
-
-/// `instances/<instance-id>.json`.
-#[derive(Serialize)]
-struct Registered {
-    format: u32,
-    instance: InstanceId,
 }
 
 impl fmt::Debug for ClusterStore {

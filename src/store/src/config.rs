@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opendal::{OperationContext, Operator};
+use remount_host::{RetryPolicy, Secret};
 use serde::Deserialize;
 
 use crate::folder::Folder;
-use crate::opendal_objects::{OpendalObjects, Patience, Writes};
+use crate::opendal_objects::{OpendalObjects, Writes};
+use crate::retrying::RetryingObjects;
 use crate::{Error, Result, SigningKey, Store, transport};
 
 /// The `store` block of a program's configuration (`src/ARCHITECTURE.md`).
@@ -26,13 +28,11 @@ pub struct StoreConfig {
     region: Option<String>,
     endpoint: Option<String>,
     access_key_id: Option<String>,
-    secret_access_key: Option<String>,
+    secret_access_key: Option<Secret>,
     ca_file: Option<PathBuf>,
     signing_key: SigningKey,
     #[serde(default = "default_timeout_seconds")]
     timeout_seconds: u64,
-    #[serde(default = "default_attempts")]
-    attempts: usize,
 }
 
 /// Where the objects lie.
@@ -47,27 +47,28 @@ const fn default_timeout_seconds() -> u64 {
     30
 }
 
-const fn default_attempts() -> usize {
-    5
-}
-
 impl StoreConfig {
-    /// Opens the store. No request is made: a wrong address shows with the first call.
+    /// Opens the store; what fails in passing is tried again by `policy`. No request is made: a wrong address shows
+    /// with the first call.
     ///
     /// # Errors
     /// [`Error::Config`], with all that is wrong.
-    pub fn open(&self) -> Result<Store> {
+    pub fn open(&self, policy: &RetryPolicy) -> Result<Store> {
         let problems = self.problems();
         if !problems.is_empty() {
             return Err(Error::Config(problems.join("; ")));
         }
-        let patience =
-            Patience { timeout: Duration::from_secs(self.timeout_seconds), attempts: self.attempts };
         let objects = match self.kind {
-            Kind::Fs => self.open_folder(patience)?,
-            Kind::S3 => self.open_s3(patience)?,
+            Kind::Fs => self.open_folder()?,
+            Kind::S3 => self.open_s3()?,
         };
+        let objects = RetryingObjects::new(Arc::new(objects), policy.clone());
         Ok(Store::new(Arc::new(objects), self.signing_key.clone()))
+    }
+
+    /// Of one try.
+    const fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds)
     }
 
     fn problems(&self) -> Vec<String> {
@@ -84,16 +85,16 @@ impl StoreConfig {
             }
             Kind::S3 => {
                 demand(is_set(self.bucket.as_ref()), "`store.bucket` is missing");
-                let pair = is_set(self.access_key_id.as_ref()) == is_set(self.secret_access_key.as_ref());
+                let pair = is_set(self.access_key_id.as_ref())
+                    == self.secret_access_key.as_ref().is_some_and(|secret| !secret.is_empty());
                 demand(pair, "`store.access_key_id` and `store.secret_access_key` go together");
             }
         }
         demand(self.timeout_seconds > 0, "`store.timeout_seconds` has to be at least 1");
-        demand(self.attempts > 0, "`store.attempts` has to be at least 1");
         problems
     }
 
-    fn open_folder(&self, patience: Patience) -> Result<OpendalObjects> {
+    fn open_folder(&self) -> Result<OpendalObjects> {
         let root = self.root.clone().unwrap_or_default();
         // OpenDAL makes the folder where it is missing; a missing one is an unmounted filesystem.
         if !root.is_dir() {
@@ -103,11 +104,11 @@ impl StoreConfig {
         }
         let service = opendal::services::Fs::default().root(&root.to_string_lossy());
         let operator = Operator::new(service).map_err(|error| Error::Config(error.to_string()))?;
-        let folder = Folder::new(root, patience.timeout);
-        Ok(OpendalObjects::new(operator, Writes::Folder(folder), patience))
+        let folder = Folder::new(root, self.timeout());
+        Ok(OpendalObjects::new(operator, Writes::Folder(folder), self.timeout()))
     }
 
-    fn open_s3(&self, patience: Patience) -> Result<OpendalObjects> {
+    fn open_s3(&self) -> Result<OpendalObjects> {
         let mut service = opendal::services::S3::default()
             .bucket(self.bucket.as_deref().unwrap_or_default())
             .root(self.prefix.as_deref().unwrap_or_default())
@@ -117,13 +118,13 @@ impl StoreConfig {
         }
         if let (Some(id), Some(secret)) = (&self.access_key_id, &self.secret_access_key) {
             // Ours alone: no profile or environment of the machine may decide who we are.
-            service = service.access_key_id(id).secret_access_key(secret).disable_config_load();
+            service = service.access_key_id(id).secret_access_key(secret.expose()).disable_config_load();
             service = service.disable_ec2_metadata();
         }
         let operator = Operator::new(service).map_err(|error| Error::Config(error.to_string()))?;
-        let transport = transport::open(self.ca_file.as_deref(), patience.timeout)?;
+        let transport = transport::open(self.ca_file.as_deref(), self.timeout())?;
         let operator = operator.with_context(OperationContext::new().with_http_transport(transport));
-        Ok(OpendalObjects::new(operator, Writes::Service, patience))
+        Ok(OpendalObjects::new(operator, Writes::Service, self.timeout()))
     }
 }
 
@@ -146,7 +147,6 @@ impl fmt::Debug for StoreConfig {
             .field("endpoint", &self.endpoint)
             .field("ca_file", &self.ca_file)
             .field("timeout_seconds", &self.timeout_seconds)
-            .field("attempts", &self.attempts)
             .finish_non_exhaustive()
     }
 }

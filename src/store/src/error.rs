@@ -1,7 +1,7 @@
 //! What can go wrong with the object store.
 
 use jiff::Timestamp;
-use remount_core::{Advice, Retry};
+use remount_core::{OperatorError, Retry};
 
 /// A call to the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +178,7 @@ pub enum Damage {
     Content(#[source] SegmentFault),
 }
 
-impl Advice for Error {
+impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
             Self::Unanswered { .. } => Retry::Soon,

@@ -13,21 +13,18 @@
 
 mod cluster;
 mod config;
-#[cfg(feature = "contract")]
-pub mod contract;
 mod documents;
 mod error;
 mod folder;
 mod key;
 mod lease;
-mod lease_keeper;
-mod lease_table;
-mod memory;
 mod objects;
 mod opendal_objects;
+mod parallel;
 mod releases;
 mod requests;
 mod restores;
+mod retrying;
 mod store;
 mod transport;
 mod wal;
@@ -37,11 +34,10 @@ pub use config::StoreConfig;
 pub use error::{Damage, Error, SegmentFault};
 pub use key::{KeyError, SigningKey};
 pub use lease::{Keeper, Lease, LeaseHolder, Purpose};
-pub use memory::MemoryObjects;
 pub use objects::{Created, Metadata, Object, ObjectInfo, Objects, Result};
-pub use releases::ReleaseNote;
-pub use requests::{OnFailure, RequestOutcome, Requests, RestoreRequest};
+pub use requests::Requests;
+pub use retrying::RetryingObjects;
 pub use store::Store;
 pub use wal::{
-    ArchiveFile, ArchiveFileError, Codec, PushOptions, Pushed, SegmentHeader, WalArchive, WalListing,
+    ArchiveFile, ArchiveFileError, Codec, PushOptions, Pushed, SegmentHeader, WalArchive, WalConfig, WalListing,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use opendal::layers::{RetryLayer, TimeoutLayer};
+use opendal::layers::TimeoutLayer;
 use opendal::{Entry, EntryMode, ErrorKind, Operator};
 
 use crate::folder::Folder;
@@ -16,6 +16,7 @@ use crate::{Created, Error, Metadata, Object, ObjectInfo, Objects, Result};
 pub(crate) struct OpendalObjects {
     operator: Operator,
     writes: Writes,
+    call_limit: Duration,
 }
 
 /// Who sees to it that objects appear whole or not at all.
@@ -27,30 +28,27 @@ pub(crate) enum Writes {
     Folder(Folder),
 }
 
-/// How often and how long a call is tried: the one retry policy of the store.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// Of one try.
-    pub(crate) timeout: Duration,
-    /// Tries in all, at least one.
-    pub(crate) attempts: usize,
-}
-
-/// Before the second try; doubles from try to try.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-
-/// No pause is longer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A call that always makes a little progress ends all the same, after so many times the limit of one request.
+const CALL_TIMEOUTS: u32 = 10;
 
 impl OpendalObjects {
-    pub(crate) fn new(operator: Operator, writes: Writes, patience: Patience) -> Self {
-        let timeouts = TimeoutLayer::new().with_timeout(patience.timeout).with_io_timeout(patience.timeout);
-        let retries = RetryLayer::new()
-            .with_max_times(patience.attempts.saturating_sub(1))
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_jitter();
-        Self { operator: operator.layer(timeouts).layer(retries), writes }
+    /// `timeout` limits one request; nothing is tried again here.
+    pub(crate) fn new(operator: Operator, writes: Writes, timeout: Duration) -> Self {
+        let timeouts = TimeoutLayer::new().with_timeout(timeout).with_io_timeout(timeout);
+        Self { operator: operator.layer(timeouts), writes, call_limit: timeout * CALL_TIMEOUTS }
+    }
+
+    /// Reads an object whole, within the limit of a call.
+    async fn read_whole(&self, action: &str, reader: &opendal::Reader) -> Result<Option<Bytes>> {
+        match tokio::time::timeout(self.call_limit, reader.read(..)).await {
+            Ok(Ok(content)) => Ok(Some(content.to_bytes())),
+            Ok(Err(error)) if self.says_absent(&error) => Ok(None),
+            Ok(Err(error)) => Err(failure(action.to_owned(), error)),
+            Err(_) => {
+                let source = format!("it was not read whole within {} s", self.call_limit.as_secs());
+                Err(Error::Unanswered { action: action.to_owned(), source: source.into() })
+            }
+        }
     }
 
     async fn create_by_service(&self, path: &str, content: Bytes, metadata: &Metadata) -> Result<Created> {
@@ -105,11 +103,7 @@ impl Objects for OpendalObjects {
     async fn read(&self, path: &str) -> Result<Option<Object>> {
         let action = || format!("read {path}");
         let reader = self.operator.reader(path).await.map_err(|error| failure(action(), error))?;
-        let content = match reader.read(..).await {
-            Ok(content) => content.to_bytes(),
-            Err(error) if self.says_absent(&error) => return Ok(None),
-            Err(error) => return Err(failure(action(), error)),
-        };
+        let Some(content) = self.read_whole(&action(), &reader).await? else { return Ok(None) };
         // S3 sends the metadata along; on a filesystem it takes a second look.
         let metadata = match (&self.writes, reader.metadata()) {
             (Writes::Service, Some(sent)) => user_metadata(sent),

@@ -1,36 +1,10 @@
 //! Which old disks of a restore were given up, by whom: the way back from that restore ends there.
 
 use jiff::Timestamp;
-use remount_core::{DiskCid, FORMAT, RestoreId};
-use serde::{Deserialize, Serialize};
+use remount_core::RestoreId;
+use remount_core::documents::ReleaseNote;
 
 use crate::{ClusterStore, Lease, Metadata, Result, documents};
-
-/// `restores/<id>/released.json`: written before the first of the disks is deleted, and never changed. It says
-/// what was meant; whether the disks are gone, only Director and cloud say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReleaseNote {
-    /// [`FORMAT`] of the writer.
-    pub format: u32,
-    /// The restore whose old disks they are.
-    pub restore: RestoreId,
-    /// Who gave them up.
-    pub by: String,
-    /// When, by the store's clock.
-    pub at: Timestamp,
-    /// Of the lease under which it was written.
-    pub epoch: u64,
-    /// The disks that were there to be deleted.
-    pub disks: Vec<DiskCid>,
-}
-
-impl ReleaseNote {
-    /// A note of this version.
-    #[must_use]
-    pub fn new(restore: RestoreId, by: String, at: Timestamp, epoch: u64, disks: Vec<DiskCid>) -> Self {
-        Self { format: FORMAT, restore, by, at, epoch, disks }
-    }
-}
 
 impl ClusterStore {
     /// Notes that a restore's old disks are given up.

@@ -1,38 +1,11 @@
 //! Restores of one cluster: the plan, what is published to the VMs, the fork and the journal.
 
-use remount_core::{ClusterName, FORMAT, ForkRecord, RestoreId, RestorePlan};
+use remount_core::RestoreId;
+use remount_core::documents::{AbortRequest, FORMAT, ForkRecord, JournalEvent, PublishedPlan, RestorePlan};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use crate::parallel::in_parallel;
 use crate::{ClusterStore, Created, Error, Lease, Metadata, Result, documents};
-
-/// `restores/current.json`, signed: which plan the VMs apply at their next start. The plan itself
-/// is written once and stays where it is, so that the two cannot differ.
-#[derive(Serialize, Deserialize)]
-struct Current {
-    format: u32,
-    cluster: ClusterName,
-    restore: RestoreId,
-    /// Of the lease under which it was published.
-    epoch: u64,
-}
-
-/// `abort.json`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Abort {
-    format: u32,
-    by: String,
-}
-
-/// `restores/<id>/journal/<n>.json`.
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    format: u32,
-    /// Of the lease under which it was written.
-    epoch: u64,
-    event: Value,
-}
 
 impl ClusterStore {
     /// Writes a plan, once.
@@ -86,7 +59,7 @@ impl ClusterStore {
     pub async fn publish(&self, id: &RestoreId, lease: &Lease) -> Result<()> {
         self.fence(lease).await?;
         let path = self.current_path();
-        let current = Current {
+        let current = PublishedPlan {
             format: FORMAT,
             cluster: self.name().clone(),
             restore: id.clone(),
@@ -103,7 +76,7 @@ impl ClusterStore {
     /// [`Error::Document`] where it, or the note that names it, cannot be read.
     pub async fn published(&self) -> Result<Option<RestorePlan>> {
         let path = self.current_path();
-        let Some(current) = self.read_signed::<Current>(&path).await? else {
+        let Some(current) = self.read_signed::<PublishedPlan>(&path).await? else {
             return Ok(None);
         };
         if current.cluster != *self.name() {
@@ -160,9 +133,9 @@ impl ClusterStore {
     ///
     /// # Idempotence
     /// Who asked first stays on record.
-    pub async fn ask_abort(&self, id: &RestoreId, by: &str) -> Result<()> {
+    pub async fn request_abort(&self, id: &RestoreId, by: &str) -> Result<()> {
         let path = self.restore_path(id, "abort.json");
-        let content = documents::encode(&path, &Abort { format: FORMAT, by: by.to_owned() })?;
+        let content = documents::encode(&path, &AbortRequest { format: FORMAT, by: by.to_owned() })?;
         self.objects.create(&path, content, &Metadata::new()).await.map(|_| ())
     }
 
@@ -170,14 +143,14 @@ impl ClusterStore {
     ///
     /// # Errors
     /// The store does not answer, or what it has cannot be read.
-    pub async fn abort_asked(&self, id: &RestoreId) -> Result<Option<String>> {
+    pub async fn abort_requested(&self, id: &RestoreId) -> Result<Option<String>> {
         let path = self.restore_path(id, "abort.json");
         let object = self.objects.read(&path).await?;
-        let decode = |content: &[u8]| documents::decode::<Abort>(&path, content);
+        let decode = |content: &[u8]| documents::decode::<AbortRequest>(&path, content);
         Ok(object.map(|object| decode(&object.content)).transpose()?.map(|abort| abort.by))
     }
 
-    /// Appends the `n`-th event of a restore's journal.
+    /// Appends an event to a restore's journal, under its own number.
     ///
     /// # Errors
     /// [`Error::Conflict`] where another event has that number: somebody else writes this journal,
@@ -185,18 +158,16 @@ impl ClusterStore {
     ///
     /// # Idempotence
     /// The same event again is success.
-    pub async fn append_journal(&self, id: &RestoreId, lease: &Lease, n: u64, event: &Value) -> Result<()> {
+    pub async fn append_journal(&self, id: &RestoreId, event: &JournalEvent, lease: &Lease) -> Result<()> {
         self.fence(lease).await?;
-        let path = self.restore_path(id, &format!("journal/{n:06}.json"));
-        let entry = Entry { format: FORMAT, epoch: lease.epoch(), event: event.clone() };
-        let content = documents::encode(&path, &entry)?;
-        if self.objects.create(&path, content, &Metadata::new()).await? == Created::Existed {
-            let written = self.journal_event(&path).await?;
-            if written.as_ref() != Some(event) {
-                // Mostly the next owner's: a writer that slept after its check comes too late.
-                self.fence(lease).await?;
-                return Err(Error::Conflict { path });
-            }
+        let path = self.restore_path(id, &format!("journal/{:06}.json", event.n));
+        let content = documents::encode(&path, event)?;
+        if self.objects.create(&path, content, &Metadata::new()).await? == Created::Existed
+            && self.journal_event(&path).await?.as_ref() != Some(event)
+        {
+            // Mostly the next owner's: a writer that slept after its check comes too late.
+            self.fence(lease).await?;
+            return Err(Error::Conflict { path });
         }
         // The lease may have been lost between the check and the write.
         self.fence(lease).await
@@ -206,28 +177,26 @@ impl ClusterStore {
     ///
     /// # Errors
     /// [`Error::Document`] where one is missing or cannot be read.
-    pub async fn journal(&self, id: &RestoreId) -> Result<Vec<Value>> {
+    pub async fn journal(&self, id: &RestoreId) -> Result<Vec<JournalEvent>> {
         let folder = self.restore_path(id, "journal/");
-        let mut events = Vec::new();
-        let mut last: Option<u64> = None;
-        for info in self.objects.list(&folder).await? {
-            let number = |name: &str| name.strip_suffix(".json")?.parse().ok();
-            let Some(n) = number(&info.path[folder.len()..]) else {
-                continue;
-            };
-            if last.is_some_and(|last| last + 1 != n) {
-                return Err(documents::fault(&info.path, "the event before it is missing".into()));
+        let listed = self.objects.list(&folder).await?;
+        let number = |path: &str| path[folder.len()..].strip_suffix(".json")?.parse::<u64>().ok();
+        let numbered = listed.into_iter().filter_map(|info| Some((number(&info.path)?, info.path)));
+        let mut paths = Vec::new();
+        for ((n, path), expected) in numbered.zip(1..) {
+            if n != expected {
+                return Err(documents::fault(&path, "the event before it is missing".into()));
             }
-            last = Some(n);
-            events.extend(self.journal_event(&info.path).await?);
+            paths.push(path);
         }
-        Ok(events)
+        let events: Vec<Option<JournalEvent>> =
+            in_parallel(paths, |path| async move { self.journal_event(&path).await }).await?;
+        Ok(events.into_iter().flatten().collect())
     }
 
-    async fn journal_event(&self, path: &str) -> Result<Option<Value>> {
+    async fn journal_event(&self, path: &str) -> Result<Option<JournalEvent>> {
         let object = self.objects.read(path).await?;
-        let decode = |content: &[u8]| documents::decode::<Entry>(path, content);
-        Ok(object.map(|object| decode(&object.content)).transpose()?.map(|entry| entry.event))
+        object.map(|object| documents::decode(path, &object.content)).transpose()
     }
 
     async fn read_signed<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {

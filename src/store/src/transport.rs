@@ -14,10 +14,7 @@ use crate::{Error, Result};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn open(ca_file: Option<&Path>, timeout: Duration) -> Result<HttpTransporter> {
-    // Another part of the program may have installed it before: both mean ring.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
-    }
+    remount_host::tls::install_provider();
     let mut client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT.min(timeout));
     if let Some(path) = ca_file {
         client = client.tls_certs_only(certificates(path)?);

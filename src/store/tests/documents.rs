@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use remount_core::{BackupId, BackupManifest, ForkRecord, RestoreId, RestorePlan, SystemIdentifier};
-use remount_store::{
-    ClusterStore, Error, Lease, MemoryObjects, Metadata, Objects, OnFailure, Purpose, RequestOutcome,
-    RestoreRequest, Store,
-};
-use serde_json::{Value, json};
+use remount_core::documents::{BackupManifest, ForkRecord, JournalEvent, RestorePlan, What};
+use remount_core::documents::{OnFailure, RequestOutcome, RestoreRequest};
+use remount_core::{BackupId, RestoreId, SystemIdentifier};
+use remount_sim::memory::MemoryObjects;
+use remount_store::{ClusterStore, Error, Lease, Metadata, Objects, Purpose, Store};
+use serde_json::json;
 use support::{cluster, memory};
 
 const FIRST: &str = "20261123T004500Z-k3f9";
@@ -200,15 +200,22 @@ async fn a_fork_is_recorded_once_and_verified() {
 #[tokio::test]
 async fn a_journal_keeps_its_order_and_tells_of_holes_and_strangers() {
     let (objects, _, cluster, lease) = leased().await;
-    let event = |n: u64| json!({"step": "swap", "n": n, "list": [1, null, "x"]});
-    for n in 0..12 {
-        cluster.append_journal(&id(FIRST), &lease, n, &event(n)).await.unwrap();
-        cluster.append_journal(&id(FIRST), &lease, n, &event(n)).await.expect("the same again is success");
+    let at = |n: u64, step: &str| JournalEvent {
+        format: 1,
+        n,
+        at: jiff::Timestamp::UNIX_EPOCH,
+        epoch: lease.epoch(),
+        what: What::Intended { step: step.into() },
+    };
+    let event = |n: u64| at(n, &format!("swap {n}"));
+    for n in 1..=12 {
+        cluster.append_journal(&id(FIRST), &event(n), &lease).await.unwrap();
+        cluster.append_journal(&id(FIRST), &event(n), &lease).await.expect("the same again is success");
     }
-    let conflict = cluster.append_journal(&id(FIRST), &lease, 3, &event(4)).await;
+    let conflict = cluster.append_journal(&id(FIRST), &at(3, "other"), &lease).await;
     assert!(matches!(conflict, Err(Error::Conflict { .. })), "{conflict:?}");
     let journal = cluster.journal(&id(FIRST)).await.unwrap();
-    assert_eq!(journal, (0..12).map(event).collect::<Vec<Value>>());
+    assert_eq!(journal, (1..=12).map(event).collect::<Vec<_>>());
     assert!(cluster.journal(&id(SECOND)).await.unwrap().is_empty());
     objects.delete(&format!("clusters/pg-0001/restores/{FIRST}/journal/000005.json")).await.unwrap();
     assert!(is_document(cluster.journal(&id(FIRST)).await).contains("missing"));

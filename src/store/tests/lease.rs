@@ -7,7 +7,8 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use remount_core::{Advice, RestoreId, Retry};
+use remount_core::documents::{JournalEvent, What};
+use remount_core::{OperatorError, RestoreId, Retry};
 use remount_store::{ClusterStore, Error, Lease, Purpose};
 use serde_json::json;
 use support::{Moto, cluster, folder, memory};
@@ -40,6 +41,11 @@ async fn one_holds_it_and_the_next_gets_it_after_the_release(cluster: &ClusterSt
     assert_eq!(take(cluster, "second").await.unwrap().epoch(), 2);
     let error = first.check().await.unwrap_err();
     assert!(matches!(error, Error::Fenced { epoch: 1, taken_by: 2, .. }), "{error:?}");
+}
+
+fn event(n: u64, step: &str) -> JournalEvent {
+    let what = What::Intended { step: step.into() };
+    JournalEvent { format: 1, n, at: jiff::Timestamp::UNIX_EPOCH, epoch: 1, what }
 }
 
 #[tokio::test]
@@ -86,12 +92,12 @@ async fn late_writes_of_a_fenced_owner_are_refused() {
     let (objects, store) = memory();
     let cluster = cluster(&store);
     let first = take(&cluster, "first").await.unwrap();
-    cluster.append_journal(&restore(), &first, 0, &json!({"step": "plan"})).await.unwrap();
+    cluster.append_journal(&restore(), &event(1, "plan"), &first).await.unwrap();
     objects.advance(TERM * 2);
     let second = take(&cluster, "second").await.unwrap();
 
     let late = [
-        cluster.append_journal(&restore(), &first, 1, &json!({"step": "late"})).await,
+        cluster.append_journal(&restore(), &event(2, "late"), &first).await,
         cluster.publish(&restore(), &first).await,
         cluster.withdraw(&first).await,
         cluster.delete_backup(&"20261123T004500Z-k3f9".parse().unwrap(), &first).await,
@@ -99,9 +105,9 @@ async fn late_writes_of_a_fenced_owner_are_refused() {
     for late in late {
         assert!(matches!(late, Err(Error::Fenced { epoch: 1, taken_by: 2, .. })), "{late:?}");
     }
-    cluster.append_journal(&restore(), &second, 1, &json!({"step": "next"})).await.unwrap();
+    cluster.append_journal(&restore(), &event(2, "next"), &second).await.unwrap();
     let journal = cluster.journal(&restore()).await.unwrap();
-    assert_eq!(journal, [json!({"step": "plan"}), json!({"step": "next"})]);
+    assert_eq!(journal, [event(1, "plan"), event(2, "next")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,20 +8,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use bytes::Bytes;
-use remount_core::{Advice, Retry};
-use remount_store::{Created, Error, Metadata, contract};
-use support::{Moto, config, folder, memory};
+use remount_core::{OperatorError, Retry};
+use remount_sim::contract;
+use remount_store::{Created, Error, Metadata};
+use support::{Moto, config, folder, memory, policy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_keeps_every_promise() {
-    contract::every_promise_holds(memory().1.objects()).await;
+    contract::objects::every_promise_holds(memory().1.objects()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_keeps_every_promise() {
     let root = tempfile::tempdir().unwrap();
-    contract::every_promise_holds(folder(root.path()).objects()).await;
+    contract::objects::every_promise_holds(folder(root.path()).objects()).await;
     let left = std::fs::read_dir(root.path().join(".remount-tmp")).unwrap().count();
     assert_eq!(left, 0, "no temporary file is left");
 }
@@ -29,13 +30,13 @@ async fn a_folder_keeps_every_promise() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_keeps_every_promise() {
     let moto = Moto::start();
-    contract::every_promise_holds(moto.store().await.objects()).await;
+    contract::objects::every_promise_holds(moto.store().await.objects()).await;
 }
 
 #[tokio::test]
 async fn a_missing_bucket_is_not_an_absent_object() {
     let moto = Moto::start();
-    let store = config(moto.config("nowhere")).open().unwrap();
+    let store = config(moto.config("nowhere")).open(&policy()).unwrap();
     for error in [
         store.objects().read("a").await.map(drop).unwrap_err(),
         store.objects().stat("a").await.map(drop).unwrap_err(),
@@ -59,7 +60,7 @@ async fn a_404_that_is_not_the_stores_own_is_not_an_absent_object() {
             connection.write_all(answer).await.unwrap();
         }
     });
-    let store = config(s3_at(&format!("http://127.0.0.1:{port}"))).open().unwrap();
+    let store = config(s3_at(&format!("http://127.0.0.1:{port}"))).open(&policy()).unwrap();
     for error in [
         store.objects().read("a").await.map(drop).unwrap_err(),
         store.objects().stat("a").await.map(drop).unwrap_err(),
@@ -72,7 +73,7 @@ async fn a_404_that_is_not_the_stores_own_is_not_an_absent_object() {
 fn s3_at(endpoint: &str) -> serde_json::Value {
     serde_json::json!({
         "type": "s3", "bucket": "wal", "endpoint": endpoint, "access_key_id": "id",
-        "secret_access_key": "very-secret", "signing_key": support::KEY, "timeout_seconds": 1, "attempts": 2,
+        "secret_access_key": "very-secret", "signing_key": support::KEY, "timeout_seconds": 1,
     })
 }
 
@@ -88,17 +89,17 @@ async fn only_the_pinned_ca_is_trusted() {
 
     let mut json = moto.config("nowhere");
     json["timeout_seconds"] = 5.into();
-    let stranger = config(json.clone()).open().unwrap();
+    let stranger = config(json.clone()).open(&policy()).unwrap();
     let error = stranger.objects().list("a/").await.map(drop).unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
 
     json["ca_file"] = certificate.to_str().into();
-    let friend = config(json.clone()).open().unwrap();
+    let friend = config(json.clone()).open(&policy()).unwrap();
     let error = friend.objects().list("a/").await.map(drop).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "it answers that the bucket is missing: {error:?}");
 
     json["ca_file"] = key.to_str().into();
-    let error = config(json).open().unwrap_err();
+    let error = config(json).open(&policy()).unwrap_err();
     assert!(error.to_string().contains("ca_file"), "{error}");
 }
 
@@ -106,7 +107,7 @@ async fn only_the_pinned_ca_is_trusted() {
 async fn a_store_that_does_not_answer_is_unanswered() {
     // Bound and never accepted from, then gone: refused at once.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let store = config(s3_at(&format!("http://127.0.0.1:{port}"))).open().unwrap();
+    let store = config(s3_at(&format!("http://127.0.0.1:{port}"))).open(&policy()).unwrap();
     let error = store.objects().read("a").await.map(drop).unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
     assert_eq!(error.retry(), Retry::Soon);
@@ -119,7 +120,7 @@ async fn a_folder_that_is_not_there_is_not_made() {
     let root = tempfile::tempdir().unwrap();
     let missing = root.path().join("not-mounted");
     let json = serde_json::json!({"type": "fs", "root": missing, "signing_key": support::KEY});
-    let error = config(json).open().unwrap_err();
+    let error = config(json).open(&policy()).unwrap_err();
     assert!(error.to_string().contains("mounted"), "{error}");
     assert!(!missing.exists());
 }
@@ -148,13 +149,13 @@ async fn an_object_in_a_folder_is_there_whole_or_not_at_all() {
 fn all_that_is_wrong_with_a_configuration_is_said_at_once_and_no_secret_with_it() {
     let wrong = config(serde_json::json!({
         "type": "s3", "secret_access_key": "very-secret", "signing_key": support::KEY,
-        "timeout_seconds": 0, "attempts": 0,
+        "timeout_seconds": 0,
     }));
-    let error = wrong.open().unwrap_err().to_string();
-    for part in ["bucket", "access_key_id", "timeout_seconds", "attempts"] {
+    let error = wrong.open(&policy()).unwrap_err().to_string();
+    for part in ["bucket", "access_key_id", "timeout_seconds"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
-    let opened = config(s3_at("http://127.0.0.1:1")).open().unwrap();
+    let opened = config(s3_at("http://127.0.0.1:1")).open(&policy()).unwrap();
     let shown = format!("{wrong:?} {error} {opened:?} {:?}", support::cluster(&opened));
     assert!(!shown.contains("very-secret") && !shown.contains(support::KEY), "{shown}");
 }

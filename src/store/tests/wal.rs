@@ -7,8 +7,8 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use remount_core::{Advice, Retry, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
-use remount_store::contract::sample_segment;
+use remount_core::{OperatorError, Retry, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
+use remount_sim::sample_segment;
 use remount_store::{
     ArchiveFile, Codec, Damage, Error, Metadata, PushOptions, Pushed, SegmentFault, Store, WalArchive,
 };

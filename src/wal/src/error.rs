@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use remount_core::{Advice, ClusterName, RestoreId, Retry, WalSegment};
+use remount_core::{ClusterName, OperatorError, RestoreId, Retry, WalSegment};
+use remount_host::ConfigError;
 use remount_store::ArchiveFileError;
 
 use crate::USAGE;
@@ -20,13 +21,8 @@ const REFUSED: u8 = 201;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration cannot be used.
-    #[error("the configuration {} cannot be used: {detail}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The name is none that PostgreSQL archives.
     #[error(transparent)]
     Name(ArchiveFileError),
@@ -38,11 +34,11 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The control file is none.
-    #[error("{} is not the control file of PostgreSQL 15 or later", path.display())]
+    /// The control file cannot be read.
+    #[error("the system identifier of this cluster is not known")]
     ControlFile {
-        /// The file.
-        path: PathBuf,
+        /// Why.
+        source: remount_postgres::Error,
     },
     /// The note of an applied plan cannot be used.
     #[error("the note of an applied restore {} cannot be used: {detail}", path.display())]
@@ -60,7 +56,7 @@ pub enum Error {
     },
     /// The segment lies beyond the point where the planned line left its timeline.
     #[error("{segment} is not on the line of restore {restore}, which continues on {expected}")]
-    OffLine {
+    OffTimeline {
         /// What PostgreSQL asked for.
         segment: WalSegment,
         /// What it should have found.
@@ -119,15 +115,15 @@ impl Error {
     /// What PostgreSQL is told of a failed fetch: always above 125, so that recovery stops.
     pub fn fetch_code(&self) -> u8 {
         match self {
-            Self::Config { .. } | Self::Name(_) | Self::Open { .. } => USAGE,
-            Self::OffLine { .. } | Self::Gap { .. } | Self::NoFork { .. } | Self::Record { .. } => REFUSED,
+            Self::Config(_) | Self::Name(_) | Self::Open { .. } => USAGE,
+            Self::OffTimeline { .. } | Self::Gap { .. } | Self::NoFork { .. } | Self::Record { .. } => REFUSED,
             Self::Store { source: remount_store::Error::Damaged { .. }, .. } => REFUSED,
             _ => UNDETERMINED,
         }
     }
 }
 
-impl Advice for Error {
+impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
             Self::Store { source, .. } => source.retry(),
@@ -141,7 +137,7 @@ impl Advice for Error {
         let text = match self {
             Self::Store { source, .. } | Self::Open { source } => return source.next_step(),
             Self::Deadline { last: Some(last), .. } => return last.next_step(),
-            Self::Config { .. } => "mend the properties of the job remount-agent and deploy again",
+            Self::Config(_) => "mend the properties of the job remount-agent and deploy again",
             Self::Name(_) => "use it as archive_command or restore_command, with %f and %p",
             Self::File { .. } | Self::Runtime { .. } => "look at the VM: disk full, permissions, limits",
             Self::ControlFile { .. } => "check `postgres.data_directory`; is the right disk mounted?",
@@ -149,7 +145,7 @@ impl Advice for Error {
             Self::NoFork { .. } => {
                 "start the instance through its job, whose pre-start waits for the fork (`remount journal`)"
             }
-            Self::OffLine { .. } => {
+            Self::OffTimeline { .. } => {
                 "the expected segment is missing: look for it in the archive, or restore to a point before it"
             }
             Self::Gap { .. } => {

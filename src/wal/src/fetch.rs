@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use remount_core::{Role, WalSegment};
+use remount_host::RetryPolicy;
 use remount_store::{ArchiveFile, ClusterStore, WalArchive};
 
 use crate::config::Config;
-use crate::control_file;
-use crate::deadline::within;
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
-use crate::line::Line;
+use crate::system_identifier;
+use crate::planned_timelines::PlannedTimelines;
+use crate::within::within;
 
 /// What PostgreSQL is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +25,9 @@ pub enum Fetched {
 /// Delivers the file `name` to `target`, which is relative to the data directory.
 pub async fn fetch(config: Config, name: &str, target: &Path) -> Result<Fetched> {
     let file: ArchiveFile = name.parse().map_err(Error::Name)?;
-    let line = Line::open(&config.applied_folder())?;
-    let system_identifier = control_file::system_identifier(&config.postgres.data_directory)?;
-    let store = config.store.open().map_err(|source| Error::Open { source })?;
+    let planned = PlannedTimelines::open(&config.directories.applied_plans())?;
+    let system_identifier = system_identifier(&config.postgres.data_directory)?;
+    let store = config.store.open(&RetryPolicy::within(config.wal.fetch_deadline())).map_err(|source| Error::Open { source })?;
     let cluster = store.cluster(&config.cluster);
     let source = Source {
         archive: cluster.wal(system_identifier).expecting(config.wal.codec),
@@ -34,7 +35,7 @@ pub async fn fetch(config: Config, name: &str, target: &Path) -> Result<Fetched>
         file: &file,
         target,
     };
-    within(config.wal.fetch_deadline(), async || source.fetch_on(line.as_ref()).await).await
+    within(config.wal.fetch_deadline(), source.fetch_on(planned.as_ref())).await
 }
 
 /// Where one file comes from and goes to.
@@ -46,21 +47,21 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// | | on the line | off the line |
+    /// | | on the planned timelines | off them |
     /// |---|---|---|
     /// | no open plan | deliver, or absent | – |
     /// | standby | deliver, or absent: it streams | absent: it streams |
     /// | primary | deliver; absent only after what the plan needs | stop if it exists |
-    async fn fetch_on(&self, line: Option<&Line>) -> Result<Fetched> {
-        let (Some(line), ArchiveFile::Segment(segment)) = (line, self.file) else {
+    async fn fetch_on(&self, planned: Option<&PlannedTimelines>) -> Result<Fetched> {
+        let (Some(planned), ArchiveFile::Segment(segment)) = (planned, self.file) else {
             return self.fetch().await;
         };
-        if line.expected(*segment) != *segment {
-            return self.refuse(line, *segment).await;
+        if planned.expected(*segment) != *segment {
+            return self.refuse(planned, *segment).await;
         }
         match self.fetch().await? {
-            Fetched::Absent if line.needs(*segment) => {
-                Err(Error::Gap { segment: *segment, last: line.last_needed(), restore: line.restore.clone() })
+            Fetched::Absent if planned.needs(*segment) => {
+                Err(Error::Gap { segment: *segment, last: planned.last_needed(), restore: planned.restore.clone() })
             }
             fetched => Ok(fetched),
         }
@@ -86,17 +87,17 @@ impl Source<'_> {
         }
     }
 
-    /// The primary asks for a parent's segment only where the line's own is missing. Where the parent
+    /// The primary asks for a parent's segment only where the planned timeline's own is missing. Where the parent
     /// has none either, its archive just ends.
-    async fn refuse(&self, line: &Line, segment: WalSegment) -> Result<Fetched> {
-        if line.role == Role::Standby {
+    async fn refuse(&self, planned: &PlannedTimelines, segment: WalSegment) -> Result<Fetched> {
+        if planned.role == Role::Standby {
             return Ok(Fetched::Absent);
         }
         if !self.archive.contains(&segment).await.map_err(|source| self.failed(source))? {
             return self.absent().await;
         }
-        let expected = line.expected(segment);
-        Err(Error::OffLine { segment, expected, restore: line.restore.clone() })
+        let expected = planned.expected(segment);
+        Err(Error::OffTimeline { segment, expected, restore: planned.restore.clone() })
     }
 
     fn failed(&self, source: remount_store::Error) -> Error {

@@ -10,19 +10,19 @@
 
 mod command;
 mod config;
-mod control_file;
-mod deadline;
 mod delivery;
 mod error;
 mod fetch;
-mod line;
+mod planned_timelines;
 mod push;
+mod within;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use remount_core::report;
+use remount_core::{SystemIdentifier, report};
+use remount_postgres::ControlData;
 
 use command::{Cli, Command};
 use config::Config;
@@ -77,6 +77,11 @@ fn run<T>(path: &std::path::Path, work: impl AsyncFnOnce(Config) -> Result<T>) -
     // A call that hangs in a network filesystem keeps its thread; it must not keep PostgreSQL.
     runtime.shutdown_background();
     outcome
+}
+
+/// The system identifier, from the control file: PostgreSQL itself is busy waiting for us.
+fn system_identifier(data_directory: &std::path::Path) -> Result<SystemIdentifier> {
+    ControlData::read_system_identifier(data_directory).map_err(|source| Error::ControlFile { source })
 }
 
 fn push_code(outcome: Result<()>) -> u8 {

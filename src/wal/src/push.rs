@@ -4,27 +4,26 @@ use std::path::Path;
 
 use bytes::Bytes;
 use remount_core::SegmentSize;
+use remount_host::RetryPolicy;
 use remount_store::{ArchiveFile, PushOptions, SegmentHeader};
 
 use crate::config::Config;
-use crate::control_file;
-use crate::deadline::within;
 use crate::error::{Error, Result};
+use crate::system_identifier;
+use crate::within::within;
 
 /// Archives the file at `path`, which is relative to the data directory PostgreSQL runs us in.
 pub async fn push(config: Config, path: &Path) -> Result<()> {
     let file = file_of(path)?;
     let content = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
     let content = Bytes::from(content);
-    let system_identifier = control_file::system_identifier(&config.postgres.data_directory)?;
-    let store = config.store.open().map_err(|source| Error::Open { source })?;
+    let system_identifier = system_identifier(&config.postgres.data_directory)?;
+    let store = config.store.open(&RetryPolicy::within(config.wal.push_deadline())).map_err(|source| Error::Open { source })?;
     let archive = store.cluster(&config.cluster).wal(system_identifier);
     let options = PushOptions { codec: config.wal.codec, segment_size: segment_size(&content) };
     let failed = |source| Error::Store { file: file.to_string(), source };
-    within(config.wal.push_deadline(), async || {
-        archive.push(&file, content.clone(), options).await.map(drop).map_err(failed)
-    })
-    .await
+    let pushed = async { archive.push(&file, content, options).await.map(drop).map_err(failed) };
+    within(config.wal.push_deadline(), pushed).await
 }
 
 fn file_of(path: &Path) -> Result<ArchiveFile> {

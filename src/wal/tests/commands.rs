@@ -8,7 +8,7 @@ use std::fs;
 use std::time::Instant;
 
 use remount_core::{SegmentSize, SystemIdentifier, WalSegment};
-use remount_store::contract::sample_segment;
+use remount_sim::sample_segment;
 use remount_store::{ArchiveFile, Codec, PushOptions};
 use serde_json::{Value, json};
 use support::Vm;

@@ -7,7 +7,8 @@ mod support;
 use std::fs;
 
 use jiff::Timestamp;
-use remount_core::{ForkRecord, SegmentSize, SystemIdentifier, TimelineHistory, TimelineId, WalSegment};
+use remount_core::documents::ForkRecord;
+use remount_core::{SegmentSize, SystemIdentifier, TimelineHistory, TimelineId, WalSegment};
 use serde_json::{Value, json};
 use support::Vm;
 use support::postgres::Server;

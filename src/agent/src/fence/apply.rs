@@ -2,11 +2,12 @@
 //! the two applies the same plan again.
 
 use jiff::Timestamp;
-use remount_core::{FORMAT, ForkRecord, RestorePlan, Role};
+use remount_core::Role;
+use remount_core::documents::{AppliedPlan, FORMAT, ForkRecord, RestorePlan};
 use remount_postgres::{DataDirectory, Preparation, RecoveryGoal, RecoverySettings};
 
 use crate::config::AgentConfig;
-use crate::disk::{Applied, Disk};
+use crate::disk::Disk;
 use crate::error::{Result, system};
 
 /// Applies `plan`; a fork makes the instance a standby.
@@ -22,7 +23,7 @@ pub fn apply(config: &AgentConfig, disk: &Disk, plan: &RestorePlan, fork: Option
         settings: &settings,
     };
     DataDirectory::new(&config.postgres.data_directory).prepare(&preparation)?;
-    disk.record(&Applied {
+    disk.record(&AppliedPlan {
         format: FORMAT,
         restore: plan.id.clone(),
         backup: plan.path.backup.clone(),

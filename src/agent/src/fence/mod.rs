@@ -6,25 +6,26 @@
 //! backup. So a disk without it starts without asking anybody, and a disk with it never starts
 //! unasked.
 //!
-//! [`judge`] holds the table, pure; this module asks the disk and the store, and carries it out.
+//! [`decide`] holds the table, pure; this module asks the disk and the store, and carries it out.
 
 mod apply;
-mod judge;
+mod decide;
 mod processes;
 mod refusal;
 
 use std::time::Duration;
 
-use remount_core::{BackupId, ForkRecord, RestorePlan, WalSegment};
+use remount_core::{BackupId, WalSegment};
+use remount_core::documents::{ForkRecord, RestorePlan};
 use remount_store::{ClusterStore, Error as StoreError};
 
-use crate::account::Account;
+use remount_host::Account;
 use crate::config::AgentConfig;
-use crate::deadline::Deadline;
+use remount_host::Deadline;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::store_client;
-use judge::{Facts, Found, Locally, Part, WithPlan};
+use decide::{Facts, Found, LocalDecision, PlannedRole, PlanDecision};
 pub use refusal::Refusal;
 
 /// Between two looks at a store that answers: the primary's restore takes seconds to minutes.
@@ -42,14 +43,14 @@ pub async fn guard(config: &AgentConfig, account: Account) -> Result<()> {
         return Err(Error::Refused(Refusal::NotMounted { path: disk.mount_point().display().to_string() }));
     }
     disk.create_folders(account)?;
-    match judge::locally(Facts::gather(config, &disk)?) {
-        Locally::Start(why) => {
+    match decide::locally(Facts::gather(config, &disk)?) {
+        LocalDecision::Start(why) => {
             log::info!("{why}");
             Ok(())
         }
-        Locally::Refuse(refusal) => Err(Error::Refused(refusal)),
-        Locally::AskWhetherRegistered => must_not_be_registered(config, deadline).await,
-        Locally::AskForPlan(backup) => {
+        LocalDecision::Refuse(refusal) => Err(Error::Refused(refusal)),
+        LocalDecision::AskWhetherRegistered => must_not_be_registered(config, deadline).await,
+        LocalDecision::AskForPlan(backup) => {
             must_not_be_used(config, &backup)?;
             ask_for_plan(config, &disk, &backup, deadline).await
         }
@@ -66,7 +67,7 @@ fn must_not_be_used(config: &AgentConfig, backup: &BackupId) -> Result<()> {
 
 /// An empty disk may be initialised only where the store answers that this instance never had data.
 async fn must_not_be_registered(config: &AgentConfig, deadline: Deadline) -> Result<()> {
-    let id = &config.instance.id;
+    let id = &config.identity.instance.id;
     let asked =
         store_client::ask(
             config,
@@ -78,7 +79,7 @@ async fn must_not_be_registered(config: &AgentConfig, deadline: Deadline) -> Res
             log::info!("the disk is empty and this instance never had data: it may be initialised");
             Ok(())
         }
-        Ok(true) => Err(Error::Refused(Refusal::DataMissing { instance: config.instance.clone() })),
+        Ok(true) => Err(Error::Refused(Refusal::DataMissing { instance: config.identity.instance.clone() })),
         Err(source) => Err(unanswered(config, Refusal::empty_and_unanswered, deadline, &source)),
     }
 }
@@ -90,15 +91,15 @@ async fn ask_for_plan(
     deadline: Deadline,
 ) -> Result<()> {
     let (plan, is_complete) = published(config, backup, deadline).await?;
-    let found = Found { backup, is_complete, instance: &config.instance };
-    match judge::with_plan(&found, plan.as_ref(), &config.postgres.data_directory)? {
-        WithPlan::ForgetTheMark => {
+    let found = Found { backup, is_complete, instance: &config.identity.instance };
+    match decide::with_plan(&found, plan.as_ref(), &config.postgres.data_directory)? {
+        PlanDecision::ClearStaleMark => {
             log::info!(backup:% = backup; "the VM went down during a backup: that backup is void, this is a normal start");
             disk.remove_mark()
         }
-        WithPlan::Refuse(refusal) => Err(Error::Refused(refusal)),
-        WithPlan::Apply(plan, Part::Primary) => apply::apply(config, disk, plan, None),
-        WithPlan::Apply(plan, Part::Standby) => {
+        PlanDecision::Refuse(refusal) => Err(Error::Refused(refusal)),
+        PlanDecision::Apply(plan, PlannedRole::Primary) => apply::apply(config, disk, plan, None),
+        PlanDecision::Apply(plan, PlannedRole::Standby) => {
             let fork = await_fork(config, plan, deadline).await?;
             apply::apply(config, disk, plan, Some(fork))
         }
@@ -133,7 +134,7 @@ fn unanswered(
         detail = format!("{detail}: {error}");
         cause = error.source();
     }
-    log::error!(cluster:% = config.cluster, deadline_seconds = deadline.seconds(); "the object store did not answer");
+    log::error!(cluster:% = config.identity.cluster, deadline_seconds = deadline.seconds(); "the object store did not answer");
     Error::Refused(refusal(deadline.seconds(), detail))
 }
 

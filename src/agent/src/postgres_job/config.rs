@@ -6,8 +6,9 @@ use remount_core::InstanceSlug;
 use remount_postgres::{LocalConfig, LocalServer};
 use serde::Deserialize;
 
-use crate::config::load;
-use crate::error::{Error, Result};
+use remount_host::config_file;
+use remount_host::{ConfigError, Secret};
+use crate::error::Result;
 
 /// The configuration of the job `postgres`.
 #[derive(Deserialize)]
@@ -116,18 +117,6 @@ pub struct Database {
     pub owner: Option<String>,
 }
 
-/// A password. It has no `Debug`: it never reaches a log.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
 fn default_locale() -> String {
     "C.UTF-8".into()
 }
@@ -139,10 +128,10 @@ fn default_user() -> String {
 impl PostgresConfig {
     /// Reads the file.
     pub fn load(path: &Path) -> Result<Self> {
-        let config: Self = load(path)?;
+        let config: Self = config_file::read(path)?;
         if !config.bootstrap && config.primary_address.is_none() {
             let problems = vec!["`primary_address` is missing: this is not the bootstrap instance".into()];
-            return Err(Error::Config { path: path.display().to_string(), problems });
+            return Err(ConfigError { path: path.to_owned(), problems }.into());
         }
         Ok(config)
     }

@@ -25,8 +25,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::config::PostgresConfig;
 use crate::config::AgentConfig;
-use crate::deadline::Deadline;
-use crate::drain::{answer, archive_rest};
+use remount_host::Deadline;
+use crate::hooks::{answer, archive_rest};
 use crate::error::{Archive, Error, Result, system};
 use crate::hooks;
 

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use remount_postgres::{DataDirectory, durable};
+use remount_host::durable;
+use remount_postgres::DataDirectory;
 
 use super::config::PostgresConfig;
-use crate::account::Account;
-use crate::deadline::Deadline;
+use remount_host::Account;
+use remount_host::Deadline;
 use crate::error::{Error, Result, system};
 
 /// Between two tries of a standby to copy its primary.
@@ -46,11 +47,11 @@ pub async fn initialise(config: &PostgresConfig, account: Account) -> Result<()>
 pub fn write_password_file(config: &PostgresConfig, account: Account) -> Result<()> {
     let escaped = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
     let Some(address) = &config.primary_address else { return Ok(()) };
-    let (user, password) = (&config.replication.name, config.replication.password.reveal());
+    let (user, password) = (&config.replication.name, config.replication.password.expose());
     let line = format!("{}:{}:*:{}:{}\n", escaped(address), config.port, escaped(user), escaped(password));
     account.create_folder(config.password_file.parent().unwrap_or(Path::new("/")))?;
     durable::write(&config.password_file, line.as_bytes())?;
-    account.own(&config.password_file)
+    Ok(account.own(&config.password_file)?)
 }
 
 fn init_database(config: &PostgresConfig, account: Account, beside: &Path) -> Result<()> {

@@ -12,12 +12,13 @@ use std::path::Path;
 
 use remount_postgres::{DataDirectory, DataState};
 
-use crate::account::Account;
+use remount_host::Account;
 use crate::config::AgentConfig;
-use crate::deadline::Deadline;
+use remount_host::Deadline;
 use crate::error::{Error, Result};
 use crate::fence;
-use crate::hooks::{self, Wanted};
+use crate::hooks;
+use crate::server_state::{self, Wanted};
 use config::PostgresConfig;
 pub use drain::drain;
 pub use run::run;
@@ -67,7 +68,7 @@ pub fn post_start(path: &Path) -> Result<()> {
         if server.data_directory().is_standby() {
             return Ok(()); // The agent's post-start waits for it; roles come from the primary.
         }
-        hooks::await_state(&server, deadline, Wanted::Promoted).await?;
+        server_state::await_state(&server, deadline, Wanted::Promoted).await?;
         roles::apply(&config, &server).await
     })
 }

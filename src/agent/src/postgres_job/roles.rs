@@ -7,7 +7,9 @@ use postgres_protocol::password::scram_sha_256;
 use remount_postgres::{Error as PostgresError, LocalServer};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::config::{Attribute, PostgresConfig, Secret};
+use remount_host::Secret;
+
+use super::config::{Attribute, PostgresConfig};
 use crate::error::Result;
 
 /// Makes roles and databases be as configured.
@@ -45,7 +47,7 @@ async fn role(
         statement.push_str(keyword(*attribute));
     }
     if let Some(password) = password {
-        let verifier = scram_sha_256(password.reveal().as_bytes());
+        let verifier = scram_sha_256(password.expose().as_bytes());
         statement.push_str(&format!(" PASSWORD {}", literal(&verifier)));
     }
     execute(client, &action, &statement).await

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::config::PostgresConfig;
 use super::primary_timeline::primary_timeline;
-use crate::account::Account;
+use remount_host::Account;
 use crate::error::{Result, system};
 
 /// Executes `postgres`. Returns only where that failed.

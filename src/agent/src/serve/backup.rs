@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use remount_core::BackupId;
+use remount_core::documents::AppliedPlan;
+use remount_host::durable;
 use remount_postgres::{
-    BackupBegun, BackupEnded, BackupSession, Error as PostgresError, LocalServer, Reachable, durable,
+    BackupBegun, BackupEnded, BackupSession, Error as PostgresError, LocalServer, Reachable,
 };
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -190,7 +192,7 @@ impl BackupKeeper {
         }
         let Some(mark) = self.disk.backup_mark()? else { return Ok(true) };
         let recovers =
-            |applied: &crate::disk::Applied| applied.backup == mark.backup && applied.outcome.is_none();
+            |applied: &AppliedPlan| applied.backup == mark.backup && applied.outcome.is_none();
         if self.disk.applied()?.iter().any(recovers) || self.server.reachable().await? != Reachable::Yes {
             return Ok(false);
         }

@@ -5,7 +5,6 @@
 
 mod api;
 mod backup;
-mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,10 +20,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::account::{Account, is_root};
+use remount_host::{Account, FileLock, is_root};
 use crate::config::AgentConfig;
 use crate::disk::Disk;
-use crate::error::{Error, Result, system};
+use crate::error::{Result, system};
 use crate::hooks;
 use backup::BackupKeeper;
 
@@ -44,14 +43,14 @@ pub fn serve(config: AgentConfig) -> Result<()> {
 async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
     let _lock = only_one(&config)?;
     let disk = Disk::new(&config.directories);
-    let tls = TlsAcceptor::from(Arc::new(tls::server_config(&config.tls)?));
+    let tls = TlsAcceptor::from(Arc::new(config.tls.server_config()?));
     let listening = TcpListener::bind(config.listen).await;
     let listener = listening.map_err(system(format!("listen on {}", config.listen)))?;
     let address = listener.local_addr().map_err(system("ask for our own address"))?;
     let server = LocalServer::new(config.postgres.clone());
     let keeper = BackupKeeper::new(server, disk);
     keeper.clone().forget_stale_mark();
-    let deployment = config.deployment.clone();
+    let deployment = config.identity.deployment.clone();
     let routes = api::routes(Arc::new(config), keeper.clone());
     let mut stop = Stop::new()?;
     log::info!(address:%, deployment:% = deployment; "the agent serves");
@@ -77,7 +76,7 @@ async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
 }
 
 /// Two agents would each believe that the other's `backup.json` is stale.
-fn only_one(config: &AgentConfig) -> Result<std::fs::File> {
+fn only_one(config: &AgentConfig) -> Result<FileLock> {
     if is_root() {
         // Under BOSH it runs as the service user, and the folders are there. By hand, as root, they
         // must not become root's.
@@ -85,12 +84,7 @@ fn only_one(config: &AgentConfig) -> Result<std::fs::File> {
         account.create_folder(&config.directories.run)?;
         Disk::new(&config.directories).create_folders(account)?;
     }
-    let path = config.directories.run.join("agent.lock");
-    let file = hooks::open_lock(&path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(_) => Err(Error::Locked { what: "the agent of this server", path: path.display().to_string() }),
-    }
+    Ok(FileLock::try_take(&config.directories.run.join("agent.lock"))?)
 }
 
 async fn connection(

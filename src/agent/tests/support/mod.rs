@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use postgres::{Postgres, as_vcap, give_to_vcap, is_root};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use remount_core::documents::{BackupManifest, PlannedInstance, RecoveryPath, RestorePlan, SnapshotRecord};
 use remount_core::{
-    BackupId, BackupManifest, DiskCid, InstanceSlug, Lsn, PlannedInstance, RecoveryPath, RecoveryTarget,
-    RestoreId, RestorePlan, RestoreTarget, Role, SegmentSize, SnapshotCid, SnapshotRecord, SystemIdentifier,
-    TimelineHistory, TimelineId, WalSegment,
+    BackupId, DiskCid, InstanceSlug, Lsn, RecoveryTarget, RestoreId, RestoreTarget, Role, SegmentSize,
+    SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
 };
-use remount_lab::proxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
+use remount_faultproxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
 use remount_postgres::{AGENT_TLS_NAME, AgentsConfig, ControlData, RemoteServer, RemoteServers};
 use remount_store::{ArchiveFile, ClusterStore, Codec, Purpose, PushOptions, StoreConfig};
 use serde_json::json;
@@ -79,7 +79,7 @@ impl Landscape {
     pub fn store(&self) -> ClusterStore {
         let config = json!({"type": "fs", "root": self.path("store"), "signing_key": SIGNING_KEY});
         let config: StoreConfig = serde_json::from_value(config).unwrap();
-        config.open().unwrap().cluster(&"pg-1".parse().unwrap())
+        config.open(&remount_host::RetryPolicy::within(std::time::Duration::from_secs(5))).unwrap().cluster(&"pg-1".parse().unwrap())
     }
 
     /// Publishes a plan as the restore's driver does.
@@ -268,6 +268,7 @@ impl<'a> Vm<'a> {
             id: restore(),
             cluster: "pg-1".parse().unwrap(),
             deployment: "pg-1".parse().unwrap(),
+            group: None,
             created_at: Timestamp::UNIX_EPOCH,
             requested_by: "test".into(),
             target: RestoreTarget::of(RecoveryTarget::Latest),

@@ -1,6 +1,7 @@
 //! `remount backup`, and the errand of that name.
 
-use remount_core::{BackupManifest, ClusterName, DeploymentName, ExitCode, GroupName};
+use remount_core::documents::BackupManifest;
+use remount_core::{ClusterName, DeploymentName, ExitCode, GroupName};
 use remount_flow::{BackupRequest, FlowContext, Progress, run_backup};
 
 use super::{Output, disks, print_json};

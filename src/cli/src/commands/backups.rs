@@ -1,6 +1,7 @@
 //! `remount list` and `remount info`.
 
-use remount_core::{BackupId, BackupManifest};
+use remount_core::BackupId;
+use remount_core::documents::BackupManifest;
 use remount_store::Store;
 
 use super::table::{bytes, sheet, table};

@@ -1,8 +1,8 @@
 //! `remount resume`, `rollback` and `abort`: what to do with a restore that was begun.
 
 use remount_core::RestoreId;
+use remount_core::documents::OnFailure;
 use remount_flow::{AbortPoint, abort_restore, resume_restore, rollback_restore};
-use remount_store::OnFailure;
 
 use super::restore::answer;
 use super::{Output, cluster_with};

@@ -13,7 +13,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use remount_core::{Advice, ExitCode};
+use remount_core::{ExitCode, OperatorError};
 use remount_director::{Director as _, HttpDirector};
 use remount_postgres::RemoteServers;
 use serde::Serialize;
@@ -142,7 +142,7 @@ async fn store(config: &Config) -> Result<String, remount_store::Error> {
 async fn again<A, E>(until: Instant, question: impl Fn() -> A) -> Result<String, Failure>
 where
     A: Future<Output = Result<String, E>>,
-    E: Advice,
+    E: OperatorError,
     Failure: From<E>,
 {
     loop {

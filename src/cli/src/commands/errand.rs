@@ -2,9 +2,11 @@
 //! the store and from the job's properties. Every step is a line on standard output.
 
 use jiff::Timestamp;
-use remount_core::{DeploymentName, ExitCode, FORMAT, RestoreId};
+use remount_core::documents::FORMAT;
+use remount_core::documents::RestoreRequest;
+use remount_core::{DeploymentName, ExitCode, RestoreId};
 use remount_flow::FlowContext;
-use remount_store::{RestoreRequest, Store};
+use remount_store::Store;
 
 use super::{Output, backup, pending, requests};
 use crate::arguments::{Absent, Errand};

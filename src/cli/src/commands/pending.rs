@@ -15,9 +15,11 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use log::warn;
-use remount_core::{ExitCode, FORMAT};
+use remount_core::ExitCode;
+use remount_core::documents::FORMAT;
+use remount_core::documents::{RequestOutcome, RestoreRequest};
 use remount_flow::{FlowContext, FlowError, cluster_of, resume_restore, run_restore};
-use remount_store::{RequestOutcome, RestoreRequest, Store};
+use remount_store::Store;
 use serde_json::Value;
 
 use super::Output;

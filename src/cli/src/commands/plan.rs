@@ -1,6 +1,6 @@
 //! `remount plan`: what a restore would do, and whether it could.
 
-use remount_core::RestorePlan;
+use remount_core::documents::RestorePlan;
 use remount_flow::{PreflightReport, plan_restore};
 use serde_json::json;
 

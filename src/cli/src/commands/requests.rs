@@ -1,8 +1,10 @@
 //! `remount requests`, and how a request is made.
 
 use jiff::Timestamp;
-use remount_core::{DeploymentName, FORMAT, RestoreId};
-use remount_store::{RestoreRequest, Store};
+use remount_core::documents::FORMAT;
+use remount_core::documents::RestoreRequest;
+use remount_core::{DeploymentName, RestoreId};
+use remount_store::Store;
 
 use super::table::table;
 use super::{Output, print_json};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use remount_core::{BackupManifest, ClusterName, RestoreId, RestorePlan};
+use remount_core::documents::{BackupManifest, RestorePlan};
+use remount_core::{ClusterName, RestoreId};
 use remount_store::{Lease, Purpose, Store, StoreConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;

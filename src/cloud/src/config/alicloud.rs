@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use super::block::{Block, Secret, is_set};
+use remount_host::Secret;
+
+use super::block::{Block, is_set};
 
 /// How ECS is reached.
 #[derive(Clone, Debug, Deserialize)]

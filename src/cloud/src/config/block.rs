@@ -1,27 +1,5 @@
 //! Checks that the blocks of all clouds have in common.
 
-use std::fmt;
-
-use serde::Deserialize;
-
-/// A secret of the configuration: it is never printed.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl AsRef<str> for Secret {
-    /// For the request that needs it, and nothing else.
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
 /// One source of credentials: its name, and of each value it needs the name and whether it is set.
 pub(super) type Source<'a> = (&'a str, &'a [(&'a str, bool)]);
 
@@ -83,7 +61,7 @@ impl Block {
         }
     }
 
-    fn say(&mut self, name: &str, problem: impl fmt::Display) {
+    fn say(&mut self, name: &str, problem: impl std::fmt::Display) {
         self.problems.push(format!("`cloud.{}.{name}` {problem}", self.cloud));
     }
 }

@@ -1,7 +1,8 @@
 //! The backup that a restore begins from.
 
 use super::PlanError;
-use crate::{ArchiveListing, BackupId, BackupManifest, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory};
+use crate::documents::BackupManifest;
+use crate::{ArchiveListing, BackupId, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory};
 
 /// Where a backup lies, seen from a line of timelines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::{Advice, BackupId, Lsn, RecoveryTarget, Retry, SystemIdentifier, TimelineId, WalSegment};
+use crate::{BackupId, Lsn, OperatorError, RecoveryTarget, Retry, SystemIdentifier, TimelineId, WalSegment};
 
 /// Targets that can be reached: from the end of a backup to where the WAL after it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +162,7 @@ pub enum PlanError {
     },
 }
 
-impl Advice for PlanError {
+impl OperatorError for PlanError {
     fn retry(&self) -> Retry {
         match self {
             Self::Gap { retry, .. } => *retry,

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::PlanError;
 use super::base::{self, Place};
+use crate::documents::BackupManifest;
 use crate::{
-    ArchiveListing, BackupManifest, RecoveryTarget, RestoreTarget, SegmentSize, TimelineHistory, TimelineId,
-    WalSegment,
+    ArchiveListing, RecoveryTarget, RestoreTarget, SegmentSize, TimelineHistory, TimelineId, WalSegment,
 };
 
 /// The line on which the target lies. `backups` is not empty.

@@ -2,7 +2,8 @@
 
 use super::PlanError;
 use super::world::*;
-use crate::{Advice, RecoveryPath, RestoreTarget, Retry, SystemIdentifier, TimelineHistory, report};
+use crate::documents::RecoveryPath;
+use crate::{OperatorError, RestoreTarget, Retry, SystemIdentifier, TimelineHistory, report};
 
 fn planned(world: &World, target: RestoreTarget) -> RecoveryPath {
     world.plan(&target).unwrap_or_else(|error| panic!("{target} was refused: {error}"))

@@ -7,9 +7,10 @@ use proptest::sample::Index;
 
 use super::PlanError;
 use super::world::*;
+use crate::documents::{BackupManifest, RecoveryPath};
 use crate::{
-    Advice, BackupManifest, Fork, Lsn, MoreWal, RecoveryPath, RecoveryTarget, RestoreTarget, RunningPrimary,
-    TimelineHistory, WalSegment,
+    Fork, Lsn, MoreWal, OperatorError, RecoveryTarget, RestoreTarget, RunningPrimary, TimelineHistory,
+    WalSegment,
 };
 
 /// Positions are counted in quarters of a segment.

@@ -4,9 +4,8 @@ use jiff::Timestamp;
 
 use super::wal::Wal;
 use super::{PlanError, base};
-use crate::{
-    ArchiveListing, BackupManifest, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory, WalSegment,
-};
+use crate::documents::BackupManifest;
+use crate::{ArchiveListing, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory, WalSegment};
 
 /// A page of WAL begins with a header of up to this many bytes. A target may point behind it, at the
 /// first record, while the replay that stops before that record ends in front of it.

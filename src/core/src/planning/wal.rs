@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use super::Reachable;
 use super::base::{self, Place};
+use crate::documents::BackupManifest;
 use crate::{
-    ArchiveListing, BackupManifest, Lsn, Retry, RunningPrimary, SegmentSize, TimelineHistory, TimelineId,
-    WalSegment,
+    ArchiveListing, Lsn, Retry, RunningPrimary, SegmentSize, TimelineHistory, TimelineId, WalSegment,
 };
 
 /// What is archived of one line, from one backup on. Numbers are those of segments.

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 
 use super::{PlanError, plan_recovery};
+use crate::documents::{BackupManifest, RecoveryPath, SnapshotRecord};
 use crate::{
-    ArchiveListing, BackupId, BackupManifest, DeploymentName, Fork, InstanceSlug, Lsn, MoreWal, RecoveryPath,
-    RecoveryTarget, RestoreTarget, Role, RunningPrimary, SegmentSize, SnapshotRecord, SystemIdentifier,
-    TimelineHistory, TimelineId, WalSegment,
+    ArchiveListing, BackupId, DeploymentName, Fork, InstanceSlug, Lsn, MoreWal, RecoveryTarget,
+    RestoreTarget, Role, RunningPrimary, SegmentSize, SystemIdentifier, TimelineHistory, TimelineId,
+    WalSegment,
 };
 
 pub(super) const SIZE: SegmentSize = SegmentSize::DEFAULT;
@@ -105,7 +106,7 @@ pub(super) fn manifest(
     let instance = InstanceSlug { group: "postgres".parse().unwrap(), id: "0".parse().unwrap() };
     let deployment: DeploymentName = "pg-0001".parse().unwrap();
     BackupManifest {
-        format: crate::FORMAT,
+        format: crate::documents::FORMAT,
         id: backup_id(name),
         cluster: "pg-0001".parse().unwrap(),
         deployment,

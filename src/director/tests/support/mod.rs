@@ -9,9 +9,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use remount_director::{DirectorConfig, HttpDirector};
+use std::time::{Duration, Instant};
+
+use remount_director::{
+    Director, DirectorConfig, Error, Follow, RetryingDirector, TASK_PACE, Task, TaskId, follow,
+};
+use remount_host::RetryPolicy;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// Reads are tried again for so long.
+pub const RETRY: Duration = Duration::from_secs(3);
+
+/// Follows a task as the flows do.
+pub async fn wait(
+    director: &dyn Director,
+    task: TaskId,
+    deadline: Instant,
+    progress: &(dyn Fn(&Task) + Send + Sync),
+) -> Result<Task, Error> {
+    let cancellation = tokio_util::sync::CancellationToken::new();
+    follow(director, task, Follow { deadline, pace: TASK_PACE, cancellation: &cancellation, progress }).await
+}
 
 pub const ID: &str = "0f5a3b52-9d3c-4b8e-8c11-2f2f3a4b5c6d";
 
@@ -144,18 +163,18 @@ impl Peer {
     }
 
     /// A client with a user and a password.
-    pub fn director(&self) -> HttpDirector {
+    pub fn director(&self) -> RetryingDirector {
         let json = format!(
             r#"{{"url":"{}","username":"admin","password":"secret","request_timeout_seconds":5}}"#,
             self.url()
         );
-        serde_json::from_str::<DirectorConfig>(&json).unwrap().open().unwrap()
+        serde_json::from_str::<DirectorConfig>(&json).unwrap().open(&RetryPolicy::within(RETRY)).unwrap()
     }
 
     /// A client of a UAA.
-    pub fn director_of_client(&self) -> HttpDirector {
+    pub fn director_of_client(&self) -> RetryingDirector {
         let json = format!(r#"{{"url":"{}","client_id":"remount","client_secret":"s3"}}"#, self.url());
-        serde_json::from_str::<DirectorConfig>(&json).unwrap().open().unwrap()
+        serde_json::from_str::<DirectorConfig>(&json).unwrap().open(&RetryPolicy::within(RETRY)).unwrap()
     }
 }
 

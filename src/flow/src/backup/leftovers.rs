@@ -7,33 +7,30 @@ use remount_core::{BackupId, ClusterName};
 use remount_store::ClusterStore;
 
 use super::Holder;
-use crate::saga::Watch;
-use crate::wait::retrying;
 use crate::{FlowContext, FlowError, Result};
+use remount_saga::ProgressReporter;
 
 /// Deletes the cluster's snapshots whose backup has no manifest. The caller holds the cluster's lease, so
 /// whoever took them is dead or fenced: no manifest can come any more.
-pub async fn reap(ctx: &FlowContext, holder: &Holder<'_>, watch: &Watch<'_>) -> Result<()> {
+pub async fn reap(ctx: &FlowContext, holder: &Holder<'_>, reporter: &ProgressReporter<'_>) -> Result<()> {
     let cluster = holder.cluster;
     let tags = Tags::from([(tag::CLUSTER.into(), cluster.name().to_string())]);
     let snapshots = tagged(ctx, &tags).await?;
     if snapshots.is_empty() {
         return Ok(());
     }
-    let survey = retrying(ctx.timeouts.retry, || cluster.survey_backups())
-        .await
-        .map_err(FlowError::store("read the backups"))?;
+    let survey = cluster.survey_backups().await.map_err(FlowError::store("read the backups"))?;
     if !survey.unreadable.is_empty() {
         // One of the manifests that cannot be read may be that of a snapshot that looks like a leftover.
-        watch.note("some manifests cannot be read: no leftover is deleted");
+        reporter.note("some manifests cannot be read: no leftover is deleted");
         return Ok(());
     }
     let good: BTreeSet<BackupId> = survey.good.into_iter().map(|backup| backup.id).collect();
     for snapshot in snapshots {
         if backup_of(&snapshot).is_some_and(|backup| !good.contains(&backup)) {
             // After a sleep that outlasted the lease it may be the snapshot of a backup that goes on now.
-            holder.still_ours(ctx).await?;
-            watch.note(format!("snapshot {} of a backup that never became good is deleted", snapshot.cid));
+            holder.still_ours().await?;
+            reporter.note(format!("snapshot {} of a backup that never became good is deleted", snapshot.cid));
             delete(ctx, &snapshot).await?;
         }
     }
@@ -41,8 +38,8 @@ pub async fn reap(ctx: &FlowContext, holder: &Holder<'_>, watch: &Watch<'_>) -> 
 }
 
 /// Whether the backup's manifest is in the store.
-pub async fn written(ctx: &FlowContext, cluster: &ClusterStore, backup: &BackupId) -> Result<bool> {
-    let found = retrying(ctx.timeouts.retry, || cluster.backup(backup)).await;
+pub async fn written(cluster: &ClusterStore, backup: &BackupId) -> Result<bool> {
+    let found = cluster.backup(backup).await;
     Ok(found.map_err(FlowError::store("look for the manifest"))?.is_some())
 }
 
@@ -65,13 +62,12 @@ fn backup_of(snapshot: &Snapshot) -> Option<BackupId> {
 }
 
 async fn tagged(ctx: &FlowContext, tags: &Tags) -> Result<Vec<Snapshot>> {
-    retrying(ctx.timeouts.retry, || ctx.cloud.snapshots_tagged(tags))
-        .await
-        .map_err(FlowError::cloud("look for snapshots by tag"))
+    ctx.cloud.snapshots_tagged(tags).await.map_err(FlowError::cloud("look for snapshots by tag"))
 }
 
 async fn delete(ctx: &FlowContext, snapshot: &Snapshot) -> Result<()> {
-    retrying(ctx.timeouts.retry, || ctx.cloud.delete_snapshot(&snapshot.cid))
+    ctx.cloud
+        .delete_snapshot(&snapshot.cid)
         .await
         .map_err(FlowError::cloud(format!("delete snapshot {}", snapshot.cid)))
 }

@@ -1,19 +1,19 @@
 //! The manifest of a backup.
 
 use remount_cloud::Snapshot;
-use remount_core::{BackupManifest, FORMAT, SnapshotRecord};
+use remount_core::documents::{BackupManifest, FORMAT, SnapshotRecord};
 use remount_postgres::BackupEnded;
 
-use super::Taking;
+use super::BackupRun;
 
 /// Everything a restore has to know.
-pub fn of(taking: &Taking<'_>, ended: &BackupEnded, snapshot: &Snapshot) -> BackupManifest {
-    let (source, request) = (&taking.source, taking.request);
+pub fn of(run: &BackupRun<'_>, ended: &BackupEnded, snapshot: &Snapshot) -> BackupManifest {
+    let (source, request) = (&run.source, run.request);
     let status = &source.status;
     BackupManifest {
         format: FORMAT,
-        id: taking.id.clone(),
-        cluster: taking.holder.cluster.name().clone(),
+        id: run.id.clone(),
+        cluster: run.holder.cluster.name().clone(),
         deployment: request.deployment.clone(),
         system_identifier: status.system_identifier,
         postgres_version: status.postgres_version,
@@ -36,7 +36,7 @@ pub fn of(taking: &Taking<'_>, ended: &BackupEnded, snapshot: &Snapshot) -> Back
         data_checksums: status.data_checksums,
         collation_versions: status.collation_versions.clone(),
         snapshot: SnapshotRecord {
-            iaas: taking.ctx.cloud.iaas().into(),
+            iaas: run.ctx.cloud.iaas().into(),
             cid: snapshot.cid.clone(),
             region: snapshot.region.clone(),
             key: snapshot.key.clone(),

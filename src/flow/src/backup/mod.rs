@@ -18,17 +18,19 @@ mod source;
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
+use remount_core::documents::BackupManifest;
 use remount_core::{
-    Advice, BackupId, BackupManifest, DeploymentName, GroupName, RequestKey, Role, SnapshotCid, WalSegment,
+    BackupId, ClusterName, DeploymentName, GroupName, OperatorError, RequestKey, Role, SnapshotCid,
+    WalSegment,
 };
+use remount_host::Poll;
 use remount_postgres::BackupEnded;
 use remount_store::{ClusterStore, Keeper, Lease, Purpose};
 
 use self::source::Source;
-use crate::restore::cluster_of;
-use crate::saga::Watch;
-use crate::wait::{Look, retrying, until};
-use crate::{FlowContext, FlowError, Problem, Progress, Result, StepEventKind, fence};
+use crate::wait::until;
+use crate::{FlowContext, FlowError, Problem, Progress, ProgressKind, Result, fence};
+use remount_saga::{ProgressReporter, step_names};
 
 /// The backup to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,22 +85,36 @@ pub(crate) struct Holder<'a> {
 }
 
 impl Holder<'_> {
-    async fn still_ours(&self, ctx: &FlowContext) -> Result<()> {
-        fence::still_ours(ctx, self.lease, self.keeper, "go on with the backup").await
+    async fn still_ours(&self) -> Result<()> {
+        fence::still_ours(self.lease, self.keeper, "go on with the backup").await
     }
 }
 
 /// One backup on its way.
-struct Taking<'a> {
+struct BackupRun<'a> {
     ctx: &'a FlowContext,
     request: &'a BackupRequest,
     holder: Holder<'a>,
-    watch: Watch<'a>,
+    reporter: ProgressReporter<'a>,
     id: BackupId,
     source: Source,
 }
 
-const STEPS: [&str; 5] = ["source", "begin", "snapshot", "end", "manifest"];
+step_names! {
+    /// The steps of a backup, in order.
+    pub enum BackupStep {
+        /// Leftovers are deleted, the source is chosen.
+        Source = "source",
+        /// The server enters backup mode.
+        Begin = "begin",
+        /// A snapshot, until its point in time is fixed.
+        Snapshot = "snapshot",
+        /// The server leaves backup mode; the stop segment is archived.
+        End = "end",
+        /// The snapshot is complete, the manifest written.
+        Manifest = "manifest",
+    }
+}
 
 /// Takes a backup.
 ///
@@ -110,14 +126,15 @@ pub async fn run_backup(
     request: &BackupRequest,
     progress: &dyn Progress,
 ) -> Result<BackupManifest> {
-    let cluster = ctx.store.cluster(&cluster_of(&request.deployment, request.group.as_ref())?);
+    let name = ClusterName::of(&request.deployment, request.group.as_ref());
+    let cluster = ctx.store.cluster(&name.map_err(FlowError::usage)?);
     let lease = cluster
         .take_lease(&ctx.owner, Purpose::Backup, ctx.timeouts.lease_term)
         .await
         .map_err(FlowError::store(format!("take the lease of cluster {}", cluster.name())))?;
     let keeper = lease.keep();
     let holder = Holder { cluster: &cluster, lease: &lease, keeper: &keeper };
-    let outcome = match refuse_restored(ctx, &cluster).await {
+    let outcome = match refuse_unfinished_restore(&cluster).await {
         Ok(()) => under_lease(ctx, request, holder, progress).await,
         Err(error) => Err(error),
     };
@@ -128,8 +145,8 @@ pub async fn run_backup(
 }
 
 /// A cluster in the middle of a restore is not backed up: which disk it is on is not decided yet.
-async fn refuse_restored(ctx: &FlowContext, cluster: &ClusterStore) -> Result<()> {
-    let Some(restore) = crate::restore::unfinished(ctx, cluster).await? else {
+async fn refuse_unfinished_restore(cluster: &ClusterStore) -> Result<()> {
+    let Some(restore) = crate::restore::unfinished(cluster).await? else {
         return Ok(());
     };
     let problem = Problem::new(
@@ -147,21 +164,21 @@ pub(crate) async fn under_lease(
     progress: &dyn Progress,
 ) -> Result<BackupManifest> {
     let id = BackupId::at(Timestamp::now(), rand::random());
-    let watch = Watch::new(progress, id.to_string(), STEPS.len());
-    watch.begin(STEPS[0], 1, StepEventKind::Begun);
-    let source = match source_of(ctx, request, &holder, &watch).await {
+    let reporter = ProgressReporter::new(progress, id.clone(), BackupStep::ALL.len());
+    reporter.begin(BackupStep::Source.as_str(), 1, ProgressKind::Begun);
+    let source = match source_of(ctx, request, &holder, &reporter).await {
         Ok(source) => source,
         Err(error) => {
-            watch.tell(StepEventKind::Failed, Some(Problem::of(&error).what));
+            reporter.tell(ProgressKind::Failed, Some(Problem::of(&error).what));
             return Err(error);
         }
     };
-    watch.tell(StepEventKind::Done, Some(format!("{} ({})", source.instance.slug, source.status.role)));
-    let taking = Taking { ctx, request, holder, watch, id, source };
-    let outcome = taking.take().await;
+    reporter.tell(ProgressKind::Done, Some(format!("{} ({})", source.instance.slug, source.status.role)));
+    let run = BackupRun { ctx, request, holder, reporter, id, source };
+    let outcome = run.take().await;
     if let Err(error) = &outcome {
-        taking.watch.tell(StepEventKind::Failed, Some(Problem::of(error).what));
-        taking.clean_up().await;
+        run.reporter.tell(ProgressKind::Failed, Some(Problem::of(error).what));
+        run.clean_up().await;
     }
     outcome
 }
@@ -171,49 +188,47 @@ async fn source_of(
     ctx: &FlowContext,
     request: &BackupRequest,
     holder: &Holder<'_>,
-    watch: &Watch<'_>,
+    reporter: &ProgressReporter<'_>,
 ) -> Result<Source> {
-    leftovers::reap(ctx, holder, watch).await?;
+    leftovers::reap(ctx, holder, reporter).await?;
     source::choose(ctx, request, holder.cluster.name()).await
 }
 
-impl Taking<'_> {
+impl BackupRun<'_> {
     async fn take(&self) -> Result<BackupManifest> {
-        self.step(1).await?;
+        self.step(BackupStep::Begin).await?;
         let slug = &self.source.instance.slug;
         let lease_seconds = self.ctx.timeouts.agent_lease.as_secs().max(1);
         let server = &self.source.server;
-        retrying(self.ctx.timeouts.retry, || server.begin_backup(&self.id, lease_seconds))
+        server
+            .begin_backup(&self.id, lease_seconds)
             .await
             .map_err(FlowError::server("enter backup mode", slug))?;
-        self.watch.tell(StepEventKind::Done, None);
-        self.step(2).await?;
+        self.reporter.tell(ProgressKind::Done, None);
+        self.step(BackupStep::Snapshot).await?;
         let snapshot = self.renewing(snapshot::captured(self)).await?;
-        self.watch.tell(StepEventKind::Done, Some(snapshot.cid.to_string()));
-        self.step(3).await?;
-        let ended = retrying(self.ctx.timeouts.retry, || server.end_backup(&self.id))
-            .await
-            .map_err(FlowError::server("leave backup mode", slug))?;
+        self.reporter.tell(ProgressKind::Done, Some(snapshot.cid.to_string()));
+        self.step(BackupStep::End).await?;
+        let ended =
+            server.end_backup(&self.id).await.map_err(FlowError::server("leave backup mode", slug))?;
         self.archived(&ended).await?;
-        self.watch.tell(StepEventKind::Done, Some(format!("consistent from {}", ended.stop_lsn)));
-        self.step(4).await?;
+        self.reporter.tell(ProgressKind::Done, Some(format!("consistent from {}", ended.stop_lsn)));
+        self.step(BackupStep::Manifest).await?;
         let snapshot = snapshot::complete(self, &snapshot.cid).await?;
         let manifest = manifest::of(self, &ended, &snapshot);
         let (cluster, lease) = (self.holder.cluster, self.holder.lease);
-        retrying(self.ctx.timeouts.retry, || cluster.write_backup(&manifest, lease))
-            .await
-            .map_err(FlowError::store("write the manifest"))?;
-        self.watch.tell(StepEventKind::Done, Some(self.id.to_string()));
+        cluster.write_backup(&manifest, lease).await.map_err(FlowError::store("write the manifest"))?;
+        self.reporter.tell(ProgressKind::Done, Some(self.id.to_string()));
         Ok(manifest)
     }
 
     /// Begins a step, unless the lease was lost or somebody asked to stop.
-    async fn step(&self, index: usize) -> Result<()> {
-        self.holder.still_ours(self.ctx).await?;
+    async fn step(&self, step: BackupStep) -> Result<()> {
+        self.holder.still_ours().await?;
         if self.ctx.cancellation.is_cancelled() {
-            return Err(FlowError::Cancelled { step: STEPS[index].into() });
+            return Err(FlowError::Cancelled { step: step.to_string() });
         }
-        self.watch.begin(STEPS[index], index + 1, StepEventKind::Begun);
+        self.reporter.begin(step.as_str(), step as usize + 1, ProgressKind::Begun);
         Ok(())
     }
 
@@ -238,7 +253,7 @@ impl Taking<'_> {
                 Err(FlowError::server("renew backup mode", &self.source.instance.slug)(error))
             }
             Err(error) => {
-                self.watch.note(format!("backup mode could not be renewed: {error}"));
+                self.reporter.note(format!("backup mode could not be renewed: {error}"));
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -250,52 +265,45 @@ impl Taking<'_> {
     async fn archived(&self, ended: &BackupEnded) -> Result<()> {
         if self.source.status.role == Role::Standby {
             let primary = &self.source.primary;
-            retrying(self.ctx.timeouts.retry, || primary.1.switch_wal())
-                .await
-                .map_err(FlowError::server("switch WAL", &primary.0))?;
+            primary.1.switch_wal().await.map_err(FlowError::server("switch WAL", &primary.0))?;
         }
         let wal = self.holder.cluster.wal(self.source.status.system_identifier);
         let (wal, timeouts, segment) = (&wal, &self.ctx.timeouts, ended.stop_segment);
         let what = format!("stop segment {segment} in the archive");
-        until(what, timeouts.archived, timeouts.poll, || look_for(wal, segment, timeouts.retry)).await
+        until(self.ctx, what, timeouts.archived, || is_archived(wal, segment)).await
     }
 
     /// After a failure: out of backup mode, no snapshot. What cannot be done now is done by the agent's own
     /// lease and by the next backup.
     async fn clean_up(&self) {
         let (server, slug) = (&self.source.server, &self.source.instance.slug);
-        let aborted = retrying(self.ctx.timeouts.retry, || server.abort_backup(&self.id)).await;
+        let aborted = server.abort_backup(&self.id).await;
         if let Err(error) = aborted {
-            self.watch.note(format!("{slug}: {error}; backup mode ends by itself"));
+            self.reporter.note(format!("{slug}: {error}; backup mode ends by itself"));
         }
-        match leftovers::written(self.ctx, self.holder.cluster, &self.id).await {
+        match leftovers::written(self.holder.cluster, &self.id).await {
             Ok(false) => {}
             Ok(true) => return, // The write's answer was lost, not the write: the backup is good.
             Err(error) => {
-                self.watch.note(format!("{error}; the snapshot stays until the next backup looks again"));
+                self.reporter.note(format!("{error}; the snapshot stays until the next backup looks again"));
                 return;
             }
         }
         if let Err(error) = leftovers::delete_of(self.ctx, self.holder.cluster, &self.id).await {
-            self.watch.note(format!("{error}; the next backup deletes the snapshot"));
+            self.reporter.note(format!("{error}; the next backup deletes the snapshot"));
         }
     }
 
     /// The key that makes the snapshot one, however often it is asked for.
     fn key(&self) -> Result<RequestKey> {
-        RequestKey::new(format!("backup-{}", self.id)).map_err(|error| FlowError::Usage(error.to_string()))
+        RequestKey::new(format!("backup-{}", self.id)).map_err(FlowError::usage)
     }
 }
 
-async fn look_for(
-    wal: &remount_store::WalArchive,
-    segment: WalSegment,
-    retry: std::time::Duration,
-) -> Result<Look<()>> {
-    let there = retrying(retry, || wal.contains(&segment))
-        .await
-        .map_err(FlowError::store(format!("look for segment {segment}")))?;
-    Ok(if there { Look::Found(()) } else { Look::NotYet("it is not there".into()) })
+async fn is_archived(wal: &remount_store::WalArchive, segment: WalSegment) -> Result<Poll<()>> {
+    let there =
+        wal.contains(&segment).await.map_err(FlowError::store(format!("look for segment {segment}")))?;
+    Ok(if there { Poll::Ready(()) } else { Poll::NotYet("it is not there".into()) })
 }
 
 /// Which snapshot is meant, in messages.

@@ -1,28 +1,28 @@
-//! Old disks: what restores have put aside. They are the way back from a restore, they cost money, and the
+//! Old disks: what restores have put aside. A rollback needs them, they cost money, and the
 //! Director deletes its orphans by itself some day.
 //!
 //! | state      | means                                                                 | released      |
 //! |------------|-----------------------------------------------------------------------|---------------|
 //! | `kept`     | the restore has ended well, the time to keep is not over               | by name       |
 //! | `due`      | the time to keep is over                                               | by name, due  |
-//! | `needed`   | a restore that has not ended, or its way back, could still need it     | never         |
+//! | `needed`   | a restore that has not ended, or its rollback, could still need it     | never         |
 //! | `attached` | an instance has it again, by the Director's record or in the cloud     | never         |
 //! | `gone`     | neither Director nor cloud has it                                      | is success    |
 //!
-//! A restore that ended well has put the cluster's former disks aside; one that was taken back after it had
-//! served, the disks it had made. A disk belongs to the newest restore that replaced it: after a way back, a later restore may replace it
+//! A restore that ended well has put the cluster's former disks aside; one that was rolled back after it had
+//! served, the disks it had made. A disk belongs to the newest restore that replaced it: after a rollback, a later restore may replace it
 //! again. How long a disk was kept is told by the store's clock alone, never by a driver's.
 
-mod look;
+mod inventory;
 mod release;
-mod standing;
+mod started_restore;
 
 use jiff::Timestamp;
+use remount_core::documents::ReleaseNote;
 use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceSlug, RestoreId};
-use remount_store::ReleaseNote;
 use serde::{Deserialize, Serialize};
 
-pub use look::{OldDisks, Scope, list_old_disks};
+pub use inventory::{OldDisks, Scope, list_old_disks};
 pub use release::{
     ReleaseOutcome, ReleaseRequest, ReleasedDisk, Selection, preview_release, release_old_disks,
 };
@@ -31,7 +31,7 @@ use crate::Problem;
 
 /// How long old disks are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keeping {
+pub struct OldDiskRetention {
     /// From the end of the restore, in hours.
     pub keep_hours: u64,
     /// The Director deletes orphans of this age, in days (`director.disks.max_orphaned_age_in_days`).
@@ -43,14 +43,14 @@ const MARGIN_HOURS: u64 = 12;
 /// Ten years: what is longer is a slip of the keyboard.
 const LONGEST_DAYS: u64 = 3650;
 
-impl Default for Keeping {
+impl Default for OldDiskRetention {
     /// As the jobs' specs have it, for configurations without these properties.
     fn default() -> Self {
         Self { keep_hours: 24, director_days: 5 }
     }
 }
 
-impl Keeping {
+impl OldDiskRetention {
     /// The longest time to keep that the Director leaves, in hours.
     #[must_use]
     pub const fn limit_hours(&self) -> u64 {
@@ -88,7 +88,7 @@ pub enum OldDiskState {
     Kept,
     /// The time to keep is over.
     Due,
-    /// A restore or a way back that has not ended could still need it.
+    /// A restore or a rollback that has not ended could still need it.
     Needed,
     /// An instance has it again.
     Attached,
@@ -108,7 +108,7 @@ impl std::fmt::Display for OldDiskState {
     }
 }
 
-/// A disk that a restore, or its way back, has put aside.
+/// A disk that a restore, or its rollback, has put aside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OldDisk {
     /// The restore that replaced it, or made it.
@@ -123,7 +123,7 @@ pub struct OldDisk {
     pub disk: DiskCid,
     /// Its size; none where nobody knows it any more.
     pub size_mib: Option<u64>,
-    /// Whether it is one that the restore had made, and its way back put aside: it holds what was written
+    /// Whether it is one that the restore had made, and its rollback put aside: it holds what was written
     /// while the restored cluster served.
     pub is_restored: bool,
     /// When the swap took it out, by the clock of the restore's driver; none where it did not yet.
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn what_the_director_would_delete_first_cannot_be_promised() {
-        let problem = |keep_hours, director_days| Keeping { keep_hours, director_days }.problem();
-        assert_eq!(Keeping::default().problem(), None);
+        let problem = |keep_hours, director_days| OldDiskRetention { keep_hours, director_days }.problem();
+        assert_eq!(OldDiskRetention::default().problem(), None);
         assert_eq!(problem(108, 5), None);
         let refused = problem(109, 5).unwrap();
         assert!(refused.what.contains("5 days") && refused.what.contains("108"), "{}", refused.what);

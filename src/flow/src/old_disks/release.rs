@@ -1,17 +1,20 @@
-//! Giving old disks up: the way back from their restore ends there. What is to go is noted in the store before
+//! Giving old disks up: their restore cannot be rolled back any more. What is to go is noted in the store before
 //! the first deletion; a repetition after a crash at any point finds what is left by looking at the world.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use remount_core::{Advice as _, ClusterName, DiskCid, InstanceSlug, RestoreId, Retry};
-use remount_store::{ClusterStore, Lease, Purpose, ReleaseNote};
+use remount_core::documents::ReleaseNote;
+use remount_core::{ClusterName, DiskCid, InstanceSlug, OperatorError as _, RestoreId, Retry};
+use remount_director::{Follow, follow};
+use remount_host::Poll;
+use remount_store::{ClusterStore, Lease, Purpose};
 use serde::{Deserialize, Serialize};
 
-use super::look::{in_cloud, instances_of, read_orphans};
+use super::inventory::{in_cloud, instances_of, read_orphans};
 use super::{OldDisk, OldDiskState, OldDisks, Scope, list_old_disks};
-use crate::wait::{Look, retrying, until};
+use crate::wait::until;
 use crate::{FlowContext, FlowError, Problem, Result};
 
 /// Which old disks are to go.
@@ -185,7 +188,7 @@ struct Releasing<'a> {
 
 /// Where a disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum DiskLocation {
     Nowhere,
     /// The Director keeps it as an orphan.
     Orphan,
@@ -216,9 +219,7 @@ impl Releasing<'_> {
     /// What the store's clock says: it dated the lease a moment ago.
     async fn store_time(&self) -> Result<Timestamp> {
         let action = || format!("look at the lease of cluster {}", self.store.name());
-        let holder = retrying(self.ctx.timeouts.retry, || self.store.lease_holder())
-            .await
-            .map_err(FlowError::store(action()))?;
+        let holder = self.store.lease_holder().await.map_err(FlowError::store(action()))?;
         let ours = holder.filter(|holder| holder.epoch == self.lease.epoch());
         let lost = || {
             let what = format!("the lease of cluster {} is not ours any more", self.store.name());
@@ -236,7 +237,8 @@ impl Releasing<'_> {
             let disks = of.map(|disk| disk.disk.clone()).collect();
             let epoch = self.lease.epoch();
             let note = ReleaseNote::new(restore.clone(), self.request.by.clone(), at, epoch, disks);
-            retrying(self.ctx.timeouts.retry, || self.store.note_release(&note, self.lease))
+            self.store
+                .note_release(&note, self.lease)
                 .await
                 .map_err(FlowError::store(format!("note that the disks of restore {restore} go")))?;
         }
@@ -248,13 +250,13 @@ impl Releasing<'_> {
         let disk = &old.disk;
         let mut outcome = ReleaseOutcome::AlreadyGone;
         for _ in 0..ATTEMPTS {
-            let asked = match self.place(old).await? {
-                Place::Nowhere => return Ok(outcome),
+            let asked = match self.locate(old).await? {
+                DiskLocation::Nowhere => return Ok(outcome),
                 _ if self.ctx.cancellation.is_cancelled() => {
                     return Err(FlowError::Cancelled { step: format!("delete disk {disk}") });
                 }
-                Place::Orphan => self.by_director(disk).await,
-                Place::Cloud => self.by_cloud(disk).await,
+                DiskLocation::Orphan => self.by_director(disk).await,
+                DiskLocation::Cloud => self.by_cloud(disk).await,
             };
             outcome = ReleaseOutcome::Deleted;
             if self.goes(old).await? {
@@ -272,39 +274,37 @@ impl Releasing<'_> {
     }
 
     /// Where a disk is now. One that came into use meanwhile is left alone.
-    async fn place(&self, old: &OldDisk) -> Result<Place> {
-        retrying(self.ctx.timeouts.retry, || self.lease.check())
-            .await
-            .map_err(FlowError::store("go on with the release"))?;
+    async fn locate(&self, old: &OldDisk) -> Result<DiskLocation> {
+        self.lease.check().await.map_err(FlowError::store("go on with the release"))?;
         let found = in_cloud(self.ctx, &old.disk).await?;
         if let Some(vm) = found.as_ref().and_then(|disk| disk.attached_to.as_ref()) {
             return Err(in_use(&old.disk, vm));
         }
         // An orphan is in no instance's record: the Director keeps a disk in one of the two.
         if read_orphans(self.ctx).await?.contains_key(&old.disk) {
-            return Ok(Place::Orphan);
+            return Ok(DiskLocation::Orphan);
         }
-        Ok(if found.is_some() { Place::Cloud } else { Place::Nowhere })
+        Ok(if found.is_some() { DiskLocation::Cloud } else { DiskLocation::Nowhere })
     }
 
     async fn by_director(&self, disk: &DiskCid) -> Result<()> {
         let (director, timeouts) = (&self.ctx.director, &self.ctx.timeouts);
         let action = format!("delete disk {disk}");
-        let task = retrying(timeouts.retry, || director.delete_orphaned_disk(disk))
-            .await
-            .map_err(FlowError::director(action.clone()))?;
-        let deadline = Instant::now() + timeouts.delete;
-        retrying(timeouts.delete, || director.wait(task, deadline, &|_| {}))
-            .await
-            .map_err(FlowError::director(action))?;
+        let task = director.delete_orphaned_disk(disk).await.map_err(FlowError::director(action.clone()))?;
+        let how = Follow {
+            deadline: Instant::now() + timeouts.delete,
+            pace: self.ctx.timeouts.task,
+            cancellation: &self.ctx.cancellation,
+            progress: &|_| {},
+        };
+        follow(&**director, task, how).await.map_err(FlowError::director(action))?;
         Ok(())
     }
 
     /// The Director does not have it as an orphan: then it must not have it at all.
     async fn by_cloud(&self, disk: &DiskCid) -> Result<()> {
-        let deployments = retrying(self.ctx.timeouts.retry, || self.ctx.director.deployments())
-            .await
-            .map_err(FlowError::director("list the deployments"))?;
+        let deployments =
+            self.ctx.director.deployments().await.map_err(FlowError::director("list the deployments"))?;
         if deployments.len() > DEPLOYMENTS_SEARCHED {
             return Err(FlowError::check(
                 format!(
@@ -322,19 +322,17 @@ impl Releasing<'_> {
                 return Err(in_use(disk, format!("{} of deployment {deployment}", holder.slug)));
             }
         }
-        retrying(self.ctx.timeouts.retry, || self.ctx.cloud.delete_disk(disk))
-            .await
-            .map_err(FlowError::cloud(format!("delete disk {disk}")))
+        self.ctx.cloud.delete_disk(disk).await.map_err(FlowError::cloud(format!("delete disk {disk}")))
     }
 
     /// Whether the disk goes: a task whose answer was lost, and a cloud, may take a moment.
     async fn goes(&self, old: &OldDisk) -> Result<bool> {
         let timeouts = &self.ctx.timeouts;
-        let gone = until(format!("disk {} gone", old.disk), timeouts.lost_answer, timeouts.poll, || async {
-            Ok(match self.place(old).await? {
-                Place::Nowhere => Look::Found(()),
-                Place::Orphan => Look::NotYet("an orphan of the Director".into()),
-                Place::Cloud => Look::NotYet("in the cloud".into()),
+        let gone = until(self.ctx, format!("disk {} gone", old.disk), timeouts.lost_answer, || async {
+            Ok(match self.locate(old).await? {
+                DiskLocation::Nowhere => Poll::Ready(()),
+                DiskLocation::Orphan => Poll::NotYet("an orphan of the Director".into()),
+                DiskLocation::Cloud => Poll::NotYet("in the cloud".into()),
             })
         });
         match gone.await {

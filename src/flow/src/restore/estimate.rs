@@ -1,33 +1,30 @@
 //! How long the database will not serve, estimated before anything is touched.
 
-use remount_core::RecoveryPath;
+use remount_core::documents::RecoveryPath;
+use remount_saga::StepOutputs;
 use remount_store::ClusterStore;
-use serde_json::Value;
 
+use super::context::RestoreContext;
 use super::report::PreflightReport;
-use crate::saga::{self, EventKind};
-use crate::{FlowContext, Result};
+use super::state::RestoreState;
+use super::steps::verify::Verify;
+use crate::{FlowError, Result};
 
 /// What the Director and PostgreSQL need where no earlier restore of this cluster has shown it: stop 10 s,
 /// attach 15 s, start with its hooks 15 s.
 const FIRST_TIME_SECONDS: f64 = 40.0;
-/// Replay, with fetching: the slowest of the three runs of `reference/postgres-restore.md` section 7 (24, 25 and
+/// Replay, with fetching: the slowest of the three runs of `docs/reference/postgres-restore.md` section 7 (24, 25 and
 /// 59 MB/s on two busy cores). An estimate that is too long disappoints nobody.
 const REPLAY_BYTES_PER_SECOND: f64 = 24e6;
 /// How many earlier restores are looked at.
 const RESTORES_SEARCHED: usize = 5;
 
 /// Fills in the estimate.
-pub async fn fill_in(
-    ctx: &FlowContext,
-    store: &ClusterStore,
-    path: &RecoveryPath,
-    report: &mut PreflightReport,
-) -> Result<()> {
+pub async fn fill_in(store: &ClusterStore, path: &RecoveryPath, report: &mut PreflightReport) -> Result<()> {
     let replay_bytes = path.segments.1.end(path.segment_size).bytes_since(path.start_lsn);
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let replay = replay_bytes as f64 / REPLAY_BYTES_PER_SECOND;
-    let (base, basis) = match last_downtime(ctx, store).await? {
+    let (base, basis) = match last_downtime(store).await? {
         Some(seconds) => (seconds, "the last restore of this cluster"),
         None => (FIRST_TIME_SECONDS, "assumed Director times"),
     };
@@ -37,19 +34,16 @@ pub async fn fill_in(
 }
 
 /// The downtime of the newest restore that was verified.
-async fn last_downtime(ctx: &FlowContext, store: &ClusterStore) -> Result<Option<f64>> {
-    let restores = store.restores().await.map_err(crate::FlowError::store("list the restores"))?;
+async fn last_downtime(store: &ClusterStore) -> Result<Option<f64>> {
+    let restores = store.restores().await.map_err(FlowError::store("list the restores"))?;
     for id in restores.iter().rev().take(RESTORES_SEARCHED) {
-        let events = saga::read(store, id, ctx.timeouts.retry).await?;
-        let verified = |event: &&saga::Event| event.step == "verify" && event.event == EventKind::Done;
-        let seconds = events.iter().find(verified).and_then(|event| downtime_of(&event.detail));
-        if seconds.is_some() {
-            return Ok(seconds);
+        // A journal that this version cannot follow says nothing of its downtime.
+        let Ok(state) = RestoreState::read(store, id).await else { continue };
+        let outputs = StepOutputs::of_journal(state.events());
+        let verified = outputs.get::<RestoreContext<'_>, Verify>().ok().flatten();
+        if let Some(downtime) = verified.and_then(|verified| verified.downtime) {
+            return Ok(Some(downtime.seconds));
         }
     }
     Ok(None)
-}
-
-fn downtime_of(detail: &Value) -> Option<f64> {
-    detail.pointer("/outcome/downtime/seconds")?.as_f64()
 }

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
+use remount_core::documents::RestoreRequest;
+use remount_core::documents::{BackupManifest, FORMAT, PlannedInstance, RecoveryPath, RestorePlan};
 use remount_core::{
-    ArchiveListing, BackupManifest, FORMAT, MoreWal, PlannedInstance, RecoveryPath, RestorePlan,
-    RestoreTarget, Role, RunningPrimary, SystemIdentifier, WalSegment, plan_recovery,
+    ArchiveListing, MoreWal, RestoreTarget, Role, RunningPrimary, SystemIdentifier, WalSegment, plan_recovery,
 };
 use remount_director::Instance;
 use remount_postgres::ServerStatus;
-use remount_store::{ClusterStore, RestoreRequest, WalArchive};
+use remount_store::{ClusterStore, WalArchive};
 
-use super::cx::Restore;
+use super::context::RestoreContext;
 use super::survey::Survey;
-use crate::wait::retrying;
+use crate::error::RUN_AGAIN;
 use crate::{FlowContext, FlowError, Problem, Result};
 
 /// Reads the archive, and what a running primary is going to add to it.
@@ -22,14 +23,12 @@ use crate::{FlowContext, FlowError, Problem, Result};
 /// # Errors
 /// The store does not answer.
 pub async fn archive(
-    ctx: &FlowContext,
     store: &ClusterStore,
     system: SystemIdentifier,
     running: Option<&ServerStatus>,
 ) -> Result<ArchiveListing> {
     let wal = store.wal(system);
-    let found =
-        retrying(ctx.timeouts.retry, || wal.listing()).await.map_err(FlowError::store("list the archive"))?;
+    let found = wal.listing().await.map_err(FlowError::store("list the archive"))?;
     let running =
         running.map(|status| RunningPrimary { now: status.now, timeline: status.timeline, lsn: status.lsn });
     let mut listing = ArchiveListing {
@@ -39,17 +38,14 @@ pub async fn archive(
         commit_times: BTreeMap::new(),
         more_to_come: running.map_or(MoreWal::Nothing, MoreWal::ClusterRuns),
     };
-    let dates = listing.worth_dating().into_iter().map(|segment| date(ctx, &wal, segment));
+    let dates = listing.worth_dating().into_iter().map(|segment| date(&wal, segment));
     listing.commit_times = try_join_all(dates).await?.into_iter().flatten().collect();
     Ok(listing)
 }
 
-async fn date(
-    ctx: &FlowContext,
-    wal: &WalArchive,
-    segment: WalSegment,
-) -> Result<Option<(WalSegment, Timestamp)>> {
-    let commit = retrying(ctx.timeouts.retry, || wal.last_commit(&segment))
+async fn date(wal: &WalArchive, segment: WalSegment) -> Result<Option<(WalSegment, Timestamp)>> {
+    let commit = wal
+        .last_commit(&segment)
         .await
         .map_err(FlowError::store(format!("read the last commit of segment {segment}")))?;
     Ok(commit.map(|commit| (segment, commit)))
@@ -59,14 +55,11 @@ async fn date(
 ///
 /// # Errors
 /// It does not; or the store does not answer.
-pub async fn confirm(cx: &Restore<'_>) -> Result<()> {
-    let path = &cx.plan.path;
-    let backups = retrying(cx.ctx.timeouts.retry, || cx.cluster.survey_backups())
-        .await
-        .map_err(FlowError::store("read the backups"))?
-        .good;
-    let archive = archive(cx.ctx, &cx.cluster, path.system_identifier, None).await?;
-    let target = RestoreTarget { timeline: Some(path.history.timeline), ..cx.plan.target.clone() };
+pub async fn confirm(restore: &RestoreContext<'_>) -> Result<()> {
+    let path = &restore.plan.path;
+    let backups = restore.cluster.survey_backups().await.map_err(FlowError::store("read the backups"))?.good;
+    let archive = archive(&restore.cluster, path.system_identifier, None).await?;
+    let target = RestoreTarget { timeline: Some(path.history.timeline), ..restore.plan.target.clone() };
     match plan_recovery(&backups, &archive, &target) {
         Ok(found) if found.backup == path.backup && found.history == path.history => Ok(()),
         Ok(found) => {
@@ -74,7 +67,7 @@ pub async fn confirm(cx: &Restore<'_>) -> Result<()> {
                 "the archive now leads to backup {} on timeline {} instead of backup {} on timeline {}",
                 found.backup, found.history.timeline, path.backup, path.history.timeline
             );
-            Err(FlowError::check(what, "run the command again: it plans anew"))
+            Err(FlowError::check(what, RUN_AGAIN))
         }
         Err(error) => {
             let Problem { what, next } = Problem::of(&error);
@@ -97,6 +90,7 @@ pub fn plan(
         id: request.id.clone(),
         cluster: survey.cluster.clone(),
         deployment: request.deployment.clone(),
+        group: request.group.clone(),
         created_at: Timestamp::now(),
         requested_by: request.requested_by.clone(),
         target: request.target.clone(),
@@ -105,7 +99,7 @@ pub fn plan(
         tablespace_map: backup.tablespace_map.clone(),
         instances: survey.instances.iter().map(planned).collect(),
         estimate_seconds: 0.0,
-        keep_old_disks_hours: ctx.keeping.keep_hours,
+        keep_old_disks_hours: ctx.old_disks.keep_hours,
         tool_version: env!("CARGO_PKG_VERSION").into(),
     }
 }

@@ -3,13 +3,12 @@
 
 use futures_util::future::join_all;
 use remount_cloud::{DiskSpec, SnapshotState, Tags};
-use remount_core::{BackupManifest, PlannedInstance, RestorePlan};
+use remount_core::documents::RestoreRequest;
+use remount_core::documents::{BackupManifest, PlannedInstance, RestorePlan};
 use remount_director::Instance;
-use remount_store::RestoreRequest;
 
 use super::report::PreflightReport;
 use super::survey::{self, Survey};
-use crate::wait::retrying;
 use crate::{FlowContext, Problem};
 
 /// What was found.
@@ -162,7 +161,7 @@ async fn check_disk(
     let snapshot = &backup.snapshot.cid;
     let zone = planned.az.as_deref().unwrap_or("no zone");
     let what = format!("a disk of {} MiB for {} in {zone}", spec.size_mib, planned.instance);
-    match retrying(ctx.timeouts.retry, || ctx.cloud.check_create_disk(snapshot, &spec)).await {
+    match ctx.cloud.check_create_disk(snapshot, &spec).await {
         Ok(()) => Ok(format!("{what} can be made")),
         Err(error) => {
             let inner = Problem::of(&error);

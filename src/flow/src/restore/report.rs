@@ -1,7 +1,18 @@
 //! What a restore and its preflight found out, for people and for `--json`.
 
-use remount_core::{BackupId, DiskCid, InstanceSlug, Lsn, RestoreId, RestorePlan, TimelineId};
+use remount_core::documents::RestorePlan;
+use remount_core::documents::{JournalEvent, StepTimes, What};
+use remount_core::{BackupId, DiskCid, InstanceSlug, Lsn, RestoreId, TimelineId};
+use remount_saga::StepOutputs;
+use remount_store::ClusterStore;
 use serde::{Deserialize, Serialize};
+
+use super::context::RestoreContext;
+use super::state::RestoreState;
+use super::steps::RestoreStep;
+use super::steps::finish::Finish;
+use super::steps::verify::{Verified, Verify};
+use crate::Result;
 
 /// What was looked at before a restore, nothing touched.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -74,4 +85,73 @@ pub struct DowntimeSplit {
     pub postgres_seconds: f64,
     /// The rest: Remount's own share.
     pub remount_seconds: f64,
+}
+
+/// What a restore did, by its journal: also long after it, and by another process.
+///
+/// # Errors
+/// The store does not answer, or the journal cannot be followed.
+pub async fn read_report(cluster: &ClusterStore, plan: RestorePlan) -> Result<RestoreReport> {
+    let state = RestoreState::read(cluster, &plan.id).await?;
+    of(plan, &state, Vec::new())
+}
+
+/// What a restore did, by its journal, and what the process that ran it has to add.
+///
+/// # Errors
+/// Another version of Remount wrote what its steps have left.
+pub(super) fn of(plan: RestorePlan, state: &RestoreState, warnings: Vec<String>) -> Result<RestoreReport> {
+    let outputs = StepOutputs::of_journal(state.events());
+    let verified = outputs.get::<RestoreContext<'_>, Verify>()?;
+    let finished = outputs.get::<RestoreContext<'_>, Finish>()?;
+    let steps: Vec<StepReport> = state.events().iter().filter_map(step_of).collect();
+    let times = verified.and_then(|verified| verified.downtime);
+    let times = times.unwrap_or_else(|| downtime_by_journal(&steps, state.events()));
+    let of_others = times.director_seconds + times.postgres_seconds;
+    let olds = plan.instances.iter();
+    Ok(RestoreReport {
+        restore: plan.id.clone(),
+        steps,
+        downtime_seconds: times.seconds,
+        downtime: DowntimeSplit {
+            director_seconds: times.director_seconds,
+            postgres_seconds: times.postgres_seconds,
+            remount_seconds: (times.seconds - of_others).max(0.0),
+        },
+        estimate_seconds: plan.estimate_seconds,
+        new_timeline: verified.map_or(plan.path.new_timeline, |verified: Verified| verified.timeline),
+        replayed_to: verified.map(|verified| verified.replayed_to),
+        old_disks: olds
+            .filter_map(|planned| Some((planned.instance.clone(), planned.old_disk.clone()?)))
+            .collect(),
+        backup: finished.and_then(|finished| finished.backup),
+        warnings,
+        plan,
+    })
+}
+
+fn step_of(event: &JournalEvent) -> Option<StepReport> {
+    let What::Done { step, times, .. } = &event.what else { return None };
+    Some(StepReport {
+        name: step.clone(),
+        downtime: RestoreStep::DOWNTIME.iter().any(|down| down.as_str() == step),
+        seconds: times.seconds,
+        director_seconds: times.director_seconds,
+        postgres_seconds: times.postgres_seconds,
+    })
+}
+
+/// After a take-over nobody has measured the downtime: what the journal's times and the steps' shares say.
+fn downtime_by_journal(steps: &[StepReport], events: &[JournalEvent]) -> StepTimes {
+    let about = |event: &&JournalEvent, step: RestoreStep| event.what.step() == Some(step.as_str());
+    let stopped = events.iter().find(|event| about(event, RestoreStep::StopPrimary));
+    let is_done = |event: &&JournalEvent| matches!(event.what, What::Done { .. });
+    let verified = events.iter().rfind(|event| about(event, RestoreStep::Verify) && is_done(event));
+    let seconds = stopped.zip(verified).map(|(from, to)| to.at.duration_since(from.at).as_secs_f64());
+    let down = || steps.iter().filter(|step| step.downtime);
+    StepTimes {
+        seconds: seconds.unwrap_or_default(),
+        director_seconds: down().map(|step| step.director_seconds).sum(),
+        postgres_seconds: down().map(|step| step.postgres_seconds).sum(),
+    }
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use remount_cloud::{Disk, Snapshot};
-use remount_core::{BackupManifest, ClusterName, DiskCid, InstanceSlug, RestoreId, Role, SystemIdentifier};
+use remount_core::documents::BackupManifest;
+use remount_core::documents::RestoreRequest;
+use remount_core::{ClusterName, DiskCid, InstanceSlug, RestoreId, Role, SystemIdentifier};
 use remount_director::{Info, Instance, Lock};
 use remount_postgres::ServerStatus;
-use remount_store::{ClusterStore, RestoreRequest};
+use remount_store::ClusterStore;
 
 use crate::instances;
-use crate::saga::{self, Position};
-use crate::wait::retrying;
 use crate::{FlowContext, FlowError, Problem, Result};
 
 /// What the world looks like before a restore.
@@ -64,10 +64,10 @@ impl Survey {
 /// # Errors
 /// [`FlowError::Refused`] with everything that could not be read.
 pub async fn read(ctx: &FlowContext, request: &RestoreRequest) -> Result<Survey> {
-    let cluster = super::cluster_of(&request.deployment, request.group.as_ref())?;
+    let cluster = ClusterName::of(&request.deployment, request.group.as_ref()).map_err(FlowError::usage)?;
     let store = ctx.store.cluster(&cluster);
     let (director, backups, unfinished) =
-        tokio::join!(read_director(ctx, request), read_backups(ctx, &store), unfinished(ctx, &store));
+        tokio::join!(read_director(ctx, request), read_backups(&store), super::state::unfinished(&store));
     let mut problems = Vec::new();
     let director = director.map_err(|more| problems.extend(more)).ok();
     let backups = backups.map_err(|error| problems.push(Problem::of(&error))).ok();
@@ -91,11 +91,10 @@ pub async fn read(ctx: &FlowContext, request: &RestoreRequest) -> Result<Survey>
 type DirectorSays = (Info, Vec<Lock>, Vec<Instance>);
 
 async fn read_director(ctx: &FlowContext, request: &RestoreRequest) -> Result<DirectorSays, Vec<Problem>> {
-    let (director, retry) = (&ctx.director, ctx.timeouts.retry);
-    let info = retrying(retry, || director.info()).await;
+    let director = &ctx.director;
+    let info = director.info().await;
     let info = info.map_err(|error| vec![Problem::of(&FlowError::director("reach the Director")(error))])?;
-    let (locks, all) =
-        tokio::join!(retrying(retry, || director.locks()), instances::all(ctx, &request.deployment));
+    let (locks, all) = tokio::join!(director.locks(), instances::all(ctx, &request.deployment));
     let mut problems = Vec::new();
     let locks =
         locks.map_err(|error| problems.push(Problem::of(&FlowError::director("read the locks")(error))));
@@ -109,10 +108,8 @@ async fn read_director(ctx: &FlowContext, request: &RestoreRequest) -> Result<Di
     }
 }
 
-async fn read_backups(ctx: &FlowContext, store: &ClusterStore) -> Result<(Vec<BackupManifest>, Vec<String>)> {
-    let survey = retrying(ctx.timeouts.retry, || store.survey_backups())
-        .await
-        .map_err(FlowError::store("read the backups"))?;
+async fn read_backups(store: &ClusterStore) -> Result<(Vec<BackupManifest>, Vec<String>)> {
+    let survey = store.survey_backups().await.map_err(FlowError::store("read the backups"))?;
     let unreadable = survey.unreadable.iter().map(|error| Problem::of(error).what).collect();
     Ok((survey.good, unreadable))
 }
@@ -120,42 +117,14 @@ async fn read_backups(ctx: &FlowContext, store: &ClusterStore) -> Result<(Vec<Ba
 async fn read_disks(ctx: &FlowContext, instances: &[Instance]) -> Result<BTreeMap<DiskCid, Disk>> {
     let mut disks = BTreeMap::new();
     for cid in instances.iter().flat_map(|instance| &instance.disks) {
-        let found = retrying(ctx.timeouts.retry, || ctx.cloud.disk(cid))
-            .await
-            .map_err(FlowError::cloud(format!("look at disk {cid}")))?;
+        let found = ctx.cloud.disk(cid).await.map_err(FlowError::cloud(format!("look at disk {cid}")))?;
         disks.extend(found.map(|disk| (cid.clone(), disk)));
     }
     Ok(disks)
 }
 
-/// How many of the newest restores are looked at where they were never begun, or taken back.
-const RESTORES_SEARCHED: usize = 10;
-
-/// The newest restore that was begun and never ended: it has to be resumed or rolled back first.
-pub async fn unfinished(ctx: &FlowContext, store: &ClusterStore) -> Result<Option<RestoreId>> {
-    let restores = retrying(ctx.timeouts.retry, || store.restores())
-        .await
-        .map_err(FlowError::store("list the restores"))?;
-    for id in restores.iter().rev().take(RESTORES_SEARCHED) {
-        let events = saga::read(store, id, ctx.timeouts.retry).await?;
-        let names = super::steps::restore_saga().names();
-        let position = Position::replay(&names, &events).ok();
-        match position.and_then(|position| position.finished).as_deref() {
-            // An older one that had never ended would have kept this one from beginning.
-            Some("restored") => return Ok(None),
-            // The one before it may be on its way back, long after its end.
-            Some(_) => {}
-            None if events.is_empty() => {}
-            None => return Ok(Some(id.clone())),
-        }
-    }
-    Ok(None)
-}
-
 /// The snapshot of a backup, as the cloud describes it now.
 pub async fn snapshot(ctx: &FlowContext, backup: &BackupManifest) -> Result<Option<Snapshot>> {
     let cid = &backup.snapshot.cid;
-    retrying(ctx.timeouts.retry, || ctx.cloud.snapshot(cid))
-        .await
-        .map_err(FlowError::cloud(format!("look at snapshot {cid}")))
+    ctx.cloud.snapshot(cid).await.map_err(FlowError::cloud(format!("look at snapshot {cid}")))
 }

@@ -1,11 +1,12 @@
 //! Stopping an instance, changing its disk, starting it: each looks first, each can be repeated.
 
-use remount_core::{DiskCid, PlannedInstance};
+use remount_core::DiskCid;
+use remount_core::documents::PlannedInstance;
 use remount_director::{Error, Instance, StopKind};
 
-use super::cx::Restore;
-use super::tasks::{self, Change};
-use crate::wait::retrying;
+use super::context::RestoreContext;
+use super::director_change::{self, Change};
+use crate::error::RUN_AGAIN;
 use crate::{FlowError, Problem, Result};
 
 /// How often an attach is tried: a CPI that fails once often succeeds the second time.
@@ -22,24 +23,28 @@ fn stop_kind(instance: &Instance) -> Option<StopKind> {
 }
 
 /// Stops an instance, whatever state it is in. Answers whether it still has a VM.
-pub async fn stop(cx: &Restore<'_>, planned: &PlannedInstance, accepted: impl Fn()) -> Result<bool> {
-    let instance = cx.instance(&planned.instance).await?;
-    stop_as(cx, planned, &instance, accepted).await
+pub async fn stop(
+    restore: &RestoreContext<'_>,
+    planned: &PlannedInstance,
+    accepted: impl Fn(),
+) -> Result<bool> {
+    let instance = restore.instance(&planned.instance).await?;
+    stop_as(restore, planned, &instance, accepted).await
 }
 
 /// Stops an instance that was just looked at. Answers whether it still has a VM.
 pub async fn stop_as(
-    cx: &Restore<'_>,
+    restore: &RestoreContext<'_>,
     planned: &PlannedInstance,
     instance: &Instance,
     accepted: impl Fn(),
 ) -> Result<bool> {
-    let anew = if is_silent(instance) { Some(vm_anew(cx, planned).await?) } else { None };
+    let anew = if is_silent(instance) { Some(vm_anew(restore, planned).await?) } else { None };
     let instance = anew.as_ref().unwrap_or(instance);
     let Some(kind) = stop_kind(instance) else {
         return Ok(instance.vm.is_some());
     };
-    tasks::change(cx, &planned.instance, Change::Stop(kind), accepted).await?;
+    director_change::change(restore, &planned.instance, Change::Stop(kind), accepted).await?;
     Ok(kind == StopKind::Soft)
 }
 
@@ -50,14 +55,16 @@ fn is_silent(instance: &Instance) -> bool {
 
 /// Has the VM of a silent agent made anew: the Director asks an agent before every other action. That what
 /// was on it starts does no harm, and that it does not start is why it is restored.
-async fn vm_anew(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<Instance> {
-    cx.watch.note(format!("{}: no agent answers; its VM is given up and made anew", planned.instance));
-    let made = tasks::change(cx, &planned.instance, Change::Recreate, || {}).await;
-    let instance = cx.instance(&planned.instance).await?;
+async fn vm_anew(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<Instance> {
+    restore
+        .reporter
+        .note(format!("{}: no agent answers; its VM is given up and made anew", planned.instance));
+    let made = director_change::change(restore, &planned.instance, Change::Recreate, || {}).await;
+    let instance = restore.instance(&planned.instance).await?;
     match made {
         Err(error) if error.is_fenced() || is_silent(&instance) => Err(error),
         Err(error) => {
-            cx.watch.note(format!(
+            restore.reporter.note(format!(
                 "{}: {}; its agent answers now",
                 planned.instance,
                 Problem::of(&error).what
@@ -69,14 +76,14 @@ async fn vm_anew(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<Instance
 }
 
 /// Whether an instance is stopped, so that a disk can be attached.
-pub async fn is_stopped(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<bool> {
-    let instance = cx.instance(&planned.instance).await?;
+pub async fn is_stopped(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<bool> {
+    let instance = restore.instance(&planned.instance).await?;
     Ok(!is_silent(&instance) && stop_kind(&instance).is_none())
 }
 
 /// Starts an instance. One that runs is left alone by the Director.
-pub async fn start(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<()> {
-    tasks::change(cx, &planned.instance, Change::Start, || {}).await
+pub async fn start(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<()> {
+    director_change::change(restore, &planned.instance, Change::Start, || {}).await
 }
 
 /// Puts the new disk into a stopped instance in the place of the disk that the plan found there.
@@ -84,59 +91,66 @@ pub async fn start(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<()> {
 /// Once the instance is stopped no deploy changes its disk any more; until then one may have, and the disk it
 /// left holds what the planned one does not.
 pub async fn put_new_disk(
-    cx: &Restore<'_>,
+    restore: &RestoreContext<'_>,
     planned: &PlannedInstance,
     disk: &DiskCid,
     has_vm: bool,
 ) -> Result<()> {
-    if !old_is_attached(cx, planned).await?
-        && let Some(foreign) = foreign_disk(cx, planned).await?
+    if !old_is_attached(restore, planned).await?
+        && let Some(foreign) = foreign_disk(restore, planned).await?
     {
         let what = format!(
             "{} has disk {foreign} since the restore began: a deploy put it in the place of the one that was planned with",
             planned.instance
         );
-        return Err(FlowError::check(what, "run the command again: it plans anew"));
+        return Err(FlowError::check(what, RUN_AGAIN));
     }
-    put_disk(cx, planned, disk, has_vm).await
+    put_disk(restore, planned, disk, has_vm).await
 }
 
 /// A quick look: a planned disk that a VM has is still its instance's.
-async fn old_is_attached(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<bool> {
+async fn old_is_attached(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<bool> {
     let Some(old) = &planned.old_disk else { return Ok(false) };
-    Ok(look(cx, old).await?.is_some_and(|found| found.attached_to.is_some()))
+    Ok(look(restore, old).await?.is_some_and(|found| found.attached_to.is_some()))
 }
 
 /// The disk of an instance that is neither its old nor its new one.
-async fn foreign_disk(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<Option<DiskCid>> {
-    let new = cx.new_disk(planned).await.ok();
-    let instance = cx.instance(&planned.instance).await?;
+async fn foreign_disk(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<Option<DiskCid>> {
+    let new = restore.new_disk(planned).await.ok();
+    let instance = restore.instance(&planned.instance).await?;
     let known = |disk: &DiskCid| Some(disk) == planned.old_disk.as_ref() || Some(disk) == new.as_ref();
     Ok(instance.disks.into_iter().find(|disk| !known(disk)))
 }
 
 /// Puts `disk` into a stopped instance, unless it is there.
-async fn put_disk(cx: &Restore<'_>, planned: &PlannedInstance, disk: &DiskCid, has_vm: bool) -> Result<()> {
-    if may_carry(cx, disk, has_vm).await? && carries(cx, planned, disk).await? {
+async fn put_disk(
+    restore: &RestoreContext<'_>,
+    planned: &PlannedInstance,
+    disk: &DiskCid,
+    has_vm: bool,
+) -> Result<()> {
+    if may_carry(restore, disk, has_vm).await? && carries(restore, planned, disk).await? {
         return Ok(());
     }
     let mut attempt = 1;
     loop {
-        let Err(error) = tasks::change(cx, &planned.instance, Change::Attach(disk), || {}).await else {
+        let Err(error) =
+            director_change::change(restore, &planned.instance, Change::Attach(disk), || {}).await
+        else {
             return Ok(());
         };
         // The Director's record can be wrong either way now: only the cloud says what is attached.
         if error.is_fenced() || !is_doubtful(&error) {
             return Err(error);
         }
-        tasks::settle(cx).await?;
-        if carries(cx, planned, disk).await? {
+        director_change::settle(restore).await?;
+        if carries(restore, planned, disk).await? {
             return Ok(());
         }
         if attempt == ATTACHES {
             return Err(error);
         }
-        cx.watch.note(format!("{}; trying again", Problem::of(&error).what));
+        restore.reporter.note(format!("{}; trying again", Problem::of(&error).what));
         attempt += 1;
     }
 }
@@ -152,64 +166,69 @@ const fn is_doubtful(error: &FlowError) -> bool {
 }
 
 /// A quick look: a disk that no VM has cannot be in an instance that has one.
-async fn may_carry(cx: &Restore<'_>, disk: &DiskCid, has_vm: bool) -> Result<bool> {
+async fn may_carry(restore: &RestoreContext<'_>, disk: &DiskCid, has_vm: bool) -> Result<bool> {
     if !has_vm {
         return Ok(true);
     }
-    Ok(look(cx, disk).await?.is_some_and(|found| found.attached_to.is_some()))
+    Ok(look(restore, disk).await?.is_some_and(|found| found.attached_to.is_some()))
 }
 
 /// Whether Director *and* cloud say that the instance has this disk and no other.
-pub async fn carries(cx: &Restore<'_>, planned: &PlannedInstance, disk: &DiskCid) -> Result<bool> {
-    let instance = cx.instance(&planned.instance).await?;
+pub async fn carries(
+    restore: &RestoreContext<'_>,
+    planned: &PlannedInstance,
+    disk: &DiskCid,
+) -> Result<bool> {
+    let instance = restore.instance(&planned.instance).await?;
     let recorded = instance.disks.len() == 1 && instance.disks.contains(disk);
-    let attached = look(cx, disk).await?.and_then(|found| found.attached_to);
+    let attached = look(restore, disk).await?.and_then(|found| found.attached_to);
     // A detached instance gets its disk when its VM is made: until then the record is all there is.
     Ok(recorded && (instance.vm.is_none() || attached == instance.vm))
 }
 
-async fn look(cx: &Restore<'_>, disk: &DiskCid) -> Result<Option<remount_cloud::Disk>> {
-    retrying(cx.ctx.timeouts.retry, || cx.ctx.cloud.disk(disk))
-        .await
-        .map_err(FlowError::cloud(format!("look at disk {disk}")))
+async fn look(restore: &RestoreContext<'_>, disk: &DiskCid) -> Result<Option<remount_cloud::Disk>> {
+    restore.ctx.cloud.disk(disk).await.map_err(FlowError::cloud(format!("look at disk {disk}")))
 }
 
 /// Puts the old disk back into an instance, stopping it first where it must be. Answers whether anything
 /// had to be changed.
-pub async fn put_old_disk(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<()> {
+pub async fn put_old_disk(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<()> {
     let Some(old) = &planned.old_disk else {
-        cx.warn(format!("{} had no disk before: there is none to put back", planned.instance));
+        restore.warn(format!("{} had no disk before: there is none to put back", planned.instance));
         return Ok(());
     };
-    if carries(cx, planned, old).await? {
+    if carries(restore, planned, old).await? {
         return Ok(());
     }
-    if let Some(foreign) = foreign_disk(cx, planned).await?
-        && !was_replaced(cx, planned).await?
+    if let Some(foreign) = foreign_disk(restore, planned).await?
+        && !was_replaced(restore, planned).await?
     {
-        cx.warn(format!(
+        restore.warn(format!(
             "{} keeps disk {foreign}, which a deploy gave it during the restore: it holds what was written since",
             planned.instance
         ));
         return Ok(());
     }
-    let has_vm = stop(cx, planned, || {}).await?;
-    put_disk(cx, planned, old, has_vm).await
+    let has_vm = stop(restore, planned, || {}).await?;
+    put_disk(restore, planned, old, has_vm).await
 }
 
 /// Whether the new disk was in the instance and a deploy has replaced it: the foreign disk is then a copy of what
 /// is taken back.
-async fn was_replaced(cx: &Restore<'_>, planned: &PlannedInstance) -> Result<bool> {
-    let new = cx.new_disk(planned).await?;
-    let orphans = retrying(cx.ctx.timeouts.retry, || cx.ctx.director.orphaned_disks())
+async fn was_replaced(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<bool> {
+    let new = restore.new_disk(planned).await?;
+    let orphans = restore
+        .ctx
+        .director
+        .orphaned_disks()
         .await
         .map_err(FlowError::director("read the orphaned disks"))?;
     Ok(orphans.iter().any(|orphan| orphan.disk_cid == new))
 }
 
 /// The commands that put an instance's old disk back by hand.
-pub fn old_disk_by_hand(cx: &Restore<'_>, planned: &PlannedInstance) -> Vec<String> {
-    let (deployment, instance) = (&cx.plan.deployment, &planned.instance);
+pub fn old_disk_by_hand(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Vec<String> {
+    let (deployment, instance) = (&restore.plan.deployment, &planned.instance);
     let Some(old) = &planned.old_disk else {
         return vec![format!("{instance} had no disk before; nothing can be put back")];
     };
@@ -220,6 +239,6 @@ pub fn old_disk_by_hand(cx: &Restore<'_>, planned: &PlannedInstance) -> Vec<Stri
 }
 
 /// The command that starts an instance by hand.
-pub fn start_by_hand(cx: &Restore<'_>, planned: &PlannedInstance) -> String {
-    format!("bosh -d {} -n start --no-converge {}", cx.plan.deployment, planned.instance)
+pub fn start_by_hand(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> String {
+    format!("bosh -d {} -n start --no-converge {}", restore.plan.deployment, planned.instance)
 }

@@ -18,7 +18,7 @@ use super::signal::signal_named;
 use crate::bosh::Bosh;
 use crate::control::{self, Request};
 use crate::folder::Folder;
-use crate::story::step::RestoreStep;
+use crate::scenarios::step::RestoreStep;
 
 /// A step takes a hundredth of a second at best.
 const POLL: Duration = Duration::from_millis(1);

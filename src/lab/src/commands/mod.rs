@@ -7,10 +7,9 @@ mod exec;
 mod instance;
 mod kill_point;
 mod proofs;
-mod proxy;
+mod scenarios;
 mod signal;
 mod status;
-mod story;
 mod up;
 
 use std::path::PathBuf;
@@ -69,16 +68,14 @@ enum Command {
     CloneSnapshot(instance::CloneSnapshot),
     /// Break something, for tests and exercises.
     Break(break_it::Break),
-    /// Stand before an HTTP peer and let requests go wrong by a script, for tests and exercises.
-    Proxy(Box<proxy::ProxyArguments>),
     /// Print the password of a cluster's customer (user and database `app`).
     Secret(status::SecretOf),
-    /// Tell the whole story: load, backup, disaster, restore, comparison with the old way.
-    Demo(story::DemoArguments),
+    /// Run the whole job: load, backup, disaster, restore, comparison with the old way.
+    Demo(scenarios::DemoArguments),
     /// Break every step of backup and restore in every way, and look at the world after each.
     Proofs(proofs::ProofsArguments),
     /// Measure.
-    Bench(story::BenchArguments),
+    Bench(scenarios::BenchArguments),
     /// The daemon; started by `up`.
     #[command(hide = true)]
     Daemon(up::Daemon),
@@ -110,7 +107,6 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::AttachDisk(attach) => attach.run(&folder).map(|()| 0),
         Command::CloneSnapshot(clone) => clone.run(&folder).map(|()| 0),
         Command::Break(break_it) => break_it.run(&folder).map(|()| 0),
-        Command::Proxy(proxy) => proxy.run().map(|()| 0),
         Command::Secret(secret) => secret.run(&folder).map(|()| 0),
         Command::Demo(demo) => demo.run(&folder).map(|()| 0),
         Command::Proofs(proofs) => proofs.run(&folder),

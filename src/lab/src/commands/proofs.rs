@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::story::runtime;
+use super::scenarios::runtime;
 use crate::folder::Folder;
-use crate::story::{Proofs, write_report};
+use crate::scenarios::{Proofs, write_report};
 
 /// The matrix of broken steps.
 #[derive(Debug, Args)]

@@ -76,7 +76,7 @@ impl Up {
                     began.elapsed().as_secs_f64(),
                     folder.0.display()
                 );
-                return super::story::fill_clusters(folder, self.shape.deployments, self.data_gib);
+                return super::scenarios::fill_clusters(folder, self.shape.deployments, self.data_gib);
             }
             eprintln!("{line}");
         }

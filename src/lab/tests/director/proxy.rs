@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use remount_core::{DeploymentName, InstanceSlug};
 use remount_director::{Director, DirectorConfig, Error, HttpDirector, StopKind, Task, TaskState};
-use remount_lab::proxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
+use remount_faultproxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use remount_lab::story::Pgbench;
-use remount_lab::story::ledger::{self, Writer};
+use remount_lab::scenarios::Pgbench;
+use remount_lab::scenarios::ledger::{self, Writer};
 
 use crate::stage::{DEPLOYMENT, PRIMARY, Stage, eventually};
 

@@ -6,9 +6,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use remount_lab::story::Landscape;
-use remount_lab::story::await_writable;
-use remount_lab::story::ledger::Endpoint;
+use remount_lab::scenarios::Landscape;
+use remount_lab::scenarios::await_writable;
+use remount_lab::scenarios::ledger::Endpoint;
 
 use crate::stage::{DEPLOYMENT, PRIMARY, eventually, marks, value};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use remount_core::RestorePlan;
+use remount_core::documents::RestorePlan;
 use remount_store::{ClusterStore, Lease, Purpose, StoreConfig};
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 //! meanwhile, and what the late one does then must change nothing.
 
 use anyhow::{Result, ensure};
-use remount_lab::story::EndState;
+use remount_lab::scenarios::EndState;
 use serde_json::{Value, json};
 
 use crate::scene::Scene;

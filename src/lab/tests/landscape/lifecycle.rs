@@ -5,8 +5,8 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use remount_lab::story::EndState;
-use remount_lab::story::ledger;
+use remount_lab::scenarios::EndState;
+use remount_lab::scenarios::ledger;
 
 use crate::scene::{Group, Scene};
 use crate::stage::{PRIMARY, STANDBY, eventually, value};
@@ -64,7 +64,7 @@ impl Scene {
     }
 
     /// Nothing restored is lost, nothing given up is back, and the disks are the cluster's own.
-    async fn stays_restored(&self, noted: &remount_lab::story::Noted) -> Result<()> {
+    async fn stays_restored(&self, noted: &remount_lab::scenarios::Noted) -> Result<()> {
         let state = self.cluster.end_state(noted, &self.writer).await?;
         ensure!(state == EndState::Restored, "the cluster is {state:?}");
         self.cluster.nothing_leaks().await

@@ -2,7 +2,7 @@
 //! resurrection. Each ends restored or as before, and the driver says what it met.
 
 use anyhow::{Result, ensure};
-use remount_lab::story::EndState;
+use remount_lab::scenarios::EndState;
 use serde_json::json;
 
 use crate::scene::Scene;

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use remount_lab::story::ledger::Writer;
-use remount_lab::story::{Cluster, Driver, EndState, Landscape, Noted, Ran};
+use remount_lab::scenarios::ledger::Writer;
+use remount_lab::scenarios::{Cluster, Driver, EndState, Landscape, Noted, Ran};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::process::Command;

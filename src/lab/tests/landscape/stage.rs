@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use remount_lab::story::ledger::Endpoint;
-use remount_lab::story::{InstanceStatus, Landscape, Ran, await_writable};
+use remount_lab::scenarios::ledger::Endpoint;
+use remount_lab::scenarios::{InstanceStatus, Landscape, Ran, await_writable};
 use tokio::time::sleep;
 
 /// The cluster of every test.

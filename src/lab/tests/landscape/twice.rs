@@ -4,7 +4,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use remount_lab::story::Ran;
+use remount_lab::scenarios::Ran;
 use serde_json::Value;
 
 use crate::stage::{DEPLOYMENT, PRIMARY, Stage, eventually};

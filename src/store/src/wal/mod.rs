@@ -3,11 +3,13 @@
 mod archive;
 mod codec;
 mod commits;
+mod config;
 mod header;
 mod name;
 mod object;
 
 pub use archive::{PushOptions, Pushed, WalArchive, WalListing};
 pub use codec::Codec;
+pub use config::WalConfig;
 pub use header::SegmentHeader;
 pub use name::{ArchiveFile, ArchiveFileError};

@@ -6,11 +6,19 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use remount_core::ClusterName;
-use remount_store::{ClusterStore, MemoryObjects, SigningKey, Store, StoreConfig};
+use remount_host::RetryPolicy;
+use remount_sim::memory::MemoryObjects;
+use remount_store::{ClusterStore, SigningKey, Store, StoreConfig};
 
 pub const KEY: &str = "0000000000000000000000000000000000000000000000000000000000000042";
+
+/// As long as three tries take.
+pub fn policy() -> RetryPolicy {
+    RetryPolicy::within(Duration::from_secs(2))
+}
 
 pub fn memory() -> (Arc<MemoryObjects>, Store) {
     let objects = Arc::new(MemoryObjects::new());
@@ -22,8 +30,8 @@ pub fn config(json: serde_json::Value) -> StoreConfig {
 }
 
 pub fn folder(root: &Path) -> Store {
-    let json = serde_json::json!({"type": "fs", "root": root, "signing_key": KEY, "timeout_seconds": 30, "attempts": 3});
-    config(json).open().unwrap()
+    let json = serde_json::json!({"type": "fs", "root": root, "signing_key": KEY, "timeout_seconds": 30});
+    config(json).open(&policy()).unwrap()
 }
 
 pub fn cluster(store: &Store) -> ClusterStore {
@@ -71,12 +79,12 @@ impl Moto {
         serde_json::json!({
             "type": "s3", "bucket": bucket, "prefix": "some/where", "region": "eu-central-1",
             "endpoint": self.endpoint, "access_key_id": "id", "secret_access_key": "secret",
-            "signing_key": KEY, "timeout_seconds": 20, "attempts": 3,
+            "signing_key": KEY, "timeout_seconds": 20,
         })
     }
 
     pub async fn store(&self) -> Store {
-        let store = config(self.config("wal")).open().unwrap(); // Installs the TLS provider first.
+        let store = config(self.config("wal")).open(&policy()).unwrap(); // Installs the TLS provider first.
         self.bucket("wal").await;
         store
     }

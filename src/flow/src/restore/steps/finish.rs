@@ -2,69 +2,74 @@
 //! disks stay: the Director keeps them as orphans.
 
 use async_trait::async_trait;
-use remount_core::Role;
-use serde_json::{Value, json};
+use remount_core::BackupId;
 
-use super::super::cx::Restore;
-use super::publish::withdraw;
+use super::RestoreStep;
 use crate::backup::{self, BackupRequest, Holder};
 use crate::instances;
-use crate::saga::{AfterFailure, Probe, Step};
-use crate::wait::retrying;
-use crate::{FlowError, Problem, Quiet, Result};
+use crate::restore::context::RestoreContext;
+use crate::restore::publication::withdraw;
+use crate::{FlowError, Problem, Result};
+use remount_saga::{AfterFailure, Probe, Quiet, Step};
+use serde::{Deserialize, Serialize};
 
+/// The step.
 pub struct Finish;
 
-#[async_trait]
-impl<'r> Step<Restore<'r>> for Finish {
-    fn name(&self) -> &'static str {
-        "finish"
-    }
+/// What the step leaves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Finished {
+    /// The backup of the restored cluster; none where it could not be taken.
+    pub backup: Option<BackupId>,
+}
 
-    async fn act(&self, cx: &Restore<'r>) -> Result<Value> {
-        for planned in &cx.plan.instances {
-            let instance = cx.instance(&planned.instance).await?;
-            let server = instances::server(cx.ctx, &instance)?;
-            retrying(cx.ctx.timeouts.retry, || server.finish_restore(&cx.plan.id))
+#[async_trait]
+impl<'r> Step<RestoreContext<'r>> for Finish {
+    type Output = Finished;
+
+    const NAME: RestoreStep = RestoreStep::Finish;
+    const AFTER_FAILURE: AfterFailure = AfterFailure::Hold;
+
+    async fn act(&self, restore: &RestoreContext<'r>) -> Result<Finished> {
+        for planned in &restore.plan.instances {
+            let instance = restore.instance(&planned.instance).await?;
+            let server = instances::server(restore.ctx, &instance)?;
+            server
+                .finish_restore(&restore.plan.id)
                 .await
                 .map_err(FlowError::server("remove the restore's settings", &planned.instance))?;
         }
-        withdraw(cx).await?;
-        first_backup(cx).await;
-        Ok(json!({ "backup": cx.known().backup }))
+        withdraw(restore).await?;
+        let backup = first_backup(restore).await;
+        Ok(Finished { backup })
     }
 
     /// Never asked for by the saga; a person who wants to go back all the same gets the steps before.
-    async fn undo(&self, _: &Restore<'r>) -> Result<()> {
+    async fn undo(&self, _: &RestoreContext<'r>) -> Result<()> {
         Ok(())
     }
 
-    async fn probe(&self, _: &Restore<'r>) -> Result<Probe> {
+    async fn probe(&self, _: &RestoreContext<'r>) -> Result<Probe<Finished>> {
         Ok(Probe::NotDone)
-    }
-
-    fn after_failure(&self) -> AfterFailure {
-        AfterFailure::Hold
     }
 }
 
 /// A restored cluster without a backup is still restored: a failure is a warning.
-async fn first_backup(cx: &Restore<'_>) {
-    let mut request = BackupRequest::of(cx.plan.deployment.clone());
-    request.group =
-        cx.plan.instances.iter().find(|planned| planned.role == Role::Primary).and_then(|planned| {
-            let named = cx.plan.cluster.as_str() != cx.plan.deployment.as_str();
-            named.then(|| planned.instance.group.clone())
-        });
-    let holder = Holder { cluster: &cx.cluster, lease: &cx.lease, keeper: &cx.keeper };
-    match Box::pin(backup::under_lease(cx.ctx, &request, holder, &Quiet)).await {
+async fn first_backup(restore: &RestoreContext<'_>) -> Option<BackupId> {
+    let mut request = BackupRequest::of(restore.plan.deployment.clone());
+    request.group = restore.plan.group.clone();
+    let holder = Holder { cluster: &restore.cluster, lease: &restore.lease, keeper: &restore.keeper };
+    match Box::pin(backup::under_lease(restore.ctx, &request, holder, &Quiet)).await {
         Ok(manifest) => {
-            cx.watch.note(format!("backup {} taken", manifest.id));
-            cx.known().backup = Some(manifest.id);
+            restore.reporter.note(format!("backup {} taken", manifest.id));
+            Some(manifest.id)
         }
-        Err(error) => cx.warn(format!(
-            "the restored cluster has no backup of its own yet ({}): run `remount backup`",
-            Problem::of(&error).what
-        )),
+        Err(error) => {
+            let why = Problem::of(&error).what;
+            restore.warn(format!(
+                "the restored cluster has no backup of its own yet ({why}): run `remount backup`"
+            ));
+            None
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The steps of a restore, as DESIGN section 7 numbers them (1 and 2, plan and preflight, come before and
+//! The steps of a restore, as `docs/design.md` section 7 numbers them (1 and 2, plan and preflight, come before and
 //! touch nothing).
 //!
 //! | #  | step            | does                                               | undo                          |
@@ -15,35 +15,99 @@
 //! | 12 | `rejoin`        | fork archived and recorded, standbys start, follow | stop them                     |
 //! | 13 | `finish`        | withdraw, backup; the old disks stay as orphans    | none: from here only forward  |
 //!
-//! On the way back the plan is withdrawn only when every swapped disk is out again, and before any old disk
+//! In a rollback the plan is withdrawn only when every swapped disk is out again, and before any old disk
 //! starts: a new disk without its plan would start as if its backup had crashed, an old one that carries a
 //! stale backup mark would be refused because of the plan.
 
-mod begin;
-mod disks;
-mod finish;
-mod last_wal;
-mod primary;
-mod publish;
-mod rejoin;
-mod standbys;
-mod verify;
+pub mod begin;
+pub mod create_disks;
+pub mod finish;
+pub mod last_wal;
+pub mod primary;
+pub mod publish;
+pub mod rejoin;
+pub mod standbys;
+pub mod verify;
 
-use super::cx::Restore;
-use crate::saga::Saga;
+use remount_saga::{BoxedStep, Saga, boxed, step_names};
 
-/// The list.
-pub fn restore_saga<'a>() -> Saga<Restore<'a>> {
-    Saga::new()
-        .step(begin::Begin)
-        .step(disks::CreateDisks)
-        .step(last_wal::LastWal)
-        .step(publish::Publish)
-        .step(standbys::SwapStandbys)
-        .step(primary::StopPrimary)
-        .step(primary::SwapPrimary)
-        .step(primary::Recover)
-        .step(verify::Verify)
-        .step(rejoin::Rejoin)
-        .step(finish::Finish)
+use super::context::RestoreContext;
+
+step_names! {
+    /// The steps of a restore, in order.
+    pub enum RestoreStep {
+        /// Looks that nothing changed since the plan.
+        Begin = "begin",
+        /// One disk per instance from the snapshot.
+        CreateDisks = "create_disks",
+        /// A last commit, archived.
+        LastWal = "last_wal",
+        /// The plan becomes the one the VMs apply.
+        Publish = "publish",
+        /// Standbys stop and get their new disks.
+        SwapStandbys = "swap_standbys",
+        /// The primary stops.
+        StopPrimary = "stop_primary",
+        /// The primary gets its new disk.
+        SwapPrimary = "swap_primary",
+        /// The primary starts and replays to the target.
+        Recover = "recover",
+        /// Timeline, position, a write.
+        Verify = "verify",
+        /// Standbys start and follow.
+        Rejoin = "rejoin",
+        /// The plan is withdrawn, the restored cluster backed up.
+        Finish = "finish",
+    }
+}
+
+impl RestoreStep {
+    /// The steps in which nothing serves.
+    pub const DOWNTIME: [Self; 4] = [Self::StopPrimary, Self::SwapPrimary, Self::Recover, Self::Verify];
+}
+
+/// The list, ready to run.
+pub fn restore_saga<'a>() -> Saga<RestoreContext<'a>> {
+    Saga::of(RestoreStep::ALL.map(step))
+}
+
+fn step<'a>(name: RestoreStep) -> BoxedStep<RestoreContext<'a>> {
+    match name {
+        RestoreStep::Begin => boxed(begin::Begin),
+        RestoreStep::CreateDisks => boxed(create_disks::CreateDisks),
+        RestoreStep::LastWal => boxed(last_wal::LastWal),
+        RestoreStep::Publish => boxed(publish::Publish),
+        RestoreStep::SwapStandbys => boxed(standbys::SwapStandbys),
+        RestoreStep::StopPrimary => boxed(primary::StopPrimary),
+        RestoreStep::SwapPrimary => boxed(primary::SwapPrimary),
+        RestoreStep::Recover => boxed(primary::Recover),
+        RestoreStep::Verify => boxed(verify::Verify),
+        RestoreStep::Rejoin => boxed(rejoin::Rejoin),
+        RestoreStep::Finish => boxed(finish::Finish),
+    }
+}
+
+/// The steps' names, in order.
+pub fn names() -> [&'static str; RestoreStep::ALL.len()] {
+    RestoreStep::ALL.map(RestoreStep::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_has_the_name_it_is_listed_under() {
+        assert_eq!(restore_saga().names(), names());
+        for name in RestoreStep::ALL {
+            assert_eq!(RestoreStep::ALL[name as usize], name, "steps are numbered in their order");
+        }
+    }
+
+    #[test]
+    fn the_table_of_this_module_lists_the_steps() {
+        let table =
+            include_str!("mod.rs").lines().filter_map(|line| line.strip_prefix("//! | ")?.split('`').nth(1));
+        assert!(table.eq(names()), "the table at the top of this file");
+    }
 }

@@ -4,176 +4,187 @@
 use std::time::Instant;
 
 use async_trait::async_trait;
-use remount_core::{Lsn, RecoveryTarget, Role};
-use serde_json::{Value, json};
+use remount_core::documents::PlannedInstance;
+use remount_core::{DiskCid, Lsn, RecoveryTarget, Role};
+use remount_host::Poll;
+use remount_saga::{Probe, Step};
+use serde::{Deserialize, Serialize};
 
-use super::super::cx::Restore;
-use super::super::{swap, tasks};
-use super::publish::withdraw;
-use super::standbys;
-use crate::instances;
-use crate::saga::{Probe, Step};
-use crate::wait::{Look, retrying, until};
-use crate::{FlowError, Problem, Result};
+use super::{RestoreStep, standbys};
+use crate::restore::archive::last_segment_begins;
+use crate::restore::context::RestoreContext;
+use crate::restore::publication::withdraw;
+use crate::restore::{director_change, swap};
+use crate::wait::until;
+use crate::{Problem, Result, instances};
 
+/// Step 8.
 pub struct StopPrimary;
 
-#[async_trait]
-impl<'r> Step<Restore<'r>> for StopPrimary {
-    fn name(&self) -> &'static str {
-        "stop_primary"
-    }
+/// What step 8 leaves.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct StoppedPrimary {
+    /// Whether the primary still has a VM: attaching is then more than a note in a record.
+    pub has_vm: bool,
+}
 
-    async fn act(&self, cx: &Restore<'r>) -> Result<Value> {
-        let begin = || cx.known().down_since = Some((Instant::now(), cx.watch.spent()));
-        let primary = cx.primary()?;
-        let instance = cx.primary_of_planned_group().await?;
+#[async_trait]
+impl<'r> Step<RestoreContext<'r>> for StopPrimary {
+    type Output = StoppedPrimary;
+
+    const NAME: RestoreStep = RestoreStep::StopPrimary;
+
+    async fn act(&self, restore: &RestoreContext<'r>) -> Result<StoppedPrimary> {
+        let begin = || restore.notes().down_since = Some((Instant::now(), restore.reporter.waited()));
+        let primary = restore.primary()?;
+        let instance = restore.primary_of_planned_group().await?;
         begin();
-        let has_vm = swap::stop_as(cx, primary, &instance, begin).await?;
-        let mut known = cx.known();
-        (known.primary, known.primary_has_vm) = (Some(instance), has_vm);
-        Ok(json!({ "has_vm": has_vm }))
+        let has_vm = swap::stop_as(restore, primary, &instance, begin).await?;
+        restore.notes().primary = Some(instance);
+        Ok(StoppedPrimary { has_vm })
     }
 
     /// All swapped disks go out before the plan is withdrawn, and it is withdrawn before anything starts.
-    async fn undo(&self, cx: &Restore<'r>) -> Result<()> {
-        let primary = cx.primary()?;
-        standbys::put_old_disks(cx).await?;
-        swap::put_old_disk(cx, primary).await?;
-        withdraw(cx).await?;
+    async fn undo(&self, restore: &RestoreContext<'r>) -> Result<()> {
+        let primary = restore.primary()?;
+        standbys::put_old_disks(restore).await?;
+        swap::put_old_disk(restore, primary).await?;
+        withdraw(restore).await?;
         if !primary.was_running {
-            cx.watch.note(format!("{} did not run before: it stays stopped", primary.instance));
+            restore.reporter.note(format!("{} did not run before: it stays stopped", primary.instance));
             return Ok(());
         }
-        swap::start(cx, primary).await?;
-        serves_again(cx).await
+        swap::start(restore, primary).await?;
+        serves_again(restore).await
     }
 
-    async fn probe(&self, cx: &Restore<'r>) -> Result<Probe> {
-        tasks::settle(cx).await?;
+    async fn probe(&self, restore: &RestoreContext<'r>) -> Result<Probe<StoppedPrimary>> {
+        director_change::settle(restore).await?;
         Ok(Probe::NotDone) // Stopping what is stopped costs nothing, and the act learns whether it has a VM.
     }
 
-    fn by_hand(&self, cx: &Restore<'r>) -> Vec<String> {
-        let primary = cx.plan.primary().filter(|primary| primary.was_running);
-        let disks = cx.plan.standbys().flat_map(|planned| swap::old_disk_by_hand(cx, planned));
-        let withdraw = format!("delete the object clusters/{}/restores/current.json", cx.plan.cluster);
-        disks.chain([withdraw]).chain(primary.map(|primary| swap::start_by_hand(cx, primary))).collect()
+    fn by_hand(&self, restore: &RestoreContext<'r>) -> Vec<String> {
+        let primary = restore.plan.primary().filter(|primary| primary.was_running);
+        let disks = restore.plan.standbys().flat_map(|planned| swap::old_disk_by_hand(restore, planned));
+        let withdraw = format!("delete the object clusters/{}/restores/current.json", restore.plan.cluster);
+        disks.chain([withdraw]).chain(primary.map(|primary| swap::start_by_hand(restore, primary))).collect()
     }
 }
 
 /// After the way back: the primary takes writes.
-async fn serves_again(cx: &Restore<'_>) -> Result<()> {
-    let (primary, timeouts) = (cx.primary()?, &cx.ctx.timeouts);
+async fn serves_again(restore: &RestoreContext<'_>) -> Result<()> {
+    let (primary, timeouts) = (restore.primary()?, &restore.ctx.timeouts);
     let what = format!("{} serves again", primary.instance);
-    let _waiting = cx.watch.waiting_for_postgres();
-    until(what, timeouts.verify, timeouts.poll, || async {
-        let instance = cx.instance(&primary.instance).await?;
-        let status = match instances::status(cx.ctx, &instance).await {
+    let _waiting = restore.reporter.waiting_for_postgres();
+    until(restore.ctx, what, timeouts.verify, || async {
+        let instance = restore.instance(&primary.instance).await?;
+        let status = match instances::status(restore.ctx, &instance).await {
             Ok(status) => status,
-            Err(error) => return Ok(Look::NotYet(Problem::of(&error).what)),
+            Err(error) => return Ok(Poll::NotYet(Problem::of(&error).what)),
         };
         if status.role != Role::Primary {
-            return Ok(Look::NotYet("it is in recovery".into()));
+            return Ok(Poll::NotYet("it is in recovery".into()));
         }
-        Ok(match instances::server(cx.ctx, &instance)?.write_probe().await {
-            Ok(_) => Look::Found(()),
-            Err(error) => Look::NotYet(error.to_string()),
+        Ok(match instances::server(restore.ctx, &instance)?.write_probe().await {
+            Ok(_) => Poll::Ready(()),
+            Err(error) => Poll::NotYet(error.to_string()),
         })
     })
     .await
 }
 
+/// Step 9.
 pub struct SwapPrimary;
 
+/// What step 9 leaves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SwappedDisk {
+    /// The disk that the primary has now.
+    pub disk: DiskCid,
+}
+
 #[async_trait]
-impl<'r> Step<Restore<'r>> for SwapPrimary {
-    fn name(&self) -> &'static str {
-        "swap_primary"
+impl<'r> Step<RestoreContext<'r>> for SwapPrimary {
+    type Output = SwappedDisk;
+
+    const NAME: RestoreStep = RestoreStep::SwapPrimary;
+
+    async fn act(&self, restore: &RestoreContext<'r>) -> Result<SwappedDisk> {
+        let primary = restore.primary()?;
+        let disk = restore.new_disk(primary).await?;
+        // Where nobody knows, the instance is looked at with care.
+        let has_vm = restore.output::<StopPrimary>()?.is_some_and(|stopped| stopped.has_vm);
+        swap::put_new_disk(restore, primary, &disk, has_vm).await?;
+        Ok(SwappedDisk { disk })
     }
 
-    async fn act(&self, cx: &Restore<'r>) -> Result<Value> {
-        let primary = cx.primary()?;
-        let disk = cx.new_disk(primary).await?;
-        let has_vm = cx.known().primary_has_vm;
-        swap::put_new_disk(cx, primary, &disk, has_vm).await?;
-        Ok(json!({ "disk": disk }))
+    async fn undo(&self, restore: &RestoreContext<'r>) -> Result<()> {
+        director_change::settle(restore).await?;
+        swap::put_old_disk(restore, restore.primary()?).await
     }
 
-    async fn undo(&self, cx: &Restore<'r>) -> Result<()> {
-        tasks::settle(cx).await?;
-        swap::put_old_disk(cx, cx.primary()?).await
+    async fn probe(&self, restore: &RestoreContext<'r>) -> Result<Probe<SwappedDisk>> {
+        director_change::settle(restore).await?;
+        let primary = restore.primary()?;
+        let disk = restore.new_disk(primary).await?;
+        Ok(if swap::carries(restore, primary, &disk).await? {
+            Probe::Done(SwappedDisk { disk })
+        } else {
+            Probe::NotDone
+        })
     }
 
-    async fn probe(&self, cx: &Restore<'r>) -> Result<Probe> {
-        tasks::settle(cx).await?;
-        let primary = cx.primary()?;
-        let disk = cx.new_disk(primary).await?;
-        Ok(if swap::carries(cx, primary, &disk).await? { Probe::Done } else { Probe::NotDone })
-    }
-
-    fn by_hand(&self, cx: &Restore<'r>) -> Vec<String> {
-        cx.plan.primary().map(|primary| swap::old_disk_by_hand(cx, primary)).unwrap_or_default()
+    fn by_hand(&self, restore: &RestoreContext<'r>) -> Vec<String> {
+        restore.plan.primary().map(|primary| swap::old_disk_by_hand(restore, primary)).unwrap_or_default()
     }
 }
 
+/// Step 10.
 pub struct Recover;
 
+/// What step 10 leaves.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Recovered {
+    /// Where the last archived segment of the old primary begins; for `latest` alone.
+    pub last_segment_begins: Option<Lsn>,
+}
+
 #[async_trait]
-impl<'r> Step<Restore<'r>> for Recover {
-    fn name(&self) -> &'static str {
-        "recover"
-    }
+impl<'r> Step<RestoreContext<'r>> for Recover {
+    type Output = Recovered;
 
-    async fn act(&self, cx: &Restore<'r>) -> Result<Value> {
-        let primary = cx.primary()?;
+    const NAME: RestoreStep = RestoreStep::Recover;
+
+    async fn act(&self, restore: &RestoreContext<'r>) -> Result<Recovered> {
+        let primary = restore.primary()?;
         // What the old primary archived while it stopped is looked up while the new one starts.
-        let (started, last) = tokio::join!(swap::start(cx, primary), last_segment(cx));
+        let (started, last) = tokio::join!(swap::start(restore, primary), last_segment(restore));
         started?;
-        let last = last?;
-        cx.known().last_segment = last;
-        Ok(json!({ "last_segment_begins": last }))
+        Ok(Recovered { last_segment_begins: last? })
     }
 
-    async fn undo(&self, cx: &Restore<'r>) -> Result<()> {
-        tasks::settle(cx).await?;
-        swap::stop(cx, cx.primary()?, || {}).await.map(|_| ())
+    async fn undo(&self, restore: &RestoreContext<'r>) -> Result<()> {
+        director_change::settle(restore).await?;
+        swap::stop(restore, restore.primary()?, || {}).await.map(|_| ())
     }
 
-    async fn probe(&self, cx: &Restore<'r>) -> Result<Probe> {
-        tasks::wait_for_start(cx).await?;
+    async fn probe(&self, restore: &RestoreContext<'r>) -> Result<Probe<Recovered>> {
+        director_change::wait_for_start(restore).await?;
         Ok(Probe::NotDone) // Starting what runs costs nothing; what it shows is looked at in `verify`.
     }
 
-    fn by_hand(&self, cx: &Restore<'r>) -> Vec<String> {
-        let stop = |primary: &remount_core::PlannedInstance| {
-            format!("bosh -d {} -n stop --no-converge {}", cx.plan.deployment, primary.instance)
+    fn by_hand(&self, restore: &RestoreContext<'r>) -> Vec<String> {
+        let stop = |primary: &PlannedInstance| {
+            format!("bosh -d {} -n stop --no-converge {}", restore.plan.deployment, primary.instance)
         };
-        cx.plan.primary().map(stop).into_iter().collect()
+        restore.plan.primary().map(stop).into_iter().collect()
     }
 }
 
-/// How many segments a primary can have archived between step 5 and its end.
-const SEGMENTS_SEARCHED: u32 = 65_536;
-
-/// For `latest`: where the last archived segment of the planned line begins. All before it was replayed, or
-/// the restore is not good. (Where in the last segment the log ends only its content says.)
-async fn last_segment(cx: &Restore<'_>) -> Result<Option<Lsn>> {
-    if !matches!(cx.plan.target.target, RecoveryTarget::Latest) {
-        return Ok(None);
+/// For `latest` alone: nothing else needs the end of the archive.
+async fn last_segment(restore: &RestoreContext<'_>) -> Result<Option<Lsn>> {
+    match restore.plan.target.target {
+        RecoveryTarget::Latest => last_segment_begins(restore).await.map(Some),
+        _ => Ok(None),
     }
-    let path = &cx.plan.path;
-    let wal = cx.cluster.wal(path.system_identifier);
-    let mut last = path.segments.1;
-    for _ in 0..SEGMENTS_SEARCHED {
-        let next = last.next(path.segment_size);
-        let there = retrying(cx.ctx.timeouts.retry, || wal.contains(&next))
-            .await
-            .map_err(FlowError::store(format!("look for segment {next}")))?;
-        if !there {
-            break;
-        }
-        last = next;
-    }
-    Ok(Some(last.start(path.segment_size)))
 }

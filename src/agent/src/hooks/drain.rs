@@ -1,0 +1,95 @@
+//! `drain`: gets the last WAL archived while the server still runs and serves.
+//!
+//! A fast stop archives it too, but by then nobody is served any more, and bpm's patience is short. BOSH reads one
+//! integer from standard output, the seconds to wait; all that is done here is done before that, within a limit, so it
+//! is always `0` and BOSH never asks again. The arguments and variables by which BOSH tells what comes next are not
+//! read: whatever comes, the WAL has to be in the archive.
+//!
+//! It never fails: a store that is down must not keep a VM from being stopped, nor a configuration that cannot be
+//! read, for the stop is also the first part of the deploy that would mend it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use remount_core::WalSegment;
+use remount_postgres::{LocalServer, Reachable};
+
+use remount_host::Account;
+use crate::config::AgentConfig;
+use remount_host::Deadline;
+use crate::error::{Archive, Error, Result};
+use crate::hooks;
+
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Archives what is left and answers BOSH.
+pub fn drain(path: &Path) {
+    answer(AgentConfig::load(path).and_then(|config| {
+        Account::named(&config.user)?.become_it()?;
+        let server = LocalServer::new(config.postgres.clone());
+        hooks::runtime()?.block_on(archive_rest(&config, &server))
+    }));
+}
+
+/// What BOSH reads: that the stop may go on, whatever the drain came to.
+pub fn answer(outcome: Result<String>) {
+    match outcome {
+        Ok(done) => log::info!("{done}"),
+        Err(error) => log::warn!("the stop goes on, though:\n{}", remount_core::report(&error)),
+    }
+    println!("0");
+}
+
+/// Archives all that is written by now, within the limit of drain. The drains of the jobs `remount-agent` and `postgres`
+/// both do, side by side: the second finds little left.
+pub async fn archive_rest(config: &AgentConfig, server: &LocalServer) -> Result<String> {
+    let deadline = Deadline::after_seconds(config.drain.deadline_seconds);
+    let late = |what, archive| Error::Late { what, seconds: deadline.seconds(), archive };
+    let checkpoint = || late("the checkpoint before the stop did not end".into(), Archive::Slow);
+    let (last, before) = match deadline.limit(switch(config, server)).await.ok_or_else(checkpoint)?? {
+        Switched::To(last, before) => (last, before),
+        Switched::Nothing(why) => return Ok(why.into()),
+    };
+    let mut now = before.clone();
+    loop {
+        match deadline.limit(server.status(&config.identity)).await {
+            Some(Ok(status)) => now = status.last_archived,
+            Some(Err(error)) if server.reachable().await? == Reachable::Yes => return Err(error.into()),
+            Some(Err(_)) => return Ok("PostgreSQL is being stopped: its own end archives the rest".into()),
+            None => {}
+        }
+        if now.as_deref().and_then(segment_of).is_some_and(|done| done >= last) {
+            return Ok(format!("archived up to {last}"));
+        }
+        if !deadline.pause(PAUSE).await {
+            let archive = if now == before { Archive::Dead } else { Archive::Slow };
+            return Err(late(format!("segment {last} was not archived"), archive));
+        }
+    }
+}
+
+enum Switched {
+    /// The last segment to archive, and the file that was archived last.
+    To(WalSegment, Option<String>),
+    Nothing(&'static str),
+}
+
+/// Checkpoints, so that the one of the stop is short, and ends the segment that is being written.
+async fn switch(config: &AgentConfig, server: &LocalServer) -> Result<Switched> {
+    if server.reachable().await? != Reachable::Yes {
+        return Ok(Switched::Nothing("PostgreSQL does not serve: nothing to archive"));
+    }
+    if server.in_recovery().await? {
+        return Ok(Switched::Nothing("a standby archives nothing"));
+    }
+    let status = server.status(&config.identity).await?;
+    if status.settings.get("archive_mode").is_none_or(|mode| mode == "off") {
+        return Ok(Switched::Nothing("archiving is off"));
+    }
+    Ok(Switched::To(server.switch_wal().await?.last_segment, status.last_archived))
+}
+
+/// `pg_stat_archiver` names history and backup files too; those begin with a segment or are none.
+fn segment_of(name: &str) -> Option<WalSegment> {
+    name.get(..24)?.parse().ok()
+}

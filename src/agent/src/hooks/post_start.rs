@@ -1,0 +1,86 @@
+//! `post-start`: waits until the server has ended its recovery, and records that.
+
+use jiff::Timestamp;
+use remount_core::Role;
+use remount_core::documents::{AppliedPlan, FORMAT, InitialisedNote, RecoveryOutcome};
+use remount_host::{Account, Deadline};
+use remount_postgres::LocalServer;
+
+use super::runtime;
+use crate::config::AgentConfig;
+use crate::disk::Disk;
+use crate::error::Result;
+use crate::server_state::{Wanted, await_state};
+use crate::store_client;
+
+/// The store may be down at a normal start; noting the instance can wait for the next one.
+const REGISTER_SECONDS: u64 = 10;
+
+/// Waits until the server has ended its recovery, records that, and notes the instance as initialised.
+pub fn post_start(config: &AgentConfig) -> Result<()> {
+    Account::named(&config.user)?.become_it()?;
+    runtime()?.block_on(async {
+        let deadline = Deadline::after_seconds(config.post_start.deadline_seconds);
+        let disk = Disk::new(&config.directories);
+        let server = LocalServer::new(config.postgres.clone());
+        let open = disk.applied()?.into_iter().rev().find(|applied| applied.outcome.is_none());
+        await_start(&server, deadline, open.as_ref()).await?;
+        if let Some(applied) = open {
+            conclude(&disk, applied)?;
+        }
+        note_initialised(config, &disk).await
+    })
+}
+
+/// What has to hold before the start counts.
+async fn await_start(server: &LocalServer, deadline: Deadline, open: Option<&AppliedPlan>) -> Result<()> {
+    let standby = server.data_directory().is_standby();
+    match open {
+        Some(applied) if applied.role == Role::Primary => {
+            await_state(server, deadline, Wanted::Promoted).await
+        }
+        Some(applied) => {
+            let timeline = applied.fork.as_ref().map(|fork| fork.timeline);
+            await_state(server, deadline, Wanted::Streaming(timeline)).await
+        }
+        // An ordinary standby may well start before its primary does: answering is all it owes.
+        None if standby => await_state(server, deadline, Wanted::Answering).await,
+        None => await_state(server, deadline, Wanted::Promoted).await,
+    }
+}
+
+/// The outcome first: a mark without it would be taken for recovery going on, which does no harm.
+fn conclude(disk: &Disk, applied: AppliedPlan) -> Result<()> {
+    let outcome = match applied.role {
+        Role::Primary => RecoveryOutcome::Recovered,
+        Role::Standby => RecoveryOutcome::Streaming,
+    };
+    disk.record(&AppliedPlan { outcome: Some(outcome), ..applied.clone() })?;
+    let mark = disk.backup_mark()?;
+    if mark.is_some_and(|mark| mark.backup == applied.backup) {
+        disk.remove_mark()?; // The disk is no copy any more: it has a timeline of its own.
+    }
+    log::info!(restore:% = applied.restore, role:% = applied.role; "the plan's recovery has ended");
+    Ok(())
+}
+
+/// From now on an empty disk under this instance is a missing one. A store that is down delays the
+/// note on its side to the next start: the VM's own note is there.
+async fn note_initialised(config: &AgentConfig, disk: &Disk) -> Result<()> {
+    let before = disk.initialised()?;
+    if before.as_ref().is_some_and(|note| note.registered) {
+        return Ok(());
+    }
+    let id = &config.identity.instance.id;
+    let deadline = Deadline::after_seconds(REGISTER_SECONDS.min(config.post_start.deadline_seconds));
+    let asked = store_client::ask(config, deadline, |store| async move { store.register_instance(id).await });
+    let registered = match asked.await {
+        Ok(()) => true,
+        Err(error) => {
+            log::warn!(error:% = error; "the instance is not noted in the object store yet; the next start tries again");
+            false
+        }
+    };
+    let at = before.map_or_else(Timestamp::now, |note| note.at);
+    disk.note_initialised(&InitialisedNote { format: FORMAT, at, registered })
+}

@@ -1,0 +1,33 @@
+//! `pre-start`: may PostgreSQL start on this disk?
+
+use remount_host::{Account, Deadline, FileLock};
+
+use super::runtime;
+use crate::config::AgentConfig;
+use crate::error::Result;
+use crate::fence;
+
+/// What the other job's pre-start may need beyond its own deadline: the preparation itself.
+const LOCK_SLACK_SECONDS: u64 = 60;
+
+/// Decides whether PostgreSQL may start, and applies a restore's plan.
+///
+/// # Errors
+/// As [`fence::guard`]; or the other job's pre-start never ends.
+pub fn pre_start(config: &AgentConfig) -> Result<()> {
+    runtime()?.block_on(async {
+        let account = Account::named(&config.user)?;
+        let _lock = lock(config, account).await?;
+        fence::guard(config, account).await
+    })
+}
+
+/// The pre-starts of two jobs run in parallel; only one may look at the disk and change it.
+///
+/// # Errors
+/// The other one holds the lock for longer than a start may take.
+pub async fn lock(config: &AgentConfig, account: Account) -> Result<FileLock> {
+    account.create_folder(&config.directories.run)?;
+    let deadline = Deadline::after_seconds(config.pre_start.deadline_seconds + LOCK_SLACK_SECONDS);
+    Ok(FileLock::take(&config.directories.run.join("pre-start.lock"), deadline).await?)
+}

@@ -1,0 +1,103 @@
+//! The backup manifest: everything a restore has to know about one backup.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BackupId, ClusterName, DeploymentName, DiskCid, InstanceSlug, Lsn, Role, SegmentSize, SnapshotCid,
+    SystemIdentifier, TimelineId,
+};
+
+/// One backup: a disk snapshot, its backup label, and the WAL range that makes it consistent.
+/// Written once, last: where it exists the backup is good. Stored as JSON with an HMAC beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupManifest {
+    /// [`super::FORMAT`] of the writer; readers refuse a larger one.
+    pub format: u32,
+    /// The backup's id.
+    pub id: BackupId,
+    /// The cluster it is of.
+    pub cluster: ClusterName,
+    /// The cluster's deployment.
+    pub deployment: DeploymentName,
+    /// The cluster's system identifier.
+    pub system_identifier: SystemIdentifier,
+    /// `server_version_num`, as 150018.
+    pub postgres_version: u32,
+    /// The size of the cluster's WAL segments.
+    pub segment_size: SegmentSize,
+    /// The timeline it was taken on.
+    pub timeline: TimelineId,
+    /// Replay begins here (the checkpoint's redo position).
+    pub start_lsn: Lsn,
+    /// The backup is consistent from here.
+    pub stop_lsn: Lsn,
+    /// The server's clock when the backup began.
+    pub started_at: Timestamp,
+    /// The server's clock when backup mode ended.
+    pub stopped_at: Timestamp,
+    /// `backup_label`, verbatim, as `pg_backup_stop` returned it.
+    pub backup_label: String,
+    /// `tablespace_map`, verbatim; empty without tablespaces.
+    #[serde(default)]
+    pub tablespace_map: String,
+    /// The instance whose disk was snapshotted.
+    pub source: InstanceSlug,
+    /// What that instance was then.
+    pub source_role: Role,
+    /// Its availability zone, as the Director names it.
+    pub az: Option<String>,
+    /// The disk that was snapshotted.
+    pub disk: DiskCid,
+    /// The disk's size in MiB.
+    pub disk_size_mib: u64,
+    /// The disk's type in the cloud's words; empty where the cloud has none.
+    #[serde(default)]
+    pub disk_type: String,
+    /// Bytes of the data directory, to estimate a copy. 0: not measured.
+    #[serde(default)]
+    pub data_bytes: u64,
+    /// Settings that a standby must match or exceed (`max_connections`, …).
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Whether data checksums are on.
+    #[serde(default)]
+    pub data_checksums: bool,
+    /// Versions of the collations, by provider and name.
+    #[serde(default)]
+    pub collation_versions: BTreeMap<String, String>,
+    /// The snapshot.
+    pub snapshot: SnapshotRecord,
+    /// The SLA class it was taken for.
+    #[serde(default)]
+    pub sla_class: Option<String>,
+    /// Retention may delete it after this.
+    #[serde(default)]
+    pub retain_until: Option<Timestamp>,
+    /// Retention may not delete it, whatever its age.
+    #[serde(default)]
+    pub hold: bool,
+    /// The version of Remount that took it.
+    pub tool_version: String,
+}
+
+/// The snapshot of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRecord {
+    /// The cloud, as `local` or `aws`.
+    pub iaas: String,
+    /// The snapshot's id.
+    pub cid: SnapshotCid,
+    /// The region it lies in.
+    #[serde(default)]
+    pub region: String,
+    /// The key that encrypts it, in the cloud's form; none where it is not encrypted by one of ours.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The cloud's time of creation.
+    pub created_at: Timestamp,
+    /// Whether its upload had ended when the manifest was written.
+    pub complete: bool,
+}

@@ -1,0 +1,91 @@
+//! Steps 1 and 2 of a restore: the plan is made and everything is looked at that can be known beforehand. Nothing is
+//! touched, nothing journalled.
+
+use remount_core::documents::{RestorePlan, RestoreRequest};
+use remount_saga::{ProgressKind, ProgressReporter, Quiet};
+use remount_store::ClusterStore;
+
+use super::preflight::{self, Findings};
+use super::report::{PreflightReport, StepReport};
+use super::{estimate, planning, survey};
+use crate::{FlowContext, FlowError, Problem, Result};
+
+/// Plan and preflight come before the saga's steps.
+pub const STEPS_BEFORE: usize = 2;
+
+/// Plans a restore and looks whether it could succeed, touching nothing (`--dry-run`).
+///
+/// # Errors
+/// [`FlowError::Refused`] with every reason that was found.
+pub async fn plan_restore(
+    ctx: &FlowContext,
+    request: &RestoreRequest,
+) -> Result<(RestorePlan, PreflightReport)> {
+    let reporter = ProgressReporter::new(&Quiet, request.id.clone(), STEPS_BEFORE);
+    prepare(ctx, request, &reporter).await.map(|(plan, report, _)| (plan, report))
+}
+
+/// Steps 1 and 2.
+pub async fn prepare(
+    ctx: &FlowContext,
+    request: &RestoreRequest,
+    reporter: &ProgressReporter<'_>,
+) -> Result<(RestorePlan, PreflightReport, Vec<StepReport>)> {
+    reporter.begin("plan", 1, ProgressKind::Begun);
+    let outcome = plan_and_check(ctx, request, reporter).await;
+    if let Err(error) = &outcome {
+        reporter.tell(ProgressKind::Failed, Some(Problem::of(error).what));
+    }
+    outcome
+}
+
+async fn plan_and_check(
+    ctx: &FlowContext,
+    request: &RestoreRequest,
+    reporter: &ProgressReporter<'_>,
+) -> Result<(RestorePlan, PreflightReport, Vec<StepReport>)> {
+    let survey = survey::read(ctx, request).await?;
+    let store = ctx.store.cluster(&survey.cluster);
+    let mut findings = Findings::default();
+    preflight::landscape(ctx, &survey, request, &mut findings);
+    let path = path_of(&survey, &store, request).await?;
+    let seconds = reporter.tell(ProgressKind::Done, None);
+    let plan_step = StepReport::named("plan", seconds);
+    reporter.begin("preflight", 2, ProgressKind::Begun);
+    let made = match path {
+        Err(problem) => {
+            findings.problems.insert(0, problem);
+            None
+        }
+        Ok(path) => {
+            survey.backups.iter().find(|backup| backup.id == path.backup).map(|backup| (backup, path))
+        }
+    };
+    let what = format!("restore of {} to {}", survey.cluster, request.target);
+    let Some((backup, path)) = made else {
+        return Err(FlowError::Refused { what, problems: findings.problems });
+    };
+    estimate::fill_in(&store, &path, &mut findings.report).await?;
+    let mut plan = planning::plan(ctx, &survey, request, backup, path);
+    plan.estimate_seconds = findings.report.estimate_seconds;
+    preflight::backup(ctx, &survey, backup, &plan, &mut findings).await;
+    if !findings.problems.is_empty() {
+        return Err(FlowError::Refused { what, problems: findings.problems });
+    }
+    let seconds = reporter.tell(ProgressKind::Done, None);
+    Ok((plan, findings.report, vec![plan_step, StepReport::named("preflight", seconds)]))
+}
+
+async fn path_of(
+    survey: &survey::Survey,
+    store: &ClusterStore,
+    request: &RestoreRequest,
+) -> Result<Result<remount_core::documents::RecoveryPath, Problem>> {
+    let Some(system) = survey.system_identifier() else {
+        let what = format!("cluster {} has no backup", survey.cluster);
+        return Ok(Err(Problem::new(what, "look with `remount list` whether it goes by another name")));
+    };
+    let archive = planning::archive(store, system, survey.primary_status()).await?;
+    let path = remount_core::plan_recovery(&survey.backups, &archive, &request.target);
+    Ok(path.map_err(|error| Problem::of(&error)))
+}

@@ -1,0 +1,190 @@
+//! Where a restore is: computed from its journal, here and nowhere else.
+
+use remount_core::documents::{JournalEvent, Outcome, What};
+use remount_core::{RestoreId, Role};
+use remount_saga::{Position, StepState};
+use remount_store::ClusterStore;
+
+use super::steps::{self, RestoreStep};
+use crate::{FlowError, Result};
+
+/// A restore's journal, and what it says of the restore.
+#[derive(Clone, Debug)]
+pub struct RestoreState {
+    /// How far it is.
+    pub phase: RestorePhase,
+    position: Position,
+    events: Vec<JournalEvent>,
+}
+
+/// How far a restore is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestorePhase {
+    /// It has a plan, and nothing of it ever began.
+    NotBegun,
+    /// Neither it nor its rollback has ended.
+    Unfinished,
+    /// It has ended well, its checks passed.
+    Restored,
+    /// It failed before users can have written to it, and was undone: it has put no disk aside for good.
+    Undone,
+    /// It had ended well, or users may have written to it, and it was rolled back: its own disks are put aside.
+    RolledBack,
+}
+
+impl RestoreState {
+    /// Reads a restore's journal.
+    ///
+    /// # Errors
+    /// The store does not answer, or [`FlowError::Journal`].
+    pub async fn read(cluster: &ClusterStore, restore: &RestoreId) -> Result<Self> {
+        let read = cluster.journal(restore).await;
+        let events = read.map_err(FlowError::store(format!("read the journal of restore {restore}")))?;
+        Self::of(restore, events)
+    }
+
+    /// What a journal says.
+    ///
+    /// # Errors
+    /// [`FlowError::Journal`]: it cannot be followed.
+    pub fn of(restore: &RestoreId, events: Vec<JournalEvent>) -> Result<Self> {
+        let position = Position::replay(&steps::names(), &events)
+            .map_err(|error| FlowError::Journal { restore: restore.clone(), detail: error.0 })?;
+        let phase = phase(&position, &events);
+        Ok(Self { phase, position, events })
+    }
+
+    /// Its events, oldest first.
+    #[must_use]
+    pub fn events(&self) -> &[JournalEvent] {
+        &self.events
+    }
+
+    /// Where its steps are.
+    #[must_use]
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The state of one step.
+    #[must_use]
+    pub fn step(&self, step: RestoreStep) -> StepState {
+        self.position.states.get(step as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether users may have written to the restored primary.
+    #[must_use]
+    pub fn may_have_served(&self) -> bool {
+        may_have_served(&self.events)
+    }
+
+    /// When the disks of a role were taken out: the old ones, or by a rollback the restored ones. By the clock of
+    /// the process that did it.
+    #[must_use]
+    pub fn swapped_at(&self, role: Role, by_rollback: bool) -> Option<jiff::Timestamp> {
+        let wanted = match role {
+            Role::Primary => RestoreStep::SwapPrimary,
+            Role::Standby => RestoreStep::SwapStandbys,
+        };
+        let swapped = |event: &&JournalEvent| match &event.what {
+            What::Undone { step } => by_rollback && step == wanted.as_str(),
+            What::Done { step, .. } => !by_rollback && step == wanted.as_str(),
+            _ => false,
+        };
+        self.events.iter().rfind(swapped).map(|event| event.at)
+    }
+}
+
+/// The end alone is not believed: without its checks the old disks are the only good ones.
+fn phase(position: &Position, events: &[JournalEvent]) -> RestorePhase {
+    let verified = position.states.get(RestoreStep::Verify as usize) == Some(&StepState::Done);
+    match position.finished {
+        _ if events.is_empty() => RestorePhase::NotBegun,
+        Some(Outcome::Completed) if verified && !position.rolling_back => RestorePhase::Restored,
+        Some(Outcome::Undone) if may_have_served(events) => RestorePhase::RolledBack,
+        Some(Outcome::Undone) => RestorePhase::Undone,
+        _ => RestorePhase::Unfinished,
+    }
+}
+
+/// It was about to be verified, so its recovery had ended. That it is not what was planned does not make what users
+/// wrote worth less.
+fn may_have_served(events: &[JournalEvent]) -> bool {
+    let verify = RestoreStep::Verify.as_str();
+    events.iter().any(|event| matches!(&event.what, What::Intended { step } if step == verify))
+}
+
+/// How many of the newest restores are looked at where they were never begun, or rolled back.
+const RESTORES_SEARCHED: usize = 10;
+
+/// The newest restore that was begun and never ended: it has to be resumed or rolled back first.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn unfinished(cluster: &ClusterStore) -> Result<Option<RestoreId>> {
+    let restores = cluster.restores().await.map_err(FlowError::store("list the restores"))?;
+    for id in restores.iter().rev().take(RESTORES_SEARCHED) {
+        let phase = match RestoreState::read(cluster, id).await {
+            Ok(state) => state.phase,
+            // Whoever can follow it has to end it.
+            Err(FlowError::Journal { .. }) => RestorePhase::Unfinished,
+            Err(error) => return Err(error),
+        };
+        match phase {
+            // An older one that had never ended would have kept this one from beginning.
+            RestorePhase::Restored => return Ok(None),
+            // The one before it may be on its way back, long after its end.
+            RestorePhase::Undone | RestorePhase::RolledBack | RestorePhase::NotBegun => {}
+            RestorePhase::Unfinished => return Ok(Some(id.clone())),
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use remount_core::documents::StepTimes;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn phase_of(events: impl IntoIterator<Item = What>) -> RestorePhase {
+        let begun = What::Begun { steps: steps::names().into_iter().map(str::to_owned).collect() };
+        let numbered = [begun].into_iter().chain(events).zip(1..);
+        let event = |(what, n)| JournalEvent { format: 1, n, at: Timestamp::UNIX_EPOCH, epoch: 1, what };
+        let id = RestoreId::at(Timestamp::UNIX_EPOCH, 1);
+        RestoreState::of(&id, numbered.map(event).collect()).unwrap().phase
+    }
+
+    const VERIFY: RestoreStep = RestoreStep::Verify;
+
+    fn intended() -> What {
+        What::Intended { step: VERIFY.to_string() }
+    }
+
+    fn done() -> What {
+        What::Done { step: VERIFY.to_string(), times: StepTimes::default(), output: Value::Null }
+    }
+
+    fn finished(outcome: Outcome) -> What {
+        What::Finished { outcome }
+    }
+
+    #[test]
+    fn an_end_without_its_checks_is_no_end() {
+        assert_eq!(phase_of([finished(Outcome::Completed)]), RestorePhase::Unfinished);
+        assert_eq!(phase_of([finished(Outcome::Undone)]), RestorePhase::Undone);
+        let failed = What::Failed { step: VERIFY.to_string(), error: "x".into() };
+        let undone = [intended(), failed, finished(Outcome::Undone)];
+        assert_eq!(phase_of(undone), RestorePhase::RolledBack, "users may have written by then");
+        let mut events = vec![intended(), done()];
+        assert_eq!(phase_of(events.clone()), RestorePhase::Unfinished);
+        events.push(finished(Outcome::Completed));
+        assert_eq!(phase_of(events.clone()), RestorePhase::Restored);
+        events.push(What::UndoIntended { step: VERIFY.to_string() });
+        assert_eq!(phase_of(events.clone()), RestorePhase::Unfinished, "it is rolled back now");
+        events.extend([What::Undone { step: VERIFY.to_string() }, finished(Outcome::Undone)]);
+        assert_eq!(phase_of(events), RestorePhase::RolledBack);
+    }
+}

@@ -1,0 +1,173 @@
+//! The one rule for what failed in passing: a lost connection, a throttle, an answer that made no sense. Adapters
+//! are wrapped into it once (`retrying.rs` of each); nobody above repeats a call.
+//!
+//! Pauses double from try to try, with jitter, up to a ceiling; a peer that says how long to wait is obeyed. The
+//! whole has one deadline, and the error that ends it says how often and for how long it was tried.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use remount_core::{Attempts, OperatorError, Retry};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Deadline, cancelled};
+
+/// Before the second try, without jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// No pause of our own is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a call that fails in passing is tried again.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// In all, from the first try on.
+    pub total: Duration,
+    /// Ends the waiting for a next try at once.
+    pub cancellation: CancellationToken,
+}
+
+impl RetryPolicy {
+    /// For so long in all.
+    #[must_use]
+    pub fn within(total: Duration) -> Self {
+        Self { total, cancellation: CancellationToken::new() }
+    }
+
+    /// The same for another length of time.
+    #[must_use]
+    pub fn for_at_most(&self, total: Duration) -> Self {
+        Self { total, cancellation: self.cancellation.clone() }
+    }
+}
+
+/// An error that can say how often a call was tried.
+pub trait Retryable: OperatorError {
+    /// The same error after so many tries.
+    #[must_use]
+    fn after(self, attempts: Attempts) -> Self;
+}
+
+/// Calls until it succeeds, fails for good, or the policy's time is over.
+///
+/// # Errors
+/// That of the last try, with how often it was tried.
+pub async fn retry<T, E, F, Fut>(policy: &RetryPolicy, mut call: F) -> Result<T, E>
+where
+    E: Retryable,
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let deadline = Deadline::after(policy.total);
+    let mut pauses = ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build();
+    for tries in 1.. {
+        let error = match call().await {
+            Err(error) if error.retry() == Retry::Soon => error,
+            outcome => return outcome,
+        };
+        let ours = pauses.next().unwrap_or(LONGEST_PAUSE);
+        let pause = error.retry_after().map_or(ours, |asked| asked.max(ours));
+        let elapsed = policy.total.saturating_sub(deadline.left());
+        if pause >= deadline.left() || policy.cancellation.is_cancelled() {
+            return Err(error.after(Attempts { tries, elapsed }));
+        }
+        log::warn!(error:% = error, tries, pause_ms = pause.as_millis(); "call failed, trying again");
+        tokio::select! {
+            () = cancelled(Some(&policy.cancellation)) => return Err(error.after(Attempts { tries, elapsed })),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    unreachable!("tries are counted without an end")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("lost{attempts}")]
+    struct Lost {
+        retry: Retry,
+        retry_after: Option<Duration>,
+        attempts: Attempts,
+    }
+
+    impl Lost {
+        fn now(retry: Retry) -> Self {
+            Self { retry, retry_after: None, attempts: Attempts::ONCE }
+        }
+    }
+
+    impl OperatorError for Lost {
+        fn retry(&self) -> Retry {
+            self.retry
+        }
+
+        fn retry_after(&self) -> Option<Duration> {
+            self.retry_after
+        }
+
+        fn next_step(&self) -> Option<String> {
+            None
+        }
+    }
+
+    impl Retryable for Lost {
+        fn after(self, attempts: Attempts) -> Self {
+            Self { attempts, ..self }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_fails_in_passing_is_tried_again() {
+        let policy = RetryPolicy::within(Duration::from_secs(60));
+        let calls = AtomicU32::new(0);
+        let answer = retry(&policy, || async {
+            if calls.fetch_add(1, Ordering::Relaxed) < 3 { Err(Lost::now(Retry::Soon)) } else { Ok(7) }
+        });
+        assert_eq!(answer.await.unwrap(), 7);
+        assert_eq!(calls.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test]
+    async fn what_fails_for_good_is_not_tried_again() {
+        let policy = RetryPolicy::within(Duration::from_secs(60));
+        let calls = AtomicU32::new(0);
+        let ended = retry::<(), _, _, _>(&policy, || async {
+            calls.fetch_add(1, Ordering::Relaxed);
+            Err(Lost::now(Retry::Never))
+        });
+        ended.await.unwrap_err();
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn the_last_error_says_how_often_it_was_tried() {
+        let policy = RetryPolicy::within(Duration::from_millis(700));
+        let ended =
+            retry::<(), _, _, _>(&policy, || async { Err(Lost::now(Retry::Soon)) }).await.unwrap_err();
+        assert!((2..=4).contains(&ended.attempts.tries), "{ended:?}");
+        assert!(ended.to_string().contains("attempts in"), "{ended}");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_says_how_long_to_wait_is_obeyed() {
+        let policy = RetryPolicy::within(Duration::from_secs(30));
+        let throttled = || Lost { retry_after: Some(Duration::from_secs(60)), ..Lost::now(Retry::Soon) };
+        let ended = retry::<(), _, _, _>(&policy, || async { Err(throttled()) }).await.unwrap_err();
+        assert_eq!(ended.attempts.tries, 1, "asking before the minute is over is no use");
+    }
+
+    #[tokio::test]
+    async fn a_wish_to_stop_ends_it_at_once() {
+        let policy = RetryPolicy::within(Duration::from_secs(60));
+        policy.cancellation.cancel();
+        retry::<(), _, _, _>(&policy, || async { Err(Lost::now(Retry::Soon)) }).await.unwrap_err();
+    }
+}

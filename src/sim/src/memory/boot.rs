@@ -1,0 +1,205 @@
+//! Starting and stopping a server: the agent's fence, recovery, promotion.
+
+use bytes::Bytes;
+use remount_core::documents::RestorePlan;
+use remount_core::{Fork, Lsn, RecoveryTarget, RestoreTarget, Role, TimelineHistory, TimelineId, WalSegment};
+use remount_store::{ArchiveFile, Codec, PushOptions};
+
+use super::World;
+use super::postgres::{Data, Record, SYSTEM, What, size};
+
+/// Where replay ended.
+struct Replayed {
+    records: Vec<Record>,
+    lsn: Lsn,
+}
+
+impl World {
+    /// Starts the server of an instance that has a VM: what pre-start, PostgreSQL and post-start do.
+    pub(crate) async fn boot(&self, index: usize) -> Result<(), String> {
+        let (mark, applied, data) = {
+            let mut state = self.state();
+            if state.vm_mut(index).is_none_or(|vm| !vm.answers) {
+                return Err("the agent does not answer".into());
+            }
+            if state.running_data(index).is_some() {
+                return Ok(());
+            }
+            let content =
+                state.content_mut(index).ok_or("pre-start: /var/vcap/store is not a mount point")?;
+            let data = content.data.clone().ok_or("pre-start: no data on the disk")?;
+            (content.backup.clone(), content.applied.clone(), data)
+        };
+        if let Some(mark) = mark {
+            let plan =
+                self.cluster_store().published().await.map_err(|error| format!("pre-start: {error}"))?;
+            match plan {
+                Some(plan) if plan.path.backup != mark => {
+                    return Err(format!(
+                        "pre-start: backup {mark} is on the disk, the plan wants {}",
+                        plan.path.backup
+                    ));
+                }
+                Some(plan) if !applied.contains(&plan.id) => self.apply(index, &plan, data).await?,
+                Some(_) => {}
+                None => self.state().content_mut(index).ok_or("the disk is gone")?.backup = None,
+            }
+        }
+        let mut state = self.state();
+        state.vm_mut(index).ok_or("the VM is gone")?.running = true;
+        state.stream();
+        Ok(())
+    }
+
+    /// Applies a plan to the disk, for the instance's role.
+    async fn apply(&self, index: usize, plan: &RestorePlan, data: Data) -> Result<(), String> {
+        let slug = self.slug(index);
+        let planned = plan.instances.iter().find(|planned| planned.instance == slug);
+        let role = planned.ok_or("pre-start: the plan does not name this instance")?.role;
+        let restored = match role {
+            Role::Primary => self.recover_primary(plan, data).await?,
+            Role::Standby => self.recover_standby(plan, data).await?,
+        };
+        let mut state = self.state();
+        let content = state.content_mut(index).ok_or("the disk is gone")?;
+        content.data = Some(restored);
+        content.applied.push(plan.id.clone());
+        Ok(())
+    }
+
+    async fn recover_primary(&self, plan: &RestorePlan, data: Data) -> Result<Data, String> {
+        let history = plan.path.history.clone();
+        let replayed = self.replay(plan, &data, &history, &plan.target).await?;
+        let timeline = self.free_timeline(history.timeline).await?;
+        let mut forks = history.forks.clone();
+        forks.push(Fork { parent: history.timeline, lsn: replayed.lsn, reason: "restored".into() });
+        let history = TimelineHistory { timeline, forks };
+        self.push_history(&history).await?;
+        Ok(Data {
+            timeline,
+            records: replayed.records,
+            lsn: replayed.lsn,
+            archived: WalSegment::containing(timeline, replayed.lsn, size()).start(size()),
+            standby: false,
+            replayed_to: Some(replayed.lsn),
+        })
+    }
+
+    async fn recover_standby(&self, plan: &RestorePlan, data: Data) -> Result<Data, String> {
+        let fork = self.cluster_store().fork(&plan.id).await.map_err(|error| error.to_string())?;
+        let fork = fork.ok_or("pre-start: the fork is not archived yet")?;
+        let wal = self.cluster_store().wal(SYSTEM);
+        let history = wal.history(fork.timeline).await.map_err(|error| error.to_string())?;
+        let history = history.ok_or("the history of the new timeline is not archived")?;
+        let latest = RestoreTarget::of(RecoveryTarget::Latest);
+        let replayed = self.replay(plan, &data, &history, &latest).await?;
+        Ok(Data {
+            timeline: fork.timeline,
+            records: replayed.records,
+            lsn: replayed.lsn,
+            archived: replayed.lsn,
+            standby: true,
+            replayed_to: None,
+        })
+    }
+
+    /// Replays from the backup's start along a line of timelines to a target.
+    async fn replay(
+        &self,
+        plan: &RestorePlan,
+        data: &Data,
+        history: &TimelineHistory,
+        target: &RestoreTarget,
+    ) -> Result<Replayed, String> {
+        let start = plan.path.start_lsn;
+        let mut records: Vec<Record> =
+            data.records.iter().filter(|record| record.lsn < start).cloned().collect();
+        let mut lsn = start;
+        let mut number = start.0 / u64::from(size().bytes());
+        loop {
+            let segment = history.expected(number, size());
+            let Some(content) = self.fetch(segment).await? else { break };
+            for record in content.into_iter().filter(|record| record.lsn >= start) {
+                let stop = stops(target, &record, plan.path.consistent_lsn);
+                if stop != Stop::Before {
+                    lsn = record.end();
+                    records.push(record);
+                }
+                if stop != Stop::No {
+                    return finish(Replayed { records, lsn }, plan);
+                }
+            }
+            lsn = segment.end(size());
+            number += 1;
+        }
+        match target.target {
+            RecoveryTarget::Latest => finish(Replayed { records, lsn }, plan),
+            // The stop position of an immediate target can be the very end of its segment.
+            RecoveryTarget::Backup(_) if lsn >= plan.path.consistent_lsn => {
+                finish(Replayed { records, lsn }, plan)
+            }
+            _ => Err("FATAL: recovery ended before configured recovery target was reached".into()),
+        }
+    }
+
+    async fn free_timeline(&self, after: TimelineId) -> Result<TimelineId, String> {
+        let wal = self.cluster_store().wal(SYSTEM);
+        let mut next = after.next().ok_or("no timeline is left")?;
+        while wal.history(next).await.map_err(|error| error.to_string())?.is_some() {
+            next = next.next().ok_or("no timeline is left")?;
+        }
+        Ok(next)
+    }
+
+    async fn push_history(&self, history: &TimelineHistory) -> Result<(), String> {
+        let line = |fork: &Fork| format!("{}\t{}\t{}\n", fork.parent, fork.lsn, fork.reason);
+        let text: String = history.forks.iter().map(line).collect();
+        let options = PushOptions { codec: Codec::Raw, segment_size: size() };
+        let file = ArchiveFile::History(history.timeline);
+        let wal = self.cluster_store().wal(SYSTEM);
+        wal.push(&file, Bytes::from(text), options).await.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    /// A fast stop: the last segment is closed and archived.
+    pub(crate) async fn shut_down(&self, index: usize) {
+        let primary = self.state().primary() == Some(index);
+        if primary {
+            if let Some(data) = self.state().running_data_mut(index) {
+                data.switch();
+            }
+            self.archive_of(index).await;
+            self.state().stream();
+        }
+        let mut state = self.state();
+        if let Some(vm) = state.vm_mut(index) {
+            (vm.running, vm.backup) = (false, None);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    No,
+    Before,
+    After,
+}
+
+/// Whether replay stops at a record.
+fn stops(target: &RestoreTarget, record: &Record, consistent: Lsn) -> Stop {
+    let reached = if target.exclusive { Stop::Before } else { Stop::After };
+    let commit = record.what != What::Other;
+    match &target.target {
+        RecoveryTarget::Time(time) if commit && record.at > *time => Stop::Before,
+        RecoveryTarget::Lsn(lsn) if record.lsn >= *lsn => reached,
+        RecoveryTarget::Xid(xid) if record.what == What::Row(*xid) => reached,
+        RecoveryTarget::Backup(_) if record.lsn >= consistent => Stop::Before,
+        _ => Stop::No,
+    }
+}
+
+fn finish(replayed: Replayed, plan: &RestorePlan) -> Result<Replayed, String> {
+    if replayed.lsn < plan.path.consistent_lsn {
+        return Err("FATAL: requested recovery stop point is before consistent recovery point".into());
+    }
+    Ok(replayed)
+}

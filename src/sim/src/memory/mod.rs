@@ -1,0 +1,274 @@
+//! A landscape in memory: clouds, Director and servers with the semantics that matter to a flow, the
+//! unpleasant ones too. Flows and their proofs run against it in milliseconds.
+//!
+//! What it keeps of reality:
+//! * the Director: tasks that go on when nobody waits for them, a deployment lock that stop and start need and
+//!   attach does not, bounded workers, a failed attach that leaves the old disk detached while the record says
+//!   otherwise, `disk_cid unique` found only after the detach, a soft start that never looks at disks, orphans;
+//! * the cloud: snapshots and disks that take a while, tags, creates made one by their key;
+//! * PostgreSQL: commits in WAL segments that are archived in the store, streaming, backup mode that ends by
+//!   itself, `backup.json` on the disk and the agent's decision table of DESIGN section 5, replay to a target
+//!   or a refusal to start, promotion to a new timeline, a standby that must not start before the fork is known.
+//!
+//! [`World::inject`] makes any call fail, lose its request or its answer.
+
+mod boot;
+mod cloud;
+mod crashing_objects;
+mod director;
+mod faults;
+mod objects;
+mod postgres;
+mod server;
+mod state;
+mod tasks;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use remount_cloud::DiskCloud;
+use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceId, InstanceSlug, TimelineId};
+use remount_director::Director;
+use remount_postgres::Servers;
+use remount_store::{ClusterStore, Store};
+
+pub use crashing_objects::{CrashingObjects, Death, DeathAt, StoreFault, StoreFaultKind, Written};
+pub use faults::{Fault, Rule};
+pub use objects::MemoryObjects;
+
+use state::State;
+
+/// The landscape. Clones are the same landscape.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    state: Mutex<State>,
+    store: Store,
+    cluster: ClusterName,
+    deployment: DeploymentName,
+    /// The Director's lock of the deployment.
+    lock: tokio::sync::Mutex<()>,
+    /// The Director's workers.
+    workers: tokio::sync::Semaphore,
+}
+
+/// As `director.workers`.
+const WORKERS: usize = 3;
+
+impl World {
+    /// One cluster with `standbys`, running, its archive and documents in `store`.
+    #[must_use]
+    pub fn new(store: Store, name: &str, standbys: usize) -> Self {
+        let cluster = ClusterName::new(name).expect("a test's name is a cluster name");
+        let deployment = DeploymentName::new(name).expect("a test's name is a deployment name");
+        let inner = Inner {
+            state: Mutex::new(State::running(standbys)),
+            store,
+            cluster,
+            deployment,
+            lock: tokio::sync::Mutex::new(()),
+            workers: tokio::sync::Semaphore::new(WORKERS),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Its cloud.
+    #[must_use]
+    pub fn cloud(&self) -> Arc<dyn DiskCloud> {
+        Arc::new(cloud::MemoryCloud(self.clone()))
+    }
+
+    /// Its Director.
+    #[must_use]
+    pub fn director(&self) -> Arc<dyn Director> {
+        Arc::new(director::MemoryDirector(self.clone()))
+    }
+
+    /// Its servers.
+    #[must_use]
+    pub fn servers(&self) -> Arc<dyn Servers> {
+        Arc::new(server::MemoryServers(self.clone()))
+    }
+
+    /// Its store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Its cluster in the store.
+    #[must_use]
+    pub fn cluster_store(&self) -> ClusterStore {
+        self.inner.store.cluster(&self.inner.cluster)
+    }
+
+    /// Its cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterName {
+        &self.inner.cluster
+    }
+
+    /// Its deployment.
+    #[must_use]
+    pub fn deployment(&self) -> &DeploymentName {
+        &self.inner.deployment
+    }
+
+    /// Makes calls fail.
+    pub fn inject(&self, rule: Rule) {
+        self.state().faults.push(rule);
+    }
+
+    /// Takes all injected faults away.
+    pub fn heal(&self) {
+        self.state().faults.clear();
+    }
+
+    /// Sets how long a Director task takes.
+    pub fn slow_tasks(&self, seconds: u64) {
+        self.state().task_time = Duration::from_secs(seconds);
+    }
+
+    /// The instance with this index; 0 is the bootstrap instance.
+    #[must_use]
+    pub fn slug(&self, index: usize) -> InstanceSlug {
+        self.state().instances[index].slug.clone()
+    }
+
+    /// The instances' ids, the bootstrap instance's first.
+    #[must_use]
+    pub fn instance_ids(&self) -> Vec<InstanceId> {
+        self.state().instances.iter().map(|instance| instance.slug.id.clone()).collect()
+    }
+
+    /// The clock of the landscape.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.state().now
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, seconds: i64) {
+        let mut state = self.state();
+        state.now += SignedDuration::from_secs(seconds);
+    }
+
+    /// Commits `count` transactions on the primary; answers their ids. None where no primary serves.
+    pub async fn commit(&self, count: u64) -> Vec<u64> {
+        let ids = self.state().commit(count);
+        self.archive().await;
+        ids
+    }
+
+    /// The transactions that a server shows; none where it does not run.
+    #[must_use]
+    pub fn rows(&self, index: usize) -> Option<BTreeSet<u64>> {
+        let mut state = self.state();
+        state.stream();
+        state.rows(index)
+    }
+
+    /// The timeline that a server is on; none where it does not run.
+    #[must_use]
+    pub fn timeline(&self, index: usize) -> Option<TimelineId> {
+        self.state().running_data(index).map(|data| data.timeline)
+    }
+
+    /// Whether a standby streams from the primary.
+    #[must_use]
+    pub fn streams(&self, index: usize) -> bool {
+        let mut state = self.state();
+        state.stream();
+        state.streams(index)
+    }
+
+    /// Whether the server runs as a primary.
+    #[must_use]
+    pub fn is_primary(&self, index: usize) -> bool {
+        self.state().running_data(index).is_some_and(|data| !data.standby)
+    }
+
+    /// Whether the Director has the instance as stopped.
+    #[must_use]
+    pub fn is_stopped(&self, index: usize) -> bool {
+        self.state().instances[index].desired != "started"
+    }
+
+    /// The disk that the Director has recorded for an instance, and the one that the cloud has attached.
+    #[must_use]
+    pub fn disks_of(&self, index: usize) -> (Option<DiskCid>, Option<DiskCid>) {
+        let state = self.state();
+        let instance = &state.instances[index];
+        let attached = instance.vm.as_ref().and_then(|vm| state.disk_on(vm));
+        (instance.disk.clone(), attached)
+    }
+
+    /// Every disk that the cloud has.
+    #[must_use]
+    pub fn disks(&self) -> BTreeSet<DiskCid> {
+        self.state().disks.keys().cloned().collect()
+    }
+
+    /// How many snapshots the cloud has.
+    #[must_use]
+    pub fn snapshots(&self) -> usize {
+        self.state().snapshots.len()
+    }
+
+    /// Whether any server is in backup mode, or any attached disk carries `backup.json`.
+    #[must_use]
+    pub fn in_backup_mode(&self) -> bool {
+        let mut state = self.state();
+        state.end_expired_backups();
+        state.in_backup_mode()
+    }
+
+    /// The operator stops the whole cluster (`bosh stop`).
+    pub async fn stop_all(&self) {
+        let count = self.state().instances.len();
+        for index in 0..count {
+            self.state().instances[index].desired = "stopped".into();
+            self.shut_down(index).await;
+        }
+    }
+
+    /// The VM of an instance vanishes from the cloud: its agent does not answer, its disk is free.
+    pub fn lose_vm(&self, index: usize) {
+        self.state().lose_vm(index);
+    }
+
+    /// An instance's VM is gone for the Director too: it has none recorded.
+    pub fn forget_vm(&self, index: usize) {
+        let mut state = self.state();
+        state.lose_vm(index);
+        state.instances[index].vm = None;
+    }
+
+    /// The Director loses the record of an orphan, as with a database restored from yesterday.
+    pub fn forget_orphan(&self, disk: &DiskCid) {
+        self.state().orphans.retain(|orphan| orphan.disk_cid != *disk);
+    }
+
+    /// An instance's VM is made anew meanwhile, as the Director's resurrector does.
+    pub fn replace_vm(&self, index: usize) {
+        let (director, deployment, slug) = (self.director(), self.deployment().clone(), self.slug(index));
+        tokio::spawn(async move { director.recreate(&deployment, &slug, "").await });
+    }
+
+    /// Waits until no Director task goes on.
+    pub async fn quiet(&self) {
+        while self.state().tasks.iter().any(|task| !task.task.state.is_final()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

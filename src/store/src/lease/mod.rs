@@ -1,0 +1,285 @@
+//! The lease of a cluster: at most one backup or restore acts on it.
+//!
+//! | object | written by | means |
+//! |---|---|---|
+//! | `lease/<epoch>.json` | the taker, if absent | who holds this epoch, for what, for how long without a sign of life |
+//! | `lease/<epoch>.beat` | the owner | its last sign of life, by the store's clock |
+//! | `lease/<epoch>.released` | the owner | the epoch is over |
+//! | `lease/probe-…` | a taker, for a moment | what the store's clock says now |
+//!
+//! Taking it is creating the epoch after the highest one, where that is released or silent for
+//! longer than its own term. No clock but the store's is read, so a machine whose clock jumps
+//! neither loses nor steals a lease. The highest epoch is never deleted: a taker that slept
+//! through many others' turns creates an old epoch, looks again and gives up.
+
+mod keeper;
+mod table;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use log::warn;
+use remount_core::ClusterName;
+use remount_core::documents::{FORMAT, LeaseDocument, LeaseSign};
+use serde::{Deserialize, Serialize};
+
+use self::table::{Epoch, LeaseTable};
+use crate::{ClusterStore, Created, Error, Metadata, Result, documents};
+
+pub use self::keeper::Keeper;
+
+/// What a lease is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// A backup.
+    Backup,
+    /// A restore.
+    Restore,
+    /// A drill: a restore into another deployment.
+    Drill,
+    /// Deleting what retention no longer keeps.
+    Prune,
+}
+
+/// Who holds a cluster's lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseHolder {
+    /// The lease's epoch.
+    pub epoch: u64,
+    /// Who.
+    pub owner: String,
+    /// For what.
+    pub purpose: String,
+    /// Since when, by the store's clock.
+    pub since: Timestamp,
+    /// The last sign of life, by the store's clock.
+    pub last_beat: Timestamp,
+    /// Whether the last sign of life is older than the term, by the store's clock: whoever asks next
+    /// gets the lease.
+    pub expired: bool,
+}
+
+/// A held lease. Clones are the same lease. Dropping it does not release it: a process that dies
+/// leaves its work open, and the term is the time others wait before they take it over.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    cluster: ClusterStore,
+    epoch: u64,
+    term: Duration,
+}
+
+/// How often a taker looks again when another one was faster.
+const TAKE_ATTEMPTS: u32 = 3;
+
+/// Stores tell times in whole seconds.
+const CLOCK_GRAIN: Duration = Duration::from_secs(1);
+
+/// Epochs that stay for people to read.
+const KEPT_EPOCHS: u64 = 8;
+
+impl Lease {
+    pub(crate) async fn take(
+        cluster: &ClusterStore,
+        owner: &str,
+        purpose: Purpose,
+        term: Duration,
+    ) -> Result<Self> {
+        let document = LeaseDocument {
+            format: FORMAT,
+            owner: owner.to_owned(),
+            purpose: purpose.to_string(),
+            term_seconds: term.as_secs_f64(),
+            nonce: rand::random(),
+        };
+        for _ in 0..TAKE_ATTEMPTS {
+            let table = LeaseTable::read(cluster).await?;
+            if let Some(holder) = holder_in(cluster, &table).await?
+                && !holder.expired
+            {
+                return Err(leased(cluster.name(), holder));
+            }
+            let epoch = table.highest() + 1;
+            if create(cluster, epoch, &document).await? {
+                let inner = Inner { cluster: cluster.clone(), epoch, term };
+                let lease = Self { inner: Arc::new(inner) };
+                lease.check().await?;
+                forget_old(cluster, &table, epoch).await;
+                return Ok(lease);
+            }
+        }
+        let source = format!("{TAKE_ATTEMPTS} others were faster").into();
+        Err(Error::Unanswered { action: format!("take the lease of cluster {}", cluster.name()), source })
+    }
+
+    pub(crate) async fn holder(cluster: &ClusterStore) -> Result<Option<LeaseHolder>> {
+        holder_in(cluster, &LeaseTable::read(cluster).await?).await
+    }
+
+    /// The cluster whose lease it is.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterName {
+        self.inner.cluster.name()
+    }
+
+    /// The fence: every later owner's is higher.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.inner.epoch
+    }
+
+    /// Others may take the lease after so long without a sign of life.
+    #[must_use]
+    pub fn term(&self) -> Duration {
+        self.inner.term
+    }
+
+    /// Asks the store whether the lease is still ours.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if a higher epoch exists: stop at once and change nothing more.
+    pub async fn check(&self) -> Result<()> {
+        let taken_by = LeaseTable::read(&self.inner.cluster).await?.highest();
+        if taken_by > self.inner.epoch {
+            let cluster = self.cluster().to_string();
+            return Err(Error::Fenced { cluster, epoch: self.inner.epoch, taken_by });
+        }
+        Ok(())
+    }
+
+    /// Checks, then gives a sign of life.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub async fn beat(&self) -> Result<()> {
+        self.check().await?;
+        self.mark("beat").await
+    }
+
+    /// Gives the lease back. It is free at once.
+    ///
+    /// # Errors
+    /// The store did not answer; the lease then ends with its term.
+    ///
+    /// # Idempotence
+    /// Releasing again, or after a take-over, is success.
+    pub async fn release(&self) -> Result<()> {
+        self.mark("released").await
+    }
+
+    /// Beats three times per term in the background, until the keeper is dropped or the lease lost.
+    #[must_use]
+    pub fn keep(&self) -> Keeper {
+        Keeper::start(self.clone())
+    }
+
+    async fn mark(&self, suffix: &str) -> Result<()> {
+        let cluster = &self.inner.cluster;
+        let path = cluster.path(&format!("lease/{:010}.{suffix}", self.inner.epoch));
+        let content = documents::encode(&path, &LeaseSign { format: FORMAT, epoch: self.inner.epoch })?;
+        cluster.objects.replace(&path, content).await
+    }
+}
+
+/// Creates the epoch; `false` where another taker was faster.
+async fn create(cluster: &ClusterStore, epoch: u64, document: &LeaseDocument) -> Result<bool> {
+    let path = epoch_path(cluster, epoch);
+    let content = documents::encode(&path, document)?;
+    if cluster.objects.create(&path, content, &Metadata::new()).await? == Created::New {
+        return Ok(true);
+    }
+    // A create whose answer was lost finds its own object when it is repeated.
+    Ok(read(cluster, epoch).await?.is_some_and(|winner| winner.nonce == document.nonce))
+}
+
+async fn read(cluster: &ClusterStore, epoch: u64) -> Result<Option<LeaseDocument>> {
+    let path = epoch_path(cluster, epoch);
+    let object = cluster.objects.read(&path).await?;
+    object.map(|object| documents::decode(&path, &object.content)).transpose()
+}
+
+async fn holder_in(cluster: &ClusterStore, table: &LeaseTable) -> Result<Option<LeaseHolder>> {
+    let Some((&number, epoch)) = table.epochs.last_key_value() else {
+        return Ok(None);
+    };
+    if epoch.released {
+        return Ok(None);
+    }
+    let Some(document) = read(cluster, number).await? else {
+        return Ok(None); // Deleted since it was listed: a later one exists and the create will find it.
+    };
+    let now = store_clock(cluster).await?;
+    Ok(Some(LeaseHolder {
+        epoch: number,
+        expired: epoch.is_silent(now, document.term_seconds),
+        owner: document.owner,
+        purpose: document.purpose,
+        since: epoch.taken_at,
+        last_beat: epoch.last_sign,
+    }))
+}
+
+impl Epoch {
+    fn is_silent(&self, now: Timestamp, term_seconds: f64) -> bool {
+        let silence = now.duration_since(self.last_sign);
+        let term = Duration::try_from_secs_f64(term_seconds).unwrap_or(Duration::MAX);
+        SignedDuration::try_from(term.saturating_add(CLOCK_GRAIN)).is_ok_and(|limit| silence > limit)
+    }
+}
+
+/// What the store's clock says: writes a probe and looks when it was written.
+async fn store_clock(cluster: &ClusterStore) -> Result<Timestamp> {
+    let path = cluster.path(&format!("lease/probe-{:016x}", rand::random::<u64>()));
+    cluster.objects.replace(&path, Bytes::from_static(b"{}")).await?;
+    let stat = cluster.objects.stat(&path).await;
+    cluster.objects.delete(&path).await?;
+    let (info, _) = stat?.ok_or_else(|| Error::Unanswered {
+        action: format!("read the store's clock at {path}"),
+        source: "a probe that was just written is not there".into(),
+    })?;
+    Ok(info.modified)
+}
+
+/// Deletes epochs that nobody reads any more, so that looking stays one short listing. Failing to
+/// is no reason to give up the lease; the next owner tries again.
+async fn forget_old(cluster: &ClusterStore, table: &LeaseTable, epoch: u64) {
+    for path in table.older_than(epoch.saturating_sub(KEPT_EPOCHS)) {
+        if let Err(error) = cluster.objects.delete(path).await {
+            warn!(object = path.as_str(), error:% = error; "an old lease could not be deleted");
+            return;
+        }
+    }
+}
+
+fn epoch_path(cluster: &ClusterStore, epoch: u64) -> String {
+    cluster.path(&format!("lease/{epoch:010}.json"))
+}
+
+fn leased(cluster: &ClusterName, holder: LeaseHolder) -> Error {
+    Error::Leased {
+        cluster: cluster.to_string(),
+        owner: holder.owner,
+        purpose: holder.purpose,
+        since: holder.since,
+        epoch: holder.epoch,
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Drill => "drill",
+            Self::Prune => "prune",
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! Objects whose calls are tried again. A create whose answer was lost finds its own object when it is repeated: it
+//! answers [`Created::Existed`], and whoever creates compares the content.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use remount_core::Attempts;
+use remount_host::{RetryPolicy, Retryable, retry};
+
+use crate::{Created, Error, Metadata, Object, ObjectInfo, Objects, Result};
+
+/// Wraps an object store.
+#[derive(Clone, Debug)]
+pub struct RetryingObjects {
+    inner: Arc<dyn Objects>,
+    policy: RetryPolicy,
+}
+
+impl RetryingObjects {
+    /// Tries calls again by this policy.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Objects>, policy: RetryPolicy) -> Self {
+        Self { inner, policy }
+    }
+}
+
+impl Retryable for Error {
+    fn after(mut self, attempts: Attempts) -> Self {
+        if let Self::Unanswered { action, .. } = &mut self {
+            *action = format!("{action}{attempts}");
+        }
+        self
+    }
+}
+
+#[async_trait]
+impl Objects for RetryingObjects {
+    async fn create(&self, path: &str, content: Bytes, metadata: &Metadata) -> Result<Created> {
+        retry(&self.policy, || self.inner.create(path, content.clone(), metadata)).await
+    }
+
+    async fn replace(&self, path: &str, content: Bytes) -> Result<()> {
+        retry(&self.policy, || self.inner.replace(path, content.clone())).await
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Object>> {
+        retry(&self.policy, || self.inner.read(path)).await
+    }
+
+    async fn stat(&self, path: &str) -> Result<Option<(ObjectInfo, Metadata)>> {
+        retry(&self.policy, || self.inner.stat(path)).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
+        retry(&self.policy, || self.inner.list(prefix)).await
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        retry(&self.policy, || self.inner.folders(prefix)).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<()> {
+        retry(&self.policy, || self.inner.delete(path)).await
+    }
+}

@@ -1,0 +1,106 @@
+//! The timelines that a restore is bound to.
+//!
+//! PostgreSQL looks for a segment on the newest timeline first and, where the archive has none,
+//! takes the parent's, without comparing it with the point where the parent was left: it would replay
+//! past the fork, silently. While a plan is applied and its outcome open, the planned timelines are known here.
+
+use std::path::Path;
+
+use remount_core::documents::{self, AppliedPlan, ForkRecord};
+use remount_core::{Fork, Lsn, RestoreId, Role, SegmentSize, TimelineHistory, WalSegment};
+
+use crate::error::{Error, Result};
+
+/// The timelines that this server has to stay on.
+#[derive(Debug)]
+pub struct PlannedTimelines {
+    /// The restore.
+    pub restore: RestoreId,
+    /// What this server is to become.
+    pub role: Role,
+    history: TimelineHistory,
+    segment_size: SegmentSize,
+    needed: (WalSegment, WalSegment),
+}
+
+impl PlannedTimelines {
+    /// Those of the newest plan that this disk has applied; none where that is no longer open, or
+    /// there is none.
+    ///
+    /// Only the newest counts: an older open one was copied along with the disk that a backup was
+    /// taken of, and binds nobody.
+    pub fn open(folder: &Path) -> Result<Option<Self>> {
+        let Some(name) = newest(folder)? else {
+            return Ok(None);
+        };
+        let path = folder.join(name);
+        let text = std::fs::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        let applied: AppliedPlan = documents::decode(&text)
+            .map_err(|error| Error::Record { path, detail: error.to_string() })?;
+        if applied.outcome.is_some() {
+            return Ok(None);
+        }
+        Self::of(applied).map(Some)
+    }
+
+    fn of(applied: AppliedPlan) -> Result<Self> {
+        let path = applied.path;
+        let history = match (applied.role, applied.fork) {
+            (Role::Primary, _) => path.history,
+            (Role::Standby, Some(fork)) => extended(&path.history, &fork),
+            (Role::Standby, None) => return Err(Error::NoFork { restore: applied.restore }),
+        };
+        let segment_size = path.segment_size;
+        Ok(Self {
+            restore: applied.restore,
+            role: applied.role,
+            history,
+            segment_size,
+            needed: path.segments,
+        })
+    }
+
+    /// The segment with this number that is on the planned timelines.
+    pub fn expected(&self, segment: WalSegment) -> WalSegment {
+        self.history.expected(segment.number(self.segment_size), self.segment_size)
+    }
+
+    /// Whether a primary must not end its recovery at this segment: the plan needs it.
+    pub fn needs(&self, segment: WalSegment) -> bool {
+        let number = |segment: WalSegment| segment.number(self.segment_size);
+        let (first, last) = self.needed;
+        self.role == Role::Primary && (number(first)..=number(last)).contains(&number(segment))
+    }
+
+    /// The last segment that the plan needs.
+    pub fn last_needed(&self) -> WalSegment {
+        self.needed.1
+    }
+}
+
+/// The planned timelines up to the fork, then the new timeline.
+fn extended(planned: &TimelineHistory, fork: &ForkRecord) -> TimelineHistory {
+    let last_byte = Lsn(fork.fork_lsn.0.saturating_sub(1));
+    let parent = planned.owner_of(last_byte);
+    let before = planned.forks.iter().filter(|earlier| earlier.parent < parent);
+    let new = Fork { parent, lsn: fork.fork_lsn, reason: String::new() };
+    TimelineHistory { timeline: fork.timeline, forks: before.cloned().chain([new]).collect() }
+}
+
+/// Restore ids sort by time.
+fn newest(folder: &Path) -> Result<Option<String>> {
+    let failed = |source| Error::File { path: folder.to_owned(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        entries => entries.map_err(failed)?,
+    };
+    let mut newest = None;
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        let is_record = name.strip_suffix(".json").is_some_and(|id| RestoreId::new(id).is_ok());
+        if is_record {
+            newest = newest.max(Some(name));
+        }
+    }
+    Ok(newest)
+}

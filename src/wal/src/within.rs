@@ -1,0 +1,21 @@
+//! The limit of a push or a fetch. The store tries again what fails in passing; this ends it, and says so.
+
+use std::time::Duration;
+
+use remount_core::{OperatorError, Retry};
+use remount_host::Deadline;
+
+use crate::error::{Error, Result};
+
+/// Does `work`, within `limit`. What still failed in passing when the time was over is an expired deadline.
+///
+/// # Errors
+/// [`Error::Deadline`], or that of `work`.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let over = |last: Option<Error>| Error::Deadline { seconds: limit.as_secs(), last: last.map(Box::new) };
+    match Deadline::after(limit).limit(work).await {
+        Some(Err(error)) if error.retry() == Retry::Soon => Err(over(Some(error))),
+        Some(outcome) => outcome,
+        None => Err(over(None)),
+    }
+}

@@ -14,14 +14,9 @@ RSpec.describe 'jobs/remount-agent' do
     expect(Landscape.database('remount-agent')).to match_golden('remount-agent')
   end
 
-  it 'calls the cluster after the deployment, or as the property says' do
-    expect(config['cluster']).to eq('pg-0001')
-    expect(config { |properties| properties['cluster'] = 'pg-0001-postgres' }['cluster']).to eq('pg-0001-postgres')
-  end
-
-  it 'refuses a cluster name that no restore would look for' do
-    expect(problems { config { |properties| properties['cluster'] = 'orders' } }.first)
-      .to end_with('the property `cluster` is `orders`, but may only be `pg-0001` or `pg-0001-postgres`')
+  it 'says whether the cluster is named by its group' do
+    expect(config).to include('deployment' => 'pg-0001', 'cluster_per_group' => false)
+    expect(config { |properties| properties['cluster_per_group'] = true }['cluster_per_group']).to be true
   end
 
   it 'takes port and programs of the server from the link' do
@@ -43,7 +38,7 @@ RSpec.describe 'jobs/remount-agent' do
   it 'leaves out what the store does not need' do
     fs = { 'type' => 'fs', 'root' => '/mnt/backups', 'signing_key' => '00' * 32 }
     expect(config { |properties| properties['store'] = fs }['store'])
-      .to eq(fs.merge('timeout_seconds' => 30, 'attempts' => 5))
+      .to eq(fs.merge('timeout_seconds' => 30))
   end
 
   it 'names the file of the store\'s authority only where there is one' do

@@ -101,7 +101,6 @@ impl Disk {
     pub fn note_initialised(&self, note: &InitialisedNote) -> Result<()> {
         write(&self.0.initialised_note(), note)
     }
-
 }
 
 /// The fifth field of each line is the mount point, with blanks and the like as octal escapes.

@@ -1,6 +1,6 @@
 //! What a hook or the daemon fails with.
 
-use remount_core::{OperatorError, ExitCode, Retry};
+use remount_core::{ExitCode, OperatorError, Retry};
 
 use remount_host::tls::TlsError;
 use remount_host::{AccountError, ConfigError, FileError, LockError};
@@ -88,7 +88,9 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Tls(_) | Self::Postgres(remount_postgres::Error::Config(_)) => ExitCode::Usage,
+            Self::Config(_) | Self::Tls(_) | Self::Postgres(remount_postgres::Error::Config(_)) => {
+                ExitCode::Usage
+            }
             _ => ExitCode::Unchanged,
         }
     }
@@ -97,9 +99,7 @@ impl Error {
 impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
-            Self::Server { .. } | Self::Late { .. } | Self::Program { .. } | Self::Lock(_) => {
-                Retry::Later
-            }
+            Self::Server { .. } | Self::Late { .. } | Self::Program { .. } | Self::Lock(_) => Retry::Later,
             Self::Postgres(error) => error.retry(),
             Self::Store(error) => error.retry(),
             Self::Config(_)

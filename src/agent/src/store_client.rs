@@ -26,7 +26,7 @@ where
             Ok(store) => break store,
             // A file system that is not mounted yet looks like a wrong configuration.
             Err(error) => {
-                log::warn!(error:% = error, deadline_seconds = deadline.seconds(); "the object store cannot be opened yet");
+                log::warn!(error:% = error, deadline_seconds = deadline.seconds(); "the object store does not answer; waiting");
                 if !deadline.pause(PAUSE).await {
                     return Err(error);
                 }

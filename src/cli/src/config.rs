@@ -1,18 +1,16 @@
 //! The configuration of command line and errands: `remount.json`, as the jobs render it
 //! (`src/ARCHITECTURE.md`). All problems are told at once: a deploy per mistake is a bad night.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use remount_core::documents::OnFailure;
 use remount_core::{DeploymentName, GroupName, RestoreTarget};
 use remount_director::DirectorConfig;
-use remount_flow::Keeping;
+use remount_flow::OldDiskRetention;
+use remount_host::ConfigError;
+use remount_host::config_file::Blocks;
 use remount_store::StoreConfig;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 use remount_cloud::CloudConfig;
@@ -70,9 +68,9 @@ pub struct RestoreConfig {
 
 impl RestoreConfig {
     /// How long old disks are kept.
-    pub fn keeping(&self) -> Keeping {
-        let default = Keeping::default();
-        Keeping {
+    pub fn old_disks(&self) -> OldDiskRetention {
+        let default = OldDiskRetention::default();
+        OldDiskRetention {
             keep_hours: self.keep_old_disks_hours.unwrap_or(default.keep_hours),
             director_days: self.director_orphan_days.unwrap_or(default.director_days),
         }
@@ -82,61 +80,35 @@ impl RestoreConfig {
 /// What a lease needs to survive a slow store.
 const SHORTEST_LEASE_SECONDS: u64 = 10;
 
-const BLOCKS: [&str; 7] = ["director", "cloud", "store", "agents", "deployment", "backup", "restore"];
-
-/// Reads blocks and gathers what is wrong with them.
-struct Blocks {
-    given: Map<String, Value>,
-    problems: Vec<String>,
-}
-
 impl Config {
     /// Reads the file.
     ///
     /// # Errors
     /// Every problem of every block.
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        let unreadable = |error: std::io::Error| {
-            let next = "name the configuration with --config; the job `restore` renders one";
-            Failure::usage(format!("{} cannot be read: {error}", path.display()), next)
-        };
-        let text = fs::read_to_string(path).map_err(unreadable)?;
-        let open = remount_core::open_to_others(fs::metadata(path).map_err(unreadable)?.permissions().mode());
-        let parsed = match (Self::parse(&text), open) {
-            (Ok(config), None) => Ok(config),
-            (parsed, open) => {
-                Err(open.into_iter().chain(parsed.err().into_iter().flatten()).collect::<Vec<_>>())
-            }
-        };
-        parsed.map_err(|problems| {
-            let lines: String = problems.iter().map(|problem| format!("\n  - {problem}")).collect();
-            let next = "mend the properties of the job and deploy again, or name another file with --config";
-            Failure::usage(format!("{} cannot be used:{lines}", path.display()), next)
+        Blocks::read(path).and_then(|blocks| Self::of(blocks, path)).map_err(|error| {
+            let next = "name the configuration with --config (the job `restore` renders one), or fix the job's properties and redeploy";
+            Failure::usage(error.to_string(), next)
         })
     }
 
-    fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let given = match serde_json::from_str(text) {
-            Ok(Value::Object(given)) => given,
-            Ok(_) => return Err(vec!["it is not a JSON object".into()]),
-            Err(error) => return Err(vec![format!("it is not JSON: {error}")]),
-        };
-        let mut blocks = Blocks { given, problems: Vec::new() };
+    fn of(mut blocks: Blocks, path: &Path) -> Result<Self, ConfigError> {
         let director: Option<DirectorConfig> = blocks.needed("director");
-        blocks.problems.extend(director.iter().flat_map(DirectorConfig::problems));
+        blocks.note(director.iter().flat_map(DirectorConfig::problems));
         let cloud: Option<CloudConfig> = blocks.needed("cloud");
-        blocks.problems.extend(cloud.iter().flat_map(CloudConfig::problems));
+        blocks.note(cloud.iter().flat_map(CloudConfig::problems));
         let (store, agents) = (blocks.needed("store"), blocks.needed("agents"));
         let deployment = blocks.optional("deployment");
         let backup: BackupConfig = blocks.optional("backup").unwrap_or_default();
         let restore: RestoreConfig = blocks.optional("restore").unwrap_or_default();
-        blocks.problems.extend(problems_of(&backup, &restore));
-        blocks.finish();
+        blocks.note(problems_of(&backup, &restore));
+        blocks.finish()?;
         match (director, cloud, store, agents) {
-            (Some(director), Some(cloud), Some(store), Some(agents)) if blocks.problems.is_empty() => {
+            (Some(director), Some(cloud), Some(store), Some(agents)) => {
                 Ok(Self { director, cloud, store, agents, deployment, backup, restore })
             }
-            _ => Err(blocks.problems),
+            // Each missing block is a problem, so that `finish` has refused it.
+            _ => Err(ConfigError { path: path.to_owned(), problems: vec!["it is incomplete".into()] }),
         }
     }
 }
@@ -154,43 +126,21 @@ fn problems_of(backup: &BackupConfig, restore: &RestoreConfig) -> Vec<String> {
     if let (false, Err(error)) = (restore.deployment.is_empty(), DeploymentName::new(&restore.deployment)) {
         problems.push(format!("`restore.deployment`: {error}"));
     }
-    if let Some(problem) = restore.keeping().problem() {
+    if let Some(problem) = restore.old_disks().problem() {
         let next = problem.next.map(|next| format!("; {next}")).unwrap_or_default();
         problems.push(format!("{}{next}", problem.what));
     }
     problems
 }
 
-impl Blocks {
-    fn needed<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-        if self.given.get(name).is_none_or(Value::is_null) {
-            self.problems.push(format!("`{name}` is missing"));
-            return None;
-        }
-        self.optional(name)
-    }
-
-    /// A block that is null counts as absent: templates write what is not set so.
-    fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-        let value = self.given.get(name).filter(|value| !value.is_null())?;
-        match serde_json::from_value(value.clone()) {
-            Ok(block) => Some(block),
-            Err(error) => {
-                self.problems.push(format!("`{name}`: {error}"));
-                None
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        let unknown = self.given.keys().filter(|name| !BLOCKS.contains(&name.as_str()));
-        self.problems.extend(unknown.map(|name| format!("`{name}` is unknown")));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        let path = Path::new("remount.json");
+        Config::of(Blocks::parse(path, text.as_bytes())?, path)
+    }
 
     #[test]
     fn every_problem_is_told_at_once() {
@@ -203,8 +153,7 @@ mod tests {
             "restore": {"deployment": "pg", "keep_old_disks_hours": 120},
             "colour": "red"
         }"#;
-        let problems = Config::parse(text).unwrap_err();
-        let told = problems.join("\n");
+        let told = parse(text).unwrap_err().to_string();
         for word in [
             "url",
             "client_secret",
@@ -237,9 +186,9 @@ mod tests {
         }}"#,
             "11".repeat(32)
         );
-        let config = Config::parse(&text).unwrap();
+        let config = parse(&text).unwrap();
         assert_eq!(config.restore.on_failure, OnFailure::Hold);
-        assert_eq!(config.restore.keeping(), Keeping { keep_hours: 120, director_days: 6 });
+        assert_eq!(config.restore.old_disks(), OldDiskRetention { keep_hours: 120, director_days: 6 });
         assert_eq!(config.restore.target.unwrap().to_string(), "just before time 2026-11-23T10:15:00Z");
     }
 }

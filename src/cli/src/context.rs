@@ -3,36 +3,53 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use remount_director::HttpDirector;
-use remount_flow::{Cancellation, FlowContext, Timeouts};
-use remount_postgres::RemoteServers;
+use remount_flow::{FlowContext, Timeouts};
+use remount_host::{RetryPolicy, cancel_on_signals};
+use remount_postgres::{RemoteServers, RetryingServers};
+use remount_store::Store;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::say::tell;
+use crate::output::message;
 
 /// Opens the adapters and listens to signals from now on.
 ///
 /// # Errors
 /// The configuration cannot work.
 pub fn open(config: &Config) -> Result<FlowContext, Failure> {
+    let cancellation = CancellationToken::new();
+    let policy = RetryPolicy { total: RETRY, cancellation: cancellation.clone() };
+    let servers = Arc::new(RemoteServers::new(&config.agents)?);
     let context = FlowContext {
-        cloud: config.cloud.open()?,
-        director: Arc::new(HttpDirector::new(&config.director)?),
-        servers: Arc::new(RemoteServers::new(&config.agents)?),
-        store: config.store.open()?,
+        cloud: config.cloud.open(&policy)?,
+        director: Arc::new(config.director.open(&policy)?),
+        servers: Arc::new(RetryingServers::new(servers, policy.clone())),
+        store: config.store.open(&policy)?,
         owner: format!("remount on {}, process {}", host(), std::process::id()),
         own_deployment: config.deployment.clone(),
-        keeping: config.restore.keeping(),
+        old_disks: config.restore.old_disks(),
         timeouts: timeouts(config),
-        cancellation: Cancellation::default(),
+        cancellation: cancellation.clone(),
     };
-    cancel_on_signals(context.cancellation.clone())?;
+    let told = || message!("asked to stop: waits end now, and what is changing is finished first");
+    cancel_on_signals(cancellation, told)
+        .map_err(|error| Failure::unchanged(format!("signals cannot be received: {error}")))?;
     Ok(context)
 }
 
-/// The store's passing troubles are waited out for this long.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// What fails in passing in the middle of a backup or a restore is tried again for so long.
+const RETRY: Duration = Duration::from_secs(120);
+/// A command that only reads the store tries for so long: somebody waits for its answer.
+const READ_RETRY: Duration = Duration::from_secs(30);
+
+/// Opens the store for a command that needs nothing else.
+///
+/// # Errors
+/// The configuration cannot work.
+pub fn open_store(config: &Config) -> Result<Store, Failure> {
+    Ok(config.store.open(&RetryPolicy::within(READ_RETRY))?)
+}
 
 /// Who asks, for requests and journals: the user by the system's own record, not by the environment.
 pub fn requester() -> String {
@@ -58,26 +75,4 @@ fn timeouts(config: &Config) -> Timeouts {
         timeouts.lease_term = Duration::from_secs(seconds);
     }
     timeouts
-}
-
-/// Turns SIGTERM and SIGINT into a wish to stop before the next step: a step is never cut. A terminal that has gone
-/// (SIGHUP) is no such wish: nothing serves while a restore stands still.
-fn cancel_on_signals(cancellation: Cancellation) -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error: std::io::Error| Failure::unchanged(format!("signals cannot be received: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => log::warn!("the terminal is gone: going on without it"),
-            }
-        }
-        tell!("asked to stop: the step that runs is finished first");
-        cancellation.cancel();
-    });
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::process;
 
-use crate::say::tell;
+use crate::output::message;
 use remount_core::{ExitCode, OperatorError, report};
 use remount_flow::FlowError;
 
@@ -62,7 +62,7 @@ impl Failure {
 
     /// Prints the lines and hands out the exit code.
     pub fn tell(&self) -> process::ExitCode {
-        tell!("{}", self.text);
+        message!("{}", self.text);
         process::ExitCode::from(self.code as u8)
     }
 

@@ -16,8 +16,8 @@ mod commands;
 mod config;
 mod context;
 mod failure;
+mod output;
 mod progress;
-mod say;
 mod target;
 
 use std::process;

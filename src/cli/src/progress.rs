@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use remount_flow::{Progress, StepEvent, StepEventKind};
+use remount_flow::{Progress, ProgressEvent, ProgressKind};
 
 /// How often a line that counts is drawn.
 const TICK: Duration = Duration::from_millis(250);
@@ -20,7 +20,7 @@ pub struct Steps {
 struct Screen {
     out: Box<dyn Write + Send>,
     /// The step that runs, and since when.
-    open: Option<(StepEvent, Instant)>,
+    open: Option<(ProgressEvent, Instant)>,
 }
 
 impl Steps {
@@ -55,7 +55,7 @@ fn count(screen: Weak<Mutex<Screen>>) {
 }
 
 impl Progress for Steps {
-    fn step(&self, event: &StepEvent) {
+    fn event(&self, event: &ProgressEvent) {
         let mut screen = lock(&self.screen);
         if !self.live {
             let at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
@@ -63,11 +63,11 @@ impl Progress for Steps {
             return;
         }
         match event.kind {
-            StepEventKind::Begun | StepEventKind::UndoBegun => {
+            ProgressKind::Begun | ProgressKind::UndoBegun => {
                 screen.open = Some((event.clone(), Instant::now()));
                 screen.redraw();
             }
-            StepEventKind::Note => {
+            ProgressKind::Note => {
                 screen.write(&format!("\r\x1b[2K{}\n", line_of(event)));
                 screen.redraw();
             }
@@ -84,7 +84,7 @@ impl Screen {
         let Some((event, since)) = &self.open else {
             return;
         };
-        let running = StepEvent { seconds: since.elapsed().as_secs_f64(), ..event.clone() };
+        let running = ProgressEvent { seconds: since.elapsed().as_secs_f64(), ..event.clone() };
         let line = line_of(&running);
         self.write(&format!("\r\x1b[2K{line}"));
     }
@@ -111,18 +111,18 @@ fn lock(screen: &Mutex<Screen>) -> std::sync::MutexGuard<'_, Screen> {
 }
 
 /// One step in one line: where in the list, its name, what happened, and a word on it.
-fn line_of(event: &StepEvent) -> String {
-    let StepEvent { number, total, step, seconds, .. } = event;
+fn line_of(event: &ProgressEvent) -> String {
+    let ProgressEvent { number, total, step, seconds, .. } = event;
     let what = match event.kind {
-        StepEventKind::Begun => "…".to_owned(),
-        StepEventKind::Note => "   ".to_owned(),
-        StepEventKind::Done => "done".to_owned(),
-        StepEventKind::Failed => "FAILED".to_owned(),
-        StepEventKind::UndoBegun => "undoing …".to_owned(),
-        StepEventKind::Undone => "undone".to_owned(),
-        StepEventKind::UndoFailed => "UNDO FAILED".to_owned(),
+        ProgressKind::Begun => "…".to_owned(),
+        ProgressKind::Note => "   ".to_owned(),
+        ProgressKind::Done => "done".to_owned(),
+        ProgressKind::Failed => "FAILED".to_owned(),
+        ProgressKind::UndoBegun => "undoing …".to_owned(),
+        ProgressKind::Undone => "undone".to_owned(),
+        ProgressKind::UndoFailed => "UNDO FAILED".to_owned(),
     };
-    let shows_time = event.kind != StepEventKind::Note && *seconds >= 0.05;
+    let shows_time = event.kind != ProgressKind::Note && *seconds >= 0.05;
     let time = if shows_time { format!(" {seconds:.1} s") } else { String::new() };
     let detail = event.detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
     format!("[{number:>2}/{total}] {step:<15} {what}{time}{detail}").trim_end().to_owned()
@@ -151,9 +151,9 @@ mod tests {
         }
     }
 
-    fn event(kind: StepEventKind, seconds: f64, detail: Option<&str>) -> StepEvent {
-        StepEvent {
-            run: "r".into(),
+    fn event(kind: ProgressKind, seconds: f64, detail: Option<&str>) -> ProgressEvent {
+        ProgressEvent {
+            run: "20261123T004500Z-k3f9".parse().unwrap(),
             step: "swap_primary".into(),
             number: 9,
             total: 13,
@@ -166,10 +166,10 @@ mod tests {
     #[test]
     fn a_line_says_where_in_the_list_it_is() {
         let lines = [
-            (event(StepEventKind::Begun, 0.0, None), "[ 9/13] swap_primary    …"),
-            (event(StepEventKind::Note, 3.0, Some("task 7")), "[ 9/13] swap_primary         task 7"),
-            (event(StepEventKind::Done, 1.26, Some("disk-1")), "[ 9/13] swap_primary    done 1.3 s  disk-1"),
-            (event(StepEventKind::UndoFailed, 2.0, None), "[ 9/13] swap_primary    UNDO FAILED 2.0 s"),
+            (event(ProgressKind::Begun, 0.0, None), "[ 9/13] swap_primary    …"),
+            (event(ProgressKind::Note, 3.0, Some("task 7")), "[ 9/13] swap_primary         task 7"),
+            (event(ProgressKind::Done, 1.26, Some("disk-1")), "[ 9/13] swap_primary    done 1.3 s  disk-1"),
+            (event(ProgressKind::UndoFailed, 2.0, None), "[ 9/13] swap_primary    UNDO FAILED 2.0 s"),
         ];
         for (event, line) in lines {
             assert_eq!(line_of(&event), line);
@@ -180,8 +180,8 @@ mod tests {
     fn off_a_terminal_every_event_is_a_whole_line_without_control_characters() {
         let paper = Paper::default();
         let steps = Steps::new(Box::new(paper.clone()), false);
-        steps.step(&event(StepEventKind::Begun, 0.0, None));
-        steps.step(&event(StepEventKind::Done, 1.0, None));
+        steps.event(&event(ProgressKind::Begun, 0.0, None));
+        steps.event(&event(ProgressKind::Done, 1.0, None));
         let text = paper.text();
         assert_eq!(text.lines().count(), 2);
         assert!(text.ends_with('\n') && !text.contains(['\r', '\x1b']), "{text:?}");
@@ -191,8 +191,8 @@ mod tests {
     fn on_a_terminal_a_step_ends_on_the_line_it_began_on() {
         let paper = Paper::default();
         let steps = Steps::new(Box::new(paper.clone()), true);
-        steps.step(&event(StepEventKind::Begun, 0.0, None));
-        steps.step(&event(StepEventKind::Done, 1.0, None));
+        steps.event(&event(ProgressKind::Begun, 0.0, None));
+        steps.event(&event(ProgressKind::Done, 1.0, None));
         drop(steps);
         assert_eq!(paper.text().matches('\n').count(), 1, "{:?}", paper.text());
         assert!(paper.text().contains("\r\x1b[2K[ 9/13]"));

@@ -36,7 +36,11 @@ async fn a_signing_key_that_is_not_the_landscapes_is_found() {
 fn a_cloud_without_an_adapter_is_told_and_fails_no_deploy() {
     let cloud = json!({"type": "aws", "region": "eu-central-1", "credentials_source": "env_or_profile"});
     let said = Site::with(&json!({ "cloud": cloud })).run("check");
-    assert!(said.out.contains("cloud: its block is one, but the cloud `aws` cannot be used"), "{}", said.out);
+    assert!(
+        said.out.contains("cloud: its configuration is valid, but the cloud `aws` cannot be used"),
+        "{}",
+        said.out
+    );
     assert!(!said.err.contains("cloud: error:"), "{}", said.err);
 }
 

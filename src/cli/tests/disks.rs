@@ -68,16 +68,16 @@ fn one_orphan() -> Value {
 async fn restore(site: &Site, end: Value) {
     let events = [
         json!({"step": "swap_primary", "event": "intended"}),
-        json!({"step": "swap_primary", "event": "done"}),
+        json!({"step": "swap_primary", "event": "done", "seconds": 1.0}),
         json!({"step": "verify", "event": "intended"}),
-        json!({"step": "verify", "event": "done"}),
+        json!({"step": "verify", "event": "done", "seconds": 1.0}),
         end,
     ];
     site.restore(RESTORE, &events).await;
 }
 
 fn restored() -> Value {
-    json!({"step": "", "event": "finished", "detail": {"outcome": "restored"}})
+    json!({"event": "finished", "outcome": "completed"})
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn an_old_disk_is_listed_for_people_and_for_programs() {
     assert!(said.out.lines().all(|line| line.chars().count() <= 80), "{}", said.out);
     let listed: Value = serde_json::from_str(&site.run("disks --json --deployment pg-0001").out).unwrap();
     assert_eq!((&listed[0]["state"], &listed[0]["disk"]), (&json!("kept"), &json!("disk-1")));
-    assert_eq!(listed[0]["out_of_use_since"], "2026-11-23T10:17:02Z");
+    assert_eq!(listed[0]["out_of_use_since"], "2026-11-23T10:17:03Z");
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_dry_run_says_what_would_go() {
 #[tokio::test]
 async fn the_disks_of_a_held_restore_stay() {
     let site = site(&one_orphan());
-    restore(&site, json!({"step": "rejoin", "event": "held"})).await;
+    restore(&site, json!({"step": "rejoin", "event": "held", "error": "x", "next": []})).await;
     let said = site.run(&format!("disks release {RESTORE}"));
     assert_eq!((said.code, said.out.contains("disk-1")), (1, false), "{}", said.err);
     assert!(said.err.contains("has not ended well"), "{}", said.err);

@@ -11,6 +11,7 @@ mod openstack;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use remount_host::RetryPolicy;
 use serde::Deserialize;
 
 pub use self::alicloud::AlicloudConfig;
@@ -18,7 +19,7 @@ pub use self::aws::AwsConfig;
 pub use self::azure::AzureConfig;
 pub use self::gcp::GcpConfig;
 pub use self::openstack::OpenstackConfig;
-use crate::{Adapters, DiskCloud, Error, LocalCloud, Result};
+use crate::{Adapters, DiskCloud, Error, LocalCloud, Result, RetryingCloud};
 
 /// Which cloud holds the disks.
 #[derive(Clone, Debug, Deserialize)]
@@ -66,15 +67,16 @@ impl CloudConfig {
         }
     }
 
-    /// Opens the cloud.
+    /// Opens the cloud; what fails in passing is tried again by `policy`.
     ///
     /// # Errors
     /// [`Error::NoAdapter`]; [`Error::Refused`] where the configuration cannot work.
-    pub fn open(&self) -> Result<Arc<dyn DiskCloud>> {
-        match self {
-            Self::Local { root } => Ok(Arc::new(LocalCloud::open(root)?)),
-            _ => Err(Error::NoAdapter { cloud: self.name(), source: Adapters }),
-        }
+    pub fn open(&self, policy: &RetryPolicy) -> Result<Arc<dyn DiskCloud>> {
+        let cloud: Arc<dyn DiskCloud> = match self {
+            Self::Local { root } => Arc::new(LocalCloud::open(root)?),
+            _ => return Err(Error::NoAdapter { cloud: self.name(), source: Adapters }),
+        };
+        Ok(Arc::new(RetryingCloud::new(cloud, policy.clone())))
     }
 
     const fn name(&self) -> &'static str {
@@ -115,7 +117,7 @@ mod tests {
     fn a_folder_without_a_cloud_is_refused_rather_than_taken_for_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
         let config = CloudConfig::Local { root: folder.path().to_owned() };
-        let error = config.open().unwrap_err();
+        let error = config.open(&RetryPolicy::within(std::time::Duration::ZERO)).unwrap_err();
         assert!(error.to_string().contains("disks"), "{error}");
     }
 
@@ -210,7 +212,10 @@ mod tests {
 
     #[test]
     fn a_cloud_without_an_adapter_is_refused_in_three_lines() {
-        let error = read(r#"{"type": "gcp"}"#).unwrap().open().unwrap_err();
+        let error = read(r#"{"type": "gcp"}"#)
+            .unwrap()
+            .open(&RetryPolicy::within(std::time::Duration::ZERO))
+            .unwrap_err();
         assert_eq!(error.retry(), Retry::Never);
         let lines = report(&error);
         assert!(

@@ -20,7 +20,7 @@ pub struct FileLock(#[expect(dead_code, reason = "its life is the lock's")] File
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process holds it.
-    #[error("another process holds {}", .0.display())]
+    #[error("{} is locked by another process", .0.display())]
     Held(PathBuf),
     /// The file cannot be opened or locked.
     #[error("{} cannot be locked", path.display())]

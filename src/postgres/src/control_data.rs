@@ -77,7 +77,9 @@ impl ControlData {
         let found = u64_at(&content, 0).filter(|identifier| *identifier != 0);
         let known = u32_at(&content, 8).is_some_and(|version| VERSIONS.contains(&version));
         let identifier = found.filter(|_| known);
-        identifier.map(SystemIdentifier).ok_or_else(|| wrong("it is not the control file of PostgreSQL 15 or later"))
+        identifier
+            .map(SystemIdentifier)
+            .ok_or_else(|| wrong("it is not the control file of PostgreSQL 15 or later"))
     }
 
     fn parse(content: &[u8]) -> Option<Self> {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use remount_core::{ClusterName, DeploymentName, InstanceSlug, Lsn, Role, SystemIdentifier, TimelineHistory, TimelineId};
+use remount_core::{
+    ClusterName, DeploymentName, InstanceSlug, Lsn, Role, SystemIdentifier, TimelineHistory, TimelineId,
+};
 use tokio_postgres::Client;
 
 use crate::local::{answer, database, get, lsn, one, segment_size, timeline_hex};
@@ -32,10 +34,11 @@ impl Identity {
         let per_group = blocks.optional("cluster_per_group").unwrap_or(false);
         let (deployment, instance) = (deployment?, instance?);
         let cluster = ClusterName::of(&deployment, per_group.then_some(&instance.group));
-        cluster
-            .map_err(|error| blocks.note([error.to_string()]))
-            .ok()
-            .map(|cluster| Self { instance, deployment, cluster })
+        cluster.map_err(|error| blocks.note([error.to_string()])).ok().map(|cluster| Self {
+            instance,
+            deployment,
+            cluster,
+        })
     }
 }
 

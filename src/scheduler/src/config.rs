@@ -1,16 +1,14 @@
-//! `scheduler.json` (`src/ARCHITECTURE.md`).
+//! `scheduler.json` (`docs/formats.md`).
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use remount_host::config_file::Blocks;
+use remount_host::{ConfigError, Secret};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use crate::database::Database;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tls::MakeTls;
 
 /// The configuration of this program.
@@ -29,7 +27,7 @@ struct DatabaseBlock {
     port: u16,
     name: String,
     user: String,
-    password: String,
+    password: Secret,
     /// The authority of the server's certificate; none: the connection is not encrypted.
     ca_file: Option<PathBuf>,
 }
@@ -40,47 +38,31 @@ impl Config {
     /// # Errors
     /// All that is wrong with it. Its content is never repeated: it holds a password.
     pub fn load(path: &Path) -> Result<Self> {
-        let failed = |problems| Error::Config { path: path.display().to_string(), problems };
-        let text = fs::read_to_string(path).map_err(|error| failed(vec![error.to_string()]))?;
-        let mode = fs::metadata(path).map_err(|error| failed(vec![error.to_string()]))?.permissions().mode();
-        match (Self::parse(&text), remount_core::open_to_others(mode)) {
-            (Ok(config), None) => Ok(config),
-            (parsed, open) => {
-                Err(failed(open.into_iter().chain(parsed.err().into_iter().flatten()).collect()))
-            }
-        }
+        Ok(Blocks::read(path).and_then(|blocks| Self::of(blocks, path))?)
     }
 
-    fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let mut given: Map<String, Value> =
-            serde_json::from_str(text).map_err(|error| vec![format!("it is no JSON object: {error}")])?;
-        let mut problems = Vec::new();
-        let listen = take(&mut given, "listen", &mut problems);
-        let block: Option<DatabaseBlock> = take(&mut given, "database", &mut problems);
-        problems.extend(given.keys().map(|name| format!("`{name}` is unknown")));
-        let database = block.and_then(|block| open(block, &mut problems));
-        match (listen, database) {
-            (Some(listen), Some(database)) if problems.is_empty() => Ok(Self { listen, database }),
-            _ => Err(problems),
-        }
+    fn of(mut blocks: Blocks, path: &Path) -> Result<Self, ConfigError> {
+        let listen = blocks.needed("listen");
+        let database = blocks.needed::<DatabaseBlock>("database").and_then(|block| {
+            let mut problems = Vec::new();
+            let opened = open(block, &mut problems);
+            blocks.note(problems);
+            opened
+        });
+        blocks.finish()?;
+        let incomplete = || ConfigError { path: path.to_owned(), problems: vec!["it is incomplete".into()] };
+        let (listen, database) = listen.zip(database).ok_or_else(incomplete)?;
+        Ok(Self { listen, database })
     }
-}
-
-fn take<T: DeserializeOwned>(
-    given: &mut Map<String, Value>,
-    name: &str,
-    problems: &mut Vec<String>,
-) -> Option<T> {
-    let Some(value) = given.remove(name) else {
-        problems.push(format!("`{name}` is missing"));
-        return None;
-    };
-    serde_json::from_value(value).map_err(|error| problems.push(format!("`{name}`: {error}"))).ok()
 }
 
 fn open(block: DatabaseBlock, problems: &mut Vec<String>) -> Option<Database> {
-    let texts =
-        [("host", &block.host), ("name", &block.name), ("user", &block.user), ("password", &block.password)];
+    let texts = [
+        ("host", block.host.as_str()),
+        ("name", &block.name),
+        ("user", &block.user),
+        ("password", block.password.expose()),
+    ];
     let empty = texts.iter().filter(|(_, text)| text.is_empty());
     problems.extend(empty.map(|(name, _)| format!("`database.{name}` is empty")));
     if block.port == 0 {
@@ -94,7 +76,12 @@ fn open(block: DatabaseBlock, problems: &mut Vec<String>) -> Option<Database> {
         }
     };
     let mut config = tokio_postgres::Config::new();
-    config.host(block.host).port(block.port).dbname(block.name).user(block.user).password(block.password);
+    config
+        .host(block.host)
+        .port(block.port)
+        .dbname(block.name)
+        .user(block.user)
+        .password(block.password.expose());
     Some(Database::new(config, tls))
 }
 
@@ -106,7 +93,9 @@ mod tests {
     fn every_problem_is_told_at_once_and_no_password() {
         let text = r#"{"listen": "here", "colour": "red",
             "database": {"host": "", "port": 0, "name": "remount", "user": "", "password": "geheim", "ca_file": "/none"}}"#;
-        let told = Config::parse(text).map(drop).unwrap_err().join("\n");
+        let path = Path::new("scheduler.json");
+        let blocks = Blocks::parse(path, text.as_bytes()).unwrap();
+        let told = Config::of(blocks, path).map(drop).unwrap_err().to_string();
         for word in ["listen", "colour", "database.host", "database.port", "database.user", "/none"] {
             assert!(told.contains(word), "{word} is not among\n{told}");
         }

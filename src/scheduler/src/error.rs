@@ -1,6 +1,7 @@
 //! What the scheduler ends with.
 
 use remount_core::{ExitCode, OperatorError, Retry};
+use remount_host::ConfigError;
 
 /// What this program's functions answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -9,13 +10,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration is wrong.
-    #[error("{path}: {}", problems.join("; "))]
-    Config {
-        /// The file.
-        path: String,
-        /// All that is wrong with it.
-        problems: Vec<String>,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Something of the operating system.
     #[error("{action}")]
     System {
@@ -31,7 +27,7 @@ impl Error {
     /// What the exit code tells of the state of the world.
     pub const fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config { .. } => ExitCode::Usage,
+            Self::Config(_) => ExitCode::Usage,
             Self::System { .. } => ExitCode::Unchanged,
         }
     }
@@ -44,9 +40,7 @@ impl OperatorError for Error {
 
     fn next_step(&self) -> Option<String> {
         match self {
-            Self::Config { .. } => {
-                Some("mend the properties of the job remount-scheduler and deploy again".into())
-            }
+            Self::Config(_) => Some("fix the properties of the job remount-scheduler and redeploy".into()),
             Self::System { .. } => None,
         }
     }

@@ -49,13 +49,15 @@ pub enum Error {
         detail: String,
     },
     /// A standby started before the fork was known.
-    #[error("restore {restore} is applied for a standby, but where its primary left the line is not noted")]
+    #[error(
+        "restore {restore} is applied for a standby, but where its primary left the planned timeline is not recorded"
+    )]
     NoFork {
         /// The restore.
         restore: RestoreId,
     },
     /// The segment lies beyond the point where the planned line left its timeline.
-    #[error("{segment} is not on the line of restore {restore}, which continues on {expected}")]
+    #[error("{segment} is not on the planned timelines of restore {restore}, which continues on {expected}")]
     OffTimeline {
         /// What PostgreSQL asked for.
         segment: WalSegment,
@@ -116,7 +118,9 @@ impl Error {
     pub fn fetch_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Name(_) | Self::Open { .. } => USAGE,
-            Self::OffTimeline { .. } | Self::Gap { .. } | Self::NoFork { .. } | Self::Record { .. } => REFUSED,
+            Self::OffTimeline { .. } | Self::Gap { .. } | Self::NoFork { .. } | Self::Record { .. } => {
+                REFUSED
+            }
             Self::Store { source: remount_store::Error::Damaged { .. }, .. } => REFUSED,
             _ => UNDETERMINED,
         }

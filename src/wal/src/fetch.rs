@@ -9,8 +9,8 @@ use remount_store::{ArchiveFile, ClusterStore, WalArchive};
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
-use crate::system_identifier;
 use crate::planned_timelines::PlannedTimelines;
+use crate::system_identifier;
 use crate::within::within;
 
 /// What PostgreSQL is told.
@@ -27,7 +27,10 @@ pub async fn fetch(config: Config, name: &str, target: &Path) -> Result<Fetched>
     let file: ArchiveFile = name.parse().map_err(Error::Name)?;
     let planned = PlannedTimelines::open(&config.directories.applied_plans())?;
     let system_identifier = system_identifier(&config.postgres.data_directory)?;
-    let store = config.store.open(&RetryPolicy::within(config.wal.fetch_deadline())).map_err(|source| Error::Open { source })?;
+    let store = config
+        .store
+        .open(&RetryPolicy::within(config.wal.fetch_deadline()))
+        .map_err(|source| Error::Open { source })?;
     let cluster = store.cluster(&config.cluster);
     let source = Source {
         archive: cluster.wal(system_identifier).expecting(config.wal.codec),
@@ -60,9 +63,11 @@ impl Source<'_> {
             return self.refuse(planned, *segment).await;
         }
         match self.fetch().await? {
-            Fetched::Absent if planned.needs(*segment) => {
-                Err(Error::Gap { segment: *segment, last: planned.last_needed(), restore: planned.restore.clone() })
-            }
+            Fetched::Absent if planned.needs(*segment) => Err(Error::Gap {
+                segment: *segment,
+                last: planned.last_needed(),
+                restore: planned.restore.clone(),
+            }),
             fetched => Ok(fetched),
         }
     }

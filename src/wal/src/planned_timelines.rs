@@ -35,8 +35,8 @@ impl PlannedTimelines {
         };
         let path = folder.join(name);
         let text = std::fs::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
-        let applied: AppliedPlan = documents::decode(&text)
-            .map_err(|error| Error::Record { path, detail: error.to_string() })?;
+        let applied: AppliedPlan =
+            documents::decode(&text).map_err(|error| Error::Record { path, detail: error.to_string() })?;
         if applied.outcome.is_some() {
             return Ok(None);
         }

@@ -18,7 +18,10 @@ pub async fn push(config: Config, path: &Path) -> Result<()> {
     let content = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
     let content = Bytes::from(content);
     let system_identifier = system_identifier(&config.postgres.data_directory)?;
-    let store = config.store.open(&RetryPolicy::within(config.wal.push_deadline())).map_err(|source| Error::Open { source })?;
+    let store = config
+        .store
+        .open(&RetryPolicy::within(config.wal.push_deadline()))
+        .map_err(|source| Error::Open { source })?;
     let archive = store.cluster(&config.cluster).wal(system_identifier);
     let options = PushOptions { codec: config.wal.codec, segment_size: segment_size(&content) };
     let failed = |source| Error::Store { file: file.to_string(), source };

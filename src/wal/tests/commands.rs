@@ -75,7 +75,7 @@ fn a_store_that_does_not_answer_is_above_125_for_fetch_and_1_for_push() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let store = json!({"type": "s3", "bucket": "b", "endpoint": format!("http://127.0.0.1:{port}"),
                        "access_key_id": "id", "secret_access_key": "very-secret",
-                       "signing_key": "42".repeat(32), "timeout_seconds": 1, "attempts": 1});
+                       "signing_key": "42".repeat(32), "timeout_seconds": 1});
     vm.configure("agent.json", "data", &store, 1);
     let fetched = vm.fetch("000000010000000000000003");
     fetched.ends(200, &["error:", "cause:", "next:", "read clusters/pg-0001"]);
@@ -162,7 +162,7 @@ fn a_damaged_object_is_not_delivered() {
 fn applied(vm: &Vm, id: &str, changes: &Value) {
     let mut note = json!({
         "format": 1, "restore": id, "backup": "20261123T004500Z-k3f9", "role": "primary",
-        "applied_at": "2026-11-23T01:00:00Z", "outcome": null, "fork": null,
+        "applied_at": "2026-11-23T01:00:00Z", "target": {"target": "latest"}, "outcome": null, "fork": null,
         "path": {
             "backup": "20261123T004500Z-k3f9", "snapshot": "snap-1", "system_identifier": OWNER.to_string(),
             "segment_size": 1 << 20,
@@ -192,7 +192,7 @@ fn a_primary_stops_at_a_segment_beyond_the_fork_and_at_a_gap() {
     vm.fetch("000000020000000000000006")
         .ends(201, &["000000020000000000000006", "is not in the archive", RESTORE]);
     vm.fetch("000000010000000000000006")
-        .ends(201, &["is not on the line", "000000020000000000000006", RESTORE]);
+        .ends(201, &["is not on the planned timelines", "000000020000000000000006", RESTORE]);
     // After the last one that the plan needs the archive may end; histories are never guarded.
     vm.fetch("000000020000000000000009").ends(1, &[]);
     vm.fetch("000000010000000000000009").ends(1, &[]);
@@ -207,7 +207,8 @@ fn a_standby_streams_where_its_line_leaves_the_parent() {
     }
     archive(&vm, "000000030000000000000008");
     applied(&vm, RESTORE, &json!({"role": "standby"}));
-    vm.fetch("000000020000000000000007").ends(201, &["where its primary left the line is not noted"]);
+    vm.fetch("000000020000000000000007")
+        .ends(201, &["where its primary left the planned timeline is not recorded"]);
 
     let fork = json!({"format": 1, "restore": RESTORE, "timeline": 3, "fork_lsn": "0/7ABCDE",
                       "fork_segment": "000000030000000000000007"});
@@ -219,7 +220,7 @@ fn a_standby_streams_where_its_line_leaves_the_parent() {
         vm.fetch(name).ends(1, &[]);
     }
 
-    applied(&vm, RESTORE, &json!({"role": "standby", "fork": fork, "outcome": "done"}));
+    applied(&vm, RESTORE, &json!({"role": "standby", "fork": fork, "outcome": "streaming"}));
     vm.fetch("000000020000000000000007").ends(0, &[]);
 }
 
@@ -230,7 +231,7 @@ fn only_the_newest_note_binds() {
     applied(&vm, "20261122T010000Z-zzzz", &json!({}));
     vm.fetch("000000010000000000000006").ends(201, &["20261122T010000Z-zzzz"]);
     // The disk was copied while the older one was open; the newer is closed.
-    applied(&vm, RESTORE, &json!({"outcome": "done"}));
+    applied(&vm, RESTORE, &json!({"outcome": "streaming"}));
     vm.fetch("000000010000000000000006").ends(0, &[]);
     vm.write(&format!("data-disk/remount/applied/{RESTORE}.json"), "{");
     vm.fetch("000000010000000000000006").ends(201, &["cannot be used", RESTORE]);

@@ -150,6 +150,7 @@ fn note_plan(vm: &Vm, data: &str, needed: (WalSegment, WalSegment), changes: &Va
     let (first, last) = needed;
     let mut note = json!({
         "format": 1, "restore": RESTORE, "backup": "20261123T004500Z-k3f9", "role": "primary", "outcome": null,
+        "applied_at": "2026-11-23T01:00:00Z", "target": {"target": "latest"},
         "path": {
             "backup": "20261123T004500Z-k3f9", "snapshot": "snap-1",
             "system_identifier": system_identifier(vm).to_string(), "segment_size": size().bytes(),

@@ -25,8 +25,8 @@
 
 use std::path::Path;
 
-use remount_core::{BackupId, InstanceSlug, Role};
 use remount_core::documents::RestorePlan;
+use remount_core::{BackupId, InstanceSlug, Role};
 use remount_postgres::{ControlData, DataDirectory, DataState};
 
 use super::Refusal;

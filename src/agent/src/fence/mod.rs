@@ -15,18 +15,18 @@ mod refusal;
 
 use std::time::Duration;
 
-use remount_core::{BackupId, WalSegment};
 use remount_core::documents::{ForkRecord, RestorePlan};
+use remount_core::{BackupId, WalSegment};
 use remount_store::{ClusterStore, Error as StoreError};
 
-use remount_host::Account;
 use crate::config::AgentConfig;
-use remount_host::Deadline;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::store_client;
-use decide::{Facts, Found, LocalDecision, PlannedRole, PlanDecision};
+use decide::{Facts, Found, LocalDecision, PlanDecision, PlannedRole};
 pub use refusal::Refusal;
+use remount_host::Account;
+use remount_host::Deadline;
 
 /// Between two looks at a store that answers: the primary's restore takes seconds to minutes.
 const PAUSE: Duration = Duration::from_secs(1);

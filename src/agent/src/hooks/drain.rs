@@ -14,11 +14,11 @@ use std::time::Duration;
 use remount_core::WalSegment;
 use remount_postgres::{LocalServer, Reachable};
 
-use remount_host::Account;
 use crate::config::AgentConfig;
-use remount_host::Deadline;
 use crate::error::{Archive, Error, Result};
 use crate::hooks;
+use remount_host::Account;
+use remount_host::Deadline;
 
 const PAUSE: Duration = Duration::from_millis(100);
 

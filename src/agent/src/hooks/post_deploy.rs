@@ -5,11 +5,11 @@
 //! makes the deploy say so. It writes the note that post-start owes, which is there after the first time: the store
 //! judges the credentials before it looks.
 
-use remount_host::Account;
 use crate::config::AgentConfig;
-use remount_host::Deadline;
 use crate::error::Result;
 use crate::{hooks, store_client};
+use remount_host::Account;
+use remount_host::Deadline;
 
 /// Writes to the store, and waits out an outage of it up to the limit.
 pub fn post_deploy(config: &AgentConfig) -> Result<()> {

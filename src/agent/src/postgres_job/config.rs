@@ -6,9 +6,9 @@ use remount_core::InstanceSlug;
 use remount_postgres::{LocalConfig, LocalServer};
 use serde::Deserialize;
 
+use crate::error::Result;
 use remount_host::config_file;
 use remount_host::{ConfigError, Secret};
-use crate::error::Result;
 
 /// The configuration of the job `postgres`.
 #[derive(Deserialize)]

@@ -25,10 +25,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::config::PostgresConfig;
 use crate::config::AgentConfig;
-use remount_host::Deadline;
-use crate::hooks::{answer, archive_rest};
 use crate::error::{Archive, Error, Result, system};
 use crate::hooks;
+use crate::hooks::{answer, archive_rest};
+use remount_host::Deadline;
 
 /// Between two looks at the server.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -12,9 +12,9 @@ use remount_host::durable;
 use remount_postgres::DataDirectory;
 
 use super::config::PostgresConfig;
+use crate::error::{Error, Result, system};
 use remount_host::Account;
 use remount_host::Deadline;
-use crate::error::{Error, Result, system};
 
 /// Between two tries of a standby to copy its primary.
 const PAUSE: Duration = Duration::from_secs(2);

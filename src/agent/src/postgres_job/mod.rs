@@ -12,15 +12,15 @@ use std::path::Path;
 
 use remount_postgres::{DataDirectory, DataState};
 
-use remount_host::Account;
 use crate::config::AgentConfig;
-use remount_host::Deadline;
 use crate::error::{Error, Result};
 use crate::fence;
 use crate::hooks;
 use crate::server_state::{self, Wanted};
 use config::PostgresConfig;
 pub use drain::drain;
+use remount_host::Account;
+use remount_host::Deadline;
 pub use run::run;
 
 /// Judges the disk (where the job `remount-agent` is deployed too), then initialises an empty one.

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use super::config::PostgresConfig;
 use super::primary_timeline::primary_timeline;
-use remount_host::Account;
 use crate::error::{Result, system};
+use remount_host::Account;
 
 /// Executes `postgres`. Returns only where that failed.
 pub fn run(path: &Path) -> Result<()> {

@@ -191,8 +191,7 @@ impl BackupKeeper {
             return Ok(true); // A new backup has overwritten the mark.
         }
         let Some(mark) = self.disk.backup_mark()? else { return Ok(true) };
-        let recovers =
-            |applied: &AppliedPlan| applied.backup == mark.backup && applied.outcome.is_none();
+        let recovers = |applied: &AppliedPlan| applied.backup == mark.backup && applied.outcome.is_none();
         if self.disk.applied()?.iter().any(recovers) || self.server.reachable().await? != Reachable::Yes {
             return Ok(false);
         }

@@ -20,12 +20,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use remount_host::{Account, FileLock, is_root};
 use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::{Result, system};
 use crate::hooks;
 use backup::BackupKeeper;
+use remount_host::{Account, FileLock, is_root};
 
 const CONNECTIONS_MAX: usize = 64;
 const HANDSHAKE_SECONDS: u64 = 10;

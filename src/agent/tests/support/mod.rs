@@ -79,7 +79,10 @@ impl Landscape {
     pub fn store(&self) -> ClusterStore {
         let config = json!({"type": "fs", "root": self.path("store"), "signing_key": SIGNING_KEY});
         let config: StoreConfig = serde_json::from_value(config).unwrap();
-        config.open(&remount_host::RetryPolicy::within(std::time::Duration::from_secs(5))).unwrap().cluster(&"pg-1".parse().unwrap())
+        config
+            .open(&remount_host::RetryPolicy::within(std::time::Duration::from_secs(5)))
+            .unwrap()
+            .cluster(&"pg-1".parse().unwrap())
     }
 
     /// Publishes a plan as the restore's driver does.
@@ -173,7 +176,7 @@ impl<'a> Vm<'a> {
         }
         let files = landscape.ca.issue(&home.join("config"), AGENT_TLS_NAME);
         let config = json!({
-            "cluster": "pg-1", "deployment": "pg-1", "instance": {"group": "postgres", "id": id},
+            "deployment": "pg-1", "instance": {"group": "postgres", "id": id},
             "listen": "127.0.0.1:0",
             "tls": {"certificate_file": files.0, "private_key_file": files.1, "ca_file": files.2},
             "postgres": {
@@ -182,7 +185,7 @@ impl<'a> Vm<'a> {
                 "bin_directory": "/usr/lib/postgresql/15/bin", "log_directory": home.join("log"),
             },
             "store": {"type": "fs", "root": landscape.path("store"), "signing_key": SIGNING_KEY,
-                      "timeout_seconds": 5, "attempts": 1},
+                      "timeout_seconds": 5},
             "wal": {"codec": "none", "fetch_deadline_seconds": 5, "push_deadline_seconds": 5},
             "pre_start": {"deadline_seconds": 1}, "post_start": {"deadline_seconds": 60},
             "post_deploy": {"deadline_seconds": 1}, "drain": {"deadline_seconds": 2},

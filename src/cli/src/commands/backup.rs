@@ -8,8 +8,8 @@ use super::{Output, disks, print_json};
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
+use crate::output::{message, output};
 use crate::progress::Steps;
-use crate::say::{answer, tell};
 
 /// Takes one backup, or those of the configuration.
 pub async fn run(
@@ -42,7 +42,7 @@ pub async fn of_configuration(config: &Config, steps: &dyn Progress, output: Out
         match one(&context, deployment, steps).await {
             Ok(manifest) => taken.push(manifest),
             Err(failure) => {
-                tell!("{}", failure.text());
+                message!("{}", failure.text());
                 worst = worst.max(failure.code());
             }
         }
@@ -75,7 +75,7 @@ async fn one(
     if context.cancellation.is_cancelled() {
         return Err(Failure::unchanged(format!("backup of {deployment}: not begun, asked to stop")));
     }
-    tell!("backup of {deployment}");
+    message!("backup of {deployment}");
     Ok(run_backup(context, &BackupRequest::of(deployment.clone()), steps).await?)
 }
 
@@ -85,7 +85,7 @@ fn tell(manifests: &[BackupManifest], output: Output) -> Result<(), Failure> {
         Output::Text => {
             for manifest in manifests {
                 let (id, cluster, at) = (&manifest.id, &manifest.cluster, manifest.stopped_at);
-                answer!("backup {id} of {cluster} is good: consistent from {at}");
+                output!("backup {id} of {cluster} is good: consistent from {at}");
             }
             Ok(())
         }

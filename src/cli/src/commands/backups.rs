@@ -8,7 +8,7 @@ use super::table::{bytes, sheet, table};
 use super::{Output, clusters, print_json};
 use crate::arguments::ClusterFilter;
 use crate::failure::Failure;
-use crate::say::{answer, tell};
+use crate::output::{message, output};
 
 /// Lists backups. What cannot be read is told, and makes the command fail after the list.
 pub async fn list(store: &Store, filter: &ClusterFilter, output: Output) -> Result<(), Failure> {
@@ -21,10 +21,10 @@ pub async fn list(store: &Store, filter: &ClusterFilter, output: Output) -> Resu
     }
     match output {
         Output::Json => print_json(&backups)?,
-        Output::Text if backups.is_empty() => tell!("no backups; take one with `remount backup`"),
-        Output::Text => answer!("{}", listing(&backups)),
+        Output::Text if backups.is_empty() => message!("no backups; take one with `remount backup`"),
+        Output::Text => output!("{}", listing(&backups)),
     }
-    unreadable.iter().for_each(|error| tell!("{}", remount_core::report(error)));
+    unreadable.iter().for_each(|error| message!("{}", remount_core::report(error)));
     match unreadable.len() {
         0 => Ok(()),
         n => Err(Failure::unchanged(format!("{n} of {} backups cannot be read", n + backups.len()))),
@@ -59,7 +59,7 @@ pub async fn info(store: &Store, id: &BackupId, output: Output) -> Result<(), Fa
         return match output {
             Output::Json => print_json(&backup),
             Output::Text => {
-                answer!("{}", description(&backup));
+                output!("{}", description(&backup));
                 Ok(())
             }
         };

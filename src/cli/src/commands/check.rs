@@ -5,53 +5,38 @@
 //! | director | its name; its deployments, which it tells nobody whose credentials it does not know |
 //! | store | the clusters; the manifests of one, whose signatures have to fit the signing key |
 //! | agents | that certificate, key and authority can be read; no agent is called |
-//! | cloud | that its block is one |
+//! | cloud | that its configuration is valid; it is not called |
 //!
 //! The errands' jobs run it as post-deploy: a wrong credential is found by the deploy that brought it. It changes
 //! nothing, and tells of all that is wrong at once.
 
-use std::future::Future;
 use std::time::Duration;
 
-use remount_core::{ExitCode, OperatorError};
-use remount_director::{Director as _, HttpDirector};
+use remount_core::ExitCode;
+use remount_director::Director as _;
+use remount_host::RetryPolicy;
 use remount_postgres::RemoteServers;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
 
 use super::{Output, print_json};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::say::{answer, tell};
+use crate::output::{message, output};
 
 /// An outage of a minute must not fail a deploy.
-const WAIT: Duration = Duration::from_secs(120);
+const OUTAGE: Duration = Duration::from_secs(120);
+/// A person who asks wants to know how it is now.
+const LOST_ANSWER: Duration = Duration::from_secs(2);
 /// In so many clusters a backup is looked for: the key is the same for all, and a store may hold thousands.
 const CLUSTERS_MAX: usize = 10;
-/// Between two attempts; the clients' own come first.
-const PAUSE: Duration = Duration::from_secs(2);
 
-/// How long what does not answer is asked again.
+/// What is waited out.
 #[derive(Clone, Copy, Debug)]
-pub enum Patience {
-    /// Not at all.
-    None,
-    /// For [`WAIT`].
-    Some,
-}
-
-impl Patience {
-    /// As the flag says.
-    pub const fn of(wait: bool) -> Self {
-        if wait { Self::Some } else { Self::None }
-    }
-
-    fn until(self) -> Instant {
-        match self {
-            Self::None => Instant::now(),
-            Self::Some => Instant::now() + WAIT,
-        }
-    }
+pub enum Wait {
+    /// A lost answer or two.
+    OutLostAnswers,
+    /// An outage, as in a deploy.
+    OutAnOutage,
 }
 
 /// What was found good.
@@ -62,16 +47,20 @@ struct Found {
 }
 
 /// Checks everything.
-pub async fn run(config: &Config, patience: Patience, output: Output) -> Result<(), Failure> {
-    let until = patience.until();
-    let (director, store) = tokio::join!(again(until, || director(config)), again(until, || store(config)));
+pub async fn run(config: &Config, wait: Wait, output: Output) -> Result<(), Failure> {
+    let policy = RetryPolicy::within(match wait {
+        Wait::OutLostAnswers => LOST_ANSWER,
+        Wait::OutAnOutage => OUTAGE,
+    });
+    let (director, store) = tokio::join!(director(config, &policy), store(config, &policy));
+    let (director, store) = (director.map_err(Failure::from), store.map_err(Failure::from));
     let agents = RemoteServers::new(&config.agents).map(|_| "the certificates can be read".to_owned());
-    let cloud = match config.cloud.open() {
-        // Said, but no failure: a deploy cannot mend it, and what needs no cloud works.
+    let cloud = match config.cloud.open(&policy) {
+        // Said, but no failure: a deploy cannot fix it, and what needs no cloud works.
         Err(error @ remount_cloud::Error::NoAdapter { .. }) => {
-            Ok(format!("its block is one, but {error}: backups and restores are refused"))
+            Ok(format!("its configuration is valid, but {error}: backups and restores are refused"))
         }
-        opened => opened.map(|_| "its block is one".to_owned()),
+        opened => opened.map(|_| "its configuration is valid".to_owned()),
     };
     let answers: [(&'static str, Result<String, Failure>); 4] = [
         ("director", director),
@@ -88,7 +77,7 @@ pub async fn run(config: &Config, patience: Patience, output: Output) -> Result<
     }
     tell(&found, output)?;
     for (part, failure) in &failed {
-        tell!("{part}: {}", failure.text());
+        message!("{part}: {}", failure.text());
     }
     let names: Vec<_> = failed.iter().map(|(part, _)| *part).collect();
     match failed.iter().map(|(_, failure)| failure.code()).max() {
@@ -97,7 +86,7 @@ pub async fn run(config: &Config, patience: Patience, output: Output) -> Result<
             code.max(ExitCode::Unchanged),
             "a restore would fail now",
             format!("of what it needs, this is not in order: {}", names.join(", ")),
-            "mend what is said of each above; `remount check` asks again",
+            "fix what is said of each above, then run `remount check` again",
         )),
     }
 }
@@ -107,21 +96,21 @@ fn tell(found: &[Found], output: Output) -> Result<(), Failure> {
         return print_json(&found);
     }
     for Found { part, said } in found {
-        answer!("{part}: {said}");
+        output!("{part}: {said}");
     }
     Ok(())
 }
 
-async fn director(config: &Config) -> Result<String, remount_director::Error> {
-    let director = HttpDirector::new(&config.director)?;
+async fn director(config: &Config, policy: &RetryPolicy) -> Result<String, remount_director::Error> {
+    let director = config.director.open(policy)?;
     let info = director.info().await?;
     let deployments = director.deployments().await?.len();
     let user = info.user.unwrap_or_default();
     Ok(format!("{} {} answers `{user}`: {deployments} deployments", info.name, info.version))
 }
 
-async fn store(config: &Config) -> Result<String, remount_store::Error> {
-    let store = config.store.open()?;
+async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, remount_store::Error> {
+    let store = config.store.open(policy)?;
     let clusters = store.clusters().await?;
     for name in clusters.iter().take(CLUSTERS_MAX) {
         let survey = store.cluster(name).survey_backups().await?;
@@ -136,21 +125,4 @@ async fn store(config: &Config) -> Result<String, remount_store::Error> {
         }
     }
     Ok(format!("{} clusters; no backup yet that the signing key could be tried on", clusters.len()))
-}
-
-/// Asks again what asking again can mend.
-async fn again<A, E>(until: Instant, question: impl Fn() -> A) -> Result<String, Failure>
-where
-    A: Future<Output = Result<String, E>>,
-    E: OperatorError,
-    Failure: From<E>,
-{
-    loop {
-        match question().await {
-            Err(error) if error.retry() != remount_core::Retry::Never && Instant::now() < until => {
-                sleep(PAUSE).await;
-            }
-            answer => return answer.map_err(Failure::from),
-        }
-    }
 }

@@ -13,7 +13,7 @@ use crate::arguments::{ClusterFilter, DisksArguments, DisksCommand, ReleaseArgum
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
-use crate::say::{answer, tell};
+use crate::output::{message, output};
 
 /// Does what the arguments ask.
 pub async fn run(config: &Config, arguments: DisksArguments, output: Output) -> Result<(), Failure> {
@@ -32,11 +32,11 @@ async fn list(config: &Config, filter: &ClusterFilter, scope: &Scope, output: Ou
     let found = list_old_disks(&context, &names, scope, Timestamp::now()).await?;
     match output {
         Output::Json => print_json(&found.disks)?,
-        Output::Text if found.disks.is_empty() => tell!("no restore has left old disks behind"),
-        Output::Text => answer!("{}", listing(&found.disks)),
+        Output::Text if found.disks.is_empty() => message!("no restore has left old disks behind"),
+        Output::Text => output!("{}", listing(&found.disks)),
     }
     for (restore, problem) in &found.unreadable {
-        tell!("error: restore {restore}: {}", problem.what);
+        message!("error: restore {restore}: {}", problem.what);
     }
     match found.unreadable.len() {
         0 => Ok(()),
@@ -81,8 +81,8 @@ async fn preview(
     }
     match output {
         Output::Json => print_json(&would)?,
-        Output::Text if would.is_empty() => tell!("nothing would be deleted"),
-        Output::Text => answer!("{}\nnothing was deleted (--dry-run)", listing(&would)),
+        Output::Text if would.is_empty() => message!("nothing would be deleted"),
+        Output::Text => output!("{}\nnothing was deleted (--dry-run)", listing(&would)),
     }
     worst.outcome(names.len())
 }
@@ -95,7 +95,7 @@ pub async fn release_due(context: &FlowContext, names: &[ClusterName]) -> Result
     let request = ReleaseRequest { selection: Selection::Due, by: context::requester() };
     let (released, worst) = of_each(context, names, &request).await;
     for ReleasedDisk { disk, instance, restore, .. } in &released {
-        tell!(
+        message!(
             "old disk {disk} of {instance}, which restore {restore} had replaced, is deleted: its time is over"
         );
     }
@@ -111,8 +111,8 @@ async fn carry_out(
     let (released, worst) = of_each(context, names, request).await;
     match output {
         Output::Json => print_json(&released)?,
-        Output::Text if released.is_empty() => tell!("nothing was deleted"),
-        Output::Text => answer!("{}", receipt(&released)),
+        Output::Text if released.is_empty() => message!("nothing was deleted"),
+        Output::Text => output!("{}", receipt(&released)),
     }
     worst.outcome(names.len())
 }
@@ -127,7 +127,7 @@ async fn of_each(
     let mut worst = Worst { code: ExitCode::Done, failed: 0 };
     for name in names {
         if context.cancellation.is_cancelled() {
-            tell!("stopped: run it again to go on with the rest");
+            message!("stopped: run it again to go on with the rest");
             break;
         }
         match release_old_disks(context, name, request, Timestamp::now()).await {
@@ -146,7 +146,7 @@ struct Worst {
 
 impl Worst {
     fn tell(&mut self, failure: Failure) {
-        tell!("{}", failure.text());
+        message!("{}", failure.text());
         self.code = self.code.max(failure.code());
         self.failed += 1;
     }

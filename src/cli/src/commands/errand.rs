@@ -13,8 +13,8 @@ use crate::arguments::{Absent, Errand};
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
+use crate::output::message;
 use crate::progress::Steps;
-use crate::say::tell;
 
 /// Who asks when the properties do.
 const PROPERTIES: &str = "the properties of the errand";
@@ -52,11 +52,11 @@ pub fn not_configured(errand: Absent) -> Failure {
 /// Carries out every pending request, oldest first, and with them what the properties ask for. One that
 /// fails does not keep the next from its chance, but a wish to stop does: the rest stays pending.
 async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), Failure> {
-    let store = config.store.open()?;
+    let store = crate::context::open_store(config)?;
     ask_by_properties(config, &store).await?;
     let wanted = store.requests().pending().await?;
     if wanted.is_empty() {
-        tell!("nothing to do: no request is pending, and the properties `restore.*` ask for nothing");
+        message!("nothing to do: no request is pending, and the properties `restore.*` ask for nothing");
         return Ok(());
     }
     let mut context: Option<FlowContext> = None;
@@ -65,12 +65,12 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
     for (n, request) in wanted.iter().enumerate() {
         if context.as_ref().is_some_and(|context| context.cancellation.is_cancelled()) {
             let left = wanted.len() - n;
-            tell!("stopped: {left} requests stay pending (`remount requests`)");
+            message!("stopped: {left} requests stay pending (`remount requests`)");
             worst = worst.max(ExitCode::Unchanged);
             failed += left;
             break;
         }
-        tell!(
+        message!(
             "restore {}: {} to {}, asked for by {}",
             request.id,
             request.deployment,
@@ -79,7 +79,7 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
         );
         let outcome = one(config, &mut context, request, steps, output).await;
         if let Err(failure) = pending::settle(&store, request, outcome).await {
-            tell!("{}", failure.text());
+            message!("{}", failure.text());
             worst = worst.max(failure.code());
             failed += 1;
         }

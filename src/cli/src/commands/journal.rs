@@ -1,7 +1,7 @@
-//! `remount journal`: what a restore did. Journals may be of a newer version: what is not known is shown as
-//! it is.
+//! `remount journal`: what a restore did. An event of a later version is shown as `unknown`.
 
 use remount_core::RestoreId;
+use remount_core::documents::{JournalEvent, Outcome, What};
 use remount_flow::read_report;
 use remount_store::{ClusterStore, LeaseHolder, Store};
 use serde_json::{Value, json};
@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 use super::table::{duration, table};
 use super::{Output, cluster_with, clusters, print_json};
 use crate::arguments::ClusterFilter;
-use crate::context::PATIENCE;
 use crate::failure::Failure;
-use crate::say::answer;
+use crate::output::output;
 
 /// Shows a restore's journal; the newest one's without an id.
 pub async fn show(
@@ -27,9 +26,7 @@ pub async fn show(
     let (plan, events) = (cluster.plan(&id).await?, cluster.journal(&id).await?);
     let holder = cluster.lease_holder().await?;
     let report = match &plan {
-        Some(plan) if state(&events, None) == "restored" => {
-            Some(read_report(&cluster, plan.clone(), PATIENCE).await?)
-        }
+        Some(plan) if is_restored(&events) => Some(read_report(&cluster, plan.clone()).await?),
         _ => None,
     };
     if output == Output::Json {
@@ -38,14 +35,14 @@ pub async fn show(
             "lease": holder.as_ref().map(lease_json),
         }));
     }
-    answer!("restore  {id} of cluster {}", cluster.name());
+    output!("restore  {id} of cluster {}", cluster.name());
     if let Some(plan) = &plan {
-        answer!("to       {}, from backup {}", plan.target, plan.path.backup);
-        answer!("asked    by {}", plan.requested_by);
+        output!("to       {}, from backup {}", plan.target, plan.path.backup);
+        output!("asked    by {}", plan.requested_by);
     }
-    answer!("state    {}\n\n{}", state(&events, holder.as_ref()), listing(&events));
+    output!("state    {}\n\n{}", state(&events, holder.as_ref()), listing(&events));
     for line in ways_on(&events) {
-        answer!(" next: {line}");
+        output!(" next: {line}");
     }
     Ok(())
 }
@@ -61,8 +58,20 @@ async fn newest(store: &Store, filter: &ClusterFilter) -> Result<(ClusterStore, 
     newest.ok_or_else(|| Failure::missing("nothing was ever restored", "`remount list` shows what there is"))
 }
 
+/// The outcome that a journal ends with.
+fn outcome(events: &[JournalEvent]) -> Option<Outcome> {
+    match events.last()?.what {
+        What::Finished { outcome } => Some(outcome),
+        _ => None,
+    }
+}
+
+fn is_restored(events: &[JournalEvent]) -> bool {
+    outcome(events) == Some(Outcome::Completed)
+}
+
 /// Where the restore is, in a word or two.
-fn state(events: &[Value], holder: Option<&LeaseHolder>) -> String {
+fn state(events: &[JournalEvent], holder: Option<&LeaseHolder>) -> String {
     let driver = match holder {
         Some(holder) if !holder.expired => {
             format!("; {} holds the lease since {}", holder.owner, holder.since)
@@ -73,54 +82,55 @@ fn state(events: &[Value], holder: Option<&LeaseHolder>) -> String {
     let Some(last) = events.last() else {
         return format!("planned, no step begun{driver}");
     };
-    match text(last, "event") {
-        "finished" => last.pointer("/detail/outcome").and_then(Value::as_str).unwrap_or("ended").to_owned(),
-        "held" => format!("held at step `{}`{driver}", text(last, "step")),
-        "stuck" => format!("STUCK at step `{}`: an operator is needed{driver}", text(last, "step")),
-        _ => format!("at step `{}`{driver}", text(last, "step")),
+    match &last.what {
+        What::Finished { outcome: Outcome::Completed } => "restored".into(),
+        What::Finished { outcome } => outcome.to_string(),
+        What::Held { step, .. } => format!("held at step `{step}`{driver}"),
+        What::Stuck { step, .. } => format!("STUCK at step `{step}`: an operator is needed{driver}"),
+        What::Begun { .. } => format!("begun, no step yet{driver}"),
+        What::Unknown => format!("run by a later version of Remount: look with that version{driver}"),
+        what => format!("at step `{}`{driver}", what.step().unwrap_or_default()),
     }
 }
 
 /// The commands that a restore which stands still left behind.
-fn ways_on(events: &[Value]) -> Vec<&str> {
-    let commands = events.last().and_then(|last| last.pointer("/detail/next")).and_then(Value::as_array);
-    commands.into_iter().flatten().filter_map(Value::as_str).collect()
+fn ways_on(events: &[JournalEvent]) -> &[String] {
+    match events.last().map(|last| &last.what) {
+        Some(What::Held { next, .. } | What::Stuck { next, .. }) => next,
+        _ => &[],
+    }
 }
 
-fn listing(events: &[Value]) -> String {
+fn listing(events: &[JournalEvent]) -> String {
     let rows: Vec<Vec<String>> = events.iter().map(row).collect();
     table(&["N", "AT", "STEP", "EVENT", "DETAIL"], &rows)
 }
 
-fn row(event: &Value) -> Vec<String> {
-    let at = text(event, "at");
-    let shown = at
-        .parse()
-        .map_or_else(|_| at.to_owned(), |time: jiff::Timestamp| time.strftime("%m-%d %H:%M:%SZ").to_string());
+fn row(event: &JournalEvent) -> Vec<String> {
     vec![
-        event.get("n").map(Value::to_string).unwrap_or_default(),
-        shown,
-        text(event, "step").to_owned(),
-        text(event, "event").to_owned(),
-        detail(event),
+        event.n.to_string(),
+        event.at.strftime("%m-%d %H:%M:%SZ").to_string(),
+        event.what.step().unwrap_or_default().to_owned(),
+        event.what.name().to_owned(),
+        detail(&event.what),
     ]
 }
 
-fn detail(event: &Value) -> String {
-    let Some(detail) = event.get("detail") else {
-        return String::new();
-    };
-    if let Some(error) = detail.get("error").and_then(Value::as_str) {
-        return error.replace('\n', " ");
+fn detail(what: &What) -> String {
+    match what {
+        What::Done { times, .. } if times.seconds < 10.0 => format!("{:.2} s", times.seconds),
+        What::Done { times, .. } => duration(times.seconds),
+        What::Failed { error, .. }
+        | What::UndoFailed { error, .. }
+        | What::Held { error, .. }
+        | What::Stuck { error, .. } => error.replace('\n', " "),
+        What::Finished { outcome: Outcome::Completed } => "restored".into(),
+        What::Finished { outcome } => outcome.to_string(),
+        What::Unknown => "of a later version".into(),
+        What::Begun { .. } | What::Intended { .. } | What::UndoIntended { .. } | What::Undone { .. } => {
+            String::new()
+        }
     }
-    if let Some(seconds) = detail.get("seconds").and_then(Value::as_f64) {
-        return if seconds < 10.0 { format!("{seconds:.2} s") } else { duration(seconds) };
-    }
-    detail.get("outcome").and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn text<'a>(event: &'a Value, name: &str) -> &'a str {
-    event.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn lease_json(holder: &LeaseHolder) -> Value {

@@ -2,7 +2,6 @@
 
 mod backup;
 mod backups;
-mod begun;
 mod check;
 mod disks;
 mod errand;
@@ -11,16 +10,17 @@ mod pending;
 mod plan;
 mod requests;
 mod restore;
+mod started;
 mod table;
 
-use remount_core::RestoreId;
-use remount_flow::cluster_of;
+use remount_core::{ClusterName, DeploymentName, GroupName, RestoreId};
 use remount_store::{ClusterStore, Store};
 
 use crate::arguments::{Arguments, ClusterFilter, Command, Errand};
 use crate::config::Config;
+use crate::context;
 use crate::failure::Failure;
-use crate::say::answer;
+use crate::output::output;
 
 /// How a command answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,22 +47,29 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let output = if arguments.json { Output::Json } else { Output::Text };
     match arguments.command {
-        Command::List(filter) => backups::list(&config.store.open()?, &filter, output).await,
-        Command::Info { backup } => backups::info(&config.store.open()?, &backup, output).await,
-        Command::Requests => requests::list(&config.store.open()?, output).await,
+        Command::List(filter) => backups::list(&context::open_store(&config)?, &filter, output).await,
+        Command::Info { backup } => backups::info(&context::open_store(&config)?, &backup, output).await,
+        Command::Requests => requests::list(&context::open_store(&config)?, output).await,
         Command::Journal { restore, cluster } => {
-            journal::show(&config.store.open()?, &cluster, restore, output).await
+            journal::show(&context::open_store(&config)?, &cluster, restore, output).await
         }
         Command::Backup { deployment, group } => backup::run(&config, deployment, group, output).await,
         Command::Plan(wish) => plan::run(&config, &wish, output).await,
         Command::Restore(arguments) => restore::run(&config, *arguments, output).await,
         Command::Resume { restore: id, on_failure } => {
-            begun::resume(&config, &id, on_failure.into(), output).await
+            started::resume(&config, &id, on_failure.into(), output).await
         }
-        Command::Rollback { restore: id } => begun::roll_back(&config, &id).await,
-        Command::Abort { restore: id } => begun::abort(&config, &id).await,
+        Command::Rollback { restore: id } => started::roll_back(&config, &id).await,
+        Command::Abort { restore: id } => started::abort(&config, &id).await,
         Command::Disks(arguments) => disks::run(&config, *arguments, output).await,
-        Command::Check { wait } => check::run(&config, check::Patience::of(wait), output).await,
+        Command::Check { wait } => {
+            check::run(
+                &config,
+                if wait { check::Wait::OutAnOutage } else { check::Wait::OutLostAnswers },
+                output,
+            )
+            .await
+        }
         Command::Errand { errand } => errand::run(&config, errand, output).await,
     }
 }
@@ -81,10 +88,16 @@ const fn needs_cloud(command: &Command) -> bool {
     )
 }
 
+/// The cluster of a deployment's PostgreSQL group.
+fn cluster_name(deployment: &DeploymentName, group: Option<&GroupName>) -> Result<ClusterName, Failure> {
+    ClusterName::of(deployment, group)
+        .map_err(|error| Failure::usage(error.to_string(), "check --deployment and --group"))
+}
+
 /// The clusters that a filter lets through; all that the store knows without one.
 async fn clusters(store: &Store, filter: &ClusterFilter) -> Result<Vec<ClusterStore>, Failure> {
     let names = match &filter.deployment {
-        Some(deployment) => vec![cluster_of(deployment, filter.group.as_ref())?],
+        Some(deployment) => vec![cluster_name(deployment, filter.group.as_ref())?],
         None => store.clusters().await?,
     };
     Ok(names.iter().map(|name| store.cluster(name)).collect())
@@ -107,6 +120,6 @@ async fn cluster_with(store: &Store, restore: &RestoreId) -> Result<ClusterStore
 fn print_json(document: &impl serde::Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(document)
         .map_err(|error| Failure::unchanged(format!("the answer cannot be written as JSON: {error}")))?;
-    answer!("{json}");
+    output!("{json}");
     Ok(())
 }

@@ -15,18 +15,19 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use log::warn;
-use remount_core::ExitCode;
 use remount_core::documents::FORMAT;
 use remount_core::documents::{RequestOutcome, RestoreRequest};
-use remount_flow::{FlowContext, FlowError, cluster_of, resume_restore, run_restore};
+use remount_core::{ClusterName, ExitCode};
+use remount_flow::{
+    FlowContext, FlowError, RestorePhase, RestoreState, RestoreStep, resume_restore, run_restore,
+};
 use remount_store::Store;
-use serde_json::Value;
 
-use super::Output;
 use super::restore::answer;
+use super::{Output, cluster_name};
 use crate::failure::Failure;
+use crate::output::message;
 use crate::progress::Steps;
-use crate::say::tell;
 
 /// What became of a request.
 #[derive(Debug)]
@@ -35,15 +36,6 @@ pub enum Outcome {
     Over(Result<(), Failure>),
     /// It stays pending, or another process goes on with it.
     Open(Failure),
-}
-
-/// Where a request's restore stands before anything is done.
-#[derive(Debug, PartialEq, Eq)]
-enum Stand {
-    New,
-    Begun,
-    Standing(&'static str),
-    Finished { restored: bool },
 }
 
 /// A dead driver's lease has ended after this many terms.
@@ -57,27 +49,26 @@ pub async fn carry_out(
     output: Output,
 ) -> Outcome {
     let id = &request.id;
-    let stand = match stand_of(context, request).await {
-        Ok(stand) => stand,
+    let state = match state_of(context, request).await {
+        Ok(state) => state,
         Err(failure) => return Outcome::Open(failure),
     };
-    let result = match stand {
-        Stand::Finished { restored: true } => return Outcome::Over(Ok(())),
-        Stand::Finished { restored: false } => {
-            let what = format!("restore {id} had been taken back already");
-            return Outcome::Over(Err(Failure::with(
-                ExitCode::Undone,
-                what,
-                format!("`remount journal {id}`"),
-            )));
-        }
-        Stand::Standing(word) => {
-            let what = format!("restore {id} is {word} since an earlier run");
-            let next = format!("`remount journal {id}` shows why and how to go on");
-            return Outcome::Over(Err(Failure::with(ExitCode::Stuck, what, next)));
-        }
-        Stand::New => run_restore(context, request.clone(), request.on_failure, steps).await,
-        Stand::Begun => go_on(context, request, steps).await,
+    let result = match state {
+        None => run_restore(context, request.clone(), request.on_failure, steps).await,
+        Some(state) => match (state.phase, state.stands_still()) {
+            (RestorePhase::Restored, _) => return Outcome::Over(Ok(())),
+            (RestorePhase::Undone | RestorePhase::RolledBack, _) => {
+                let what = format!("restore {id} had been rolled back already");
+                let next = format!("`remount journal {id}`");
+                return Outcome::Over(Err(Failure::with(ExitCode::Undone, what, next)));
+            }
+            (_, Some(how)) => {
+                let what = format!("restore {id} is {how} since an earlier run");
+                let next = format!("`remount journal {id}` shows why and how to go on");
+                return Outcome::Over(Err(Failure::with(ExitCode::Stuck, what, next)));
+            }
+            (RestorePhase::NotBegun | RestorePhase::Unfinished, None) => go_on(context, request, steps).await,
+        },
     };
     match result {
         Ok(report) => Outcome::Over(answer(&report, output)),
@@ -111,6 +102,7 @@ fn after(error: FlowError) -> Outcome {
         // Nothing was begun: it is tried again with the next run. Taken over, or leased to another process, which
         // may be carrying out this very request: that one records it.
         FlowError::Cancelled { .. }
+        | FlowError::WaitCancelled { .. }
         | FlowError::Interrupted { .. }
         | FlowError::TakenOver { .. }
         | FlowError::Store { source: remount_store::Error::Leased { .. }, .. } => Outcome::Open(error.into()),
@@ -118,27 +110,13 @@ fn after(error: FlowError) -> Outcome {
     }
 }
 
-async fn stand_of(context: &FlowContext, request: &RestoreRequest) -> Result<Stand, Failure> {
-    let cluster = context.store.cluster(&cluster_of(&request.deployment, request.group.as_ref())?);
+/// Where the request's restore is; none where it was never planned.
+async fn state_of(context: &FlowContext, request: &RestoreRequest) -> Result<Option<RestoreState>, Failure> {
+    let cluster = context.store.cluster(&cluster_name(&request.deployment, request.group.as_ref())?);
     if cluster.plan(&request.id).await?.is_none() {
-        return Ok(Stand::New);
+        return Ok(None);
     }
-    Ok(stand(&cluster.journal(&request.id).await?))
-}
-
-fn stand(events: &[Value]) -> Stand {
-    let Some(last) = events.last() else {
-        return Stand::Begun;
-    };
-    match last.get("event").and_then(Value::as_str) {
-        Some("held") => Stand::Standing("held"),
-        Some("stuck") => Stand::Standing("stuck"),
-        Some("finished") => {
-            let outcome = last.pointer("/detail/outcome").and_then(Value::as_str);
-            Stand::Finished { restored: outcome == Some("restored") }
-        }
-        _ => Stand::Begun,
-    }
+    Ok(Some(RestoreState::read(&cluster, &request.id).await?))
 }
 
 /// Goes on with what a dead driver began. Its lease ends by itself; a living driver keeps it.
@@ -147,23 +125,24 @@ async fn go_on(
     request: &RestoreRequest,
     steps: &Steps,
 ) -> Result<remount_flow::RestoreReport, FlowError> {
-    let cluster = cluster_of(&request.deployment, request.group.as_ref())?;
+    let cluster = ClusterName::of(&request.deployment, request.group.as_ref())
+        .map_err(|error| FlowError::Usage(error.to_string()))?;
     let deadline = Instant::now() + context.timeouts.lease_term * TERMS;
-    tell!("restore {} was begun by an earlier run; going on with it", request.id);
+    message!("restore {} was begun by an earlier run; going on with it", request.id);
     loop {
         let outcome = resume_restore(context, &cluster, &request.id, request.on_failure, steps).await;
         match outcome {
             Err(FlowError::Store { source: remount_store::Error::Leased { owner, .. }, .. })
                 if Instant::now() < deadline && !context.cancellation.is_cancelled() =>
             {
-                tell!("waiting for the lease of {owner} to end");
+                message!("waiting for the lease of {owner} to end");
                 tokio::time::sleep(context.timeouts.lease_term / 6).await;
             }
             // A living driver, here or elsewhere: its run records the outcome.
             Err(FlowError::Store { source: source @ remount_store::Error::Leased { .. }, .. }) => {
-                let step = "take the lease".to_owned();
-                let source = Box::new(FlowError::Store { action: step.clone(), source });
-                return Err(FlowError::TakenOver { restore: request.id.clone(), step, source });
+                let source = Box::new(FlowError::Store { action: "take the lease".into(), source });
+                let (restore, step) = (request.id.clone(), RestoreStep::Begin);
+                return Err(FlowError::TakenOver { restore, step, source });
             }
             outcome => return outcome,
         }
@@ -172,18 +151,7 @@ async fn go_on(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn what_stands_still_for_a_person_is_not_gone_on_with() {
-        let ends_in = |event: &str| stand(&[json!({"event": "intended"}), json!({"event": event})]);
-        assert_eq!(ends_in("held"), Stand::Standing("held"));
-        assert_eq!(ends_in("stuck"), Stand::Standing("stuck"));
-        assert_eq!(ends_in("undo_intended"), Stand::Begun);
-        assert_eq!(stand(&[]), Stand::Begun);
-    }
 
     #[test]
     fn what_another_process_keeps_from_beginning_stays_pending() {
@@ -198,12 +166,5 @@ mod tests {
         let Outcome::Open(failure) = after(error) else { panic!("the request was recorded as failed") };
         assert_eq!(failure.code(), ExitCode::Unchanged);
         assert!(failure.text().contains("process 7"), "{}", failure.text());
-    }
-
-    #[test]
-    fn a_finished_restore_says_which_way() {
-        let ended = |outcome: &str| stand(&[json!({"event": "finished", "detail": {"outcome": outcome}})]);
-        assert_eq!(ended("restored"), Stand::Finished { restored: true });
-        assert_eq!(ended("undone"), Stand::Finished { restored: false });
     }
 }

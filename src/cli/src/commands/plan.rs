@@ -10,7 +10,7 @@ use crate::arguments::WishArguments;
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
-use crate::say::{answer, tell};
+use crate::output::{message, output};
 
 /// Plans and checks; nothing is touched.
 pub async fn run(config: &Config, wish: &WishArguments, output: Output) -> Result<(), Failure> {
@@ -19,9 +19,9 @@ pub async fn run(config: &Config, wish: &WishArguments, output: Output) -> Resul
     let (plan, preflight) = plan_restore(&context::open(config)?, &request).await?;
     match output {
         Output::Json => print_json(&json!({"plan": plan, "preflight": preflight}))?,
-        Output::Text => answer!("{}", description(&plan, &preflight)),
+        Output::Text => output!("{}", description(&plan, &preflight)),
     }
-    tell!("nothing was touched");
+    message!("nothing was touched");
     Ok(())
 }
 

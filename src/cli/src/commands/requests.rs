@@ -12,7 +12,7 @@ use crate::arguments::WishArguments;
 use crate::config::Config;
 use crate::context::requester;
 use crate::failure::Failure;
-use crate::say::{answer, tell};
+use crate::output::{message, output};
 
 /// Lists what the errand has still to carry out.
 pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
@@ -21,7 +21,7 @@ pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
         return print_json(&pending);
     }
     if pending.is_empty() {
-        tell!("no request is pending");
+        message!("no request is pending");
         return Ok(());
     }
     let row = |request: &RestoreRequest| {
@@ -29,7 +29,7 @@ pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
         vec![request.id.to_string(), request.deployment.to_string(), request.requested_by.clone(), target]
     };
     let rows: Vec<Vec<String>> = pending.iter().map(row).collect();
-    answer!("{}", table(&["REQUEST", "DEPLOYMENT", "ASKED BY", "TARGET"], &rows));
+    output!("{}", table(&["REQUEST", "DEPLOYMENT", "ASKED BY", "TARGET"], &rows));
     Ok(())
 }
 
@@ -37,13 +37,13 @@ pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
 pub async fn store(config: &Config, wish: &WishArguments, output: Output) -> Result<(), Failure> {
     let request = from(wish)?;
     refuse_own(config, &request.deployment)?;
-    config.store.open()?.requests().put(&request).await?;
+    crate::context::open_store(config)?.requests().put(&request).await?;
     if output == Output::Json {
         return print_json(&request);
     }
-    answer!("request {}: {} to {}", request.id, request.deployment, request.target);
+    output!("request {}: {} to {}", request.id, request.deployment, request.target);
     let own = config.deployment.as_ref().map_or("remount", DeploymentName::as_str);
-    tell!(" next: `bosh -d {own} run-errand restore`; follow it with `remount journal {}`", request.id);
+    message!(" next: `bosh -d {own} run-errand restore`; follow it with `remount journal {}`", request.id);
     Ok(())
 }
 

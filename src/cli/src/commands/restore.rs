@@ -8,8 +8,8 @@ use crate::arguments::{RestoreArguments, RestoreCommand, WishArguments};
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
+use crate::output::{message, output};
 use crate::progress::Steps;
-use crate::say::{answer, tell};
 
 /// Does what the arguments ask.
 pub async fn run(config: &Config, arguments: RestoreArguments, output: Output) -> Result<(), Failure> {
@@ -33,7 +33,7 @@ async fn carry_out(config: &Config, wish: &WishArguments, output: Output) -> Res
     let request = requests::from(wish)?;
     requests::refuse_own(config, &request.deployment)?;
     let context = context::open(config)?;
-    tell!("restore {}: {} to {}", request.id, request.deployment, request.target);
+    message!("restore {}: {} to {}", request.id, request.deployment, request.target);
     let on_failure = request.on_failure;
     let report = run_restore(&context, request, on_failure, &Steps::on_stderr()).await?;
     answer(&report, output)
@@ -44,7 +44,7 @@ pub fn answer(report: &RestoreReport, output: Output) -> Result<(), Failure> {
     if output == Output::Json {
         return print_json(report);
     }
-    answer!("{}", description(report));
+    output!("{}", description(report));
     Ok(())
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use remount_core::documents::{BackupManifest, RestorePlan};
 use remount_core::{ClusterName, RestoreId};
+use remount_flow::RestoreStep;
+use remount_host::RetryPolicy;
 use remount_store::{Lease, Purpose, Store, StoreConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -38,7 +40,7 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let store: StoreConfig = serde_json::from_value(store(folder.path())).unwrap();
-        let site = Self { store: store.open().unwrap(), folder };
+        let site = Self { store: store.open(&RetryPolicy::within(Duration::from_secs(5))).unwrap(), folder };
         site.configure(blocks);
         site
     }
@@ -114,13 +116,14 @@ impl Site {
         let cluster = self.store.cluster(&plan.cluster);
         cluster.write_plan(&plan, &lease).await.unwrap();
         let id: RestoreId = id.parse().unwrap();
-        for (n, event) in (1..).zip(events) {
+        let begun = json!({"event": "begun", "steps": RestoreStep::ALL.map(RestoreStep::as_str)});
+        for (n, event) in (1..).zip([&begun].into_iter().chain(events)) {
             let at = format!("2026-11-23T10:17:{n:02}Z");
             let mut whole = json!({"format": 1, "n": n, "at": at, "epoch": 1});
             for (name, value) in event.as_object().unwrap() {
                 whole[name] = value.clone();
             }
-            cluster.append_journal(&id, &lease, n, &whole).await.unwrap();
+            cluster.append_journal(&id, &serde_json::from_value(whole).unwrap(), &lease).await.unwrap();
         }
         lease.release().await.unwrap();
     }

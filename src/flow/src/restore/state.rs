@@ -72,6 +72,13 @@ impl RestoreState {
         self.position.states.get(step as usize).copied().unwrap_or_default()
     }
 
+    /// Whether it waits for a person, and how: its last event says so.
+    #[must_use]
+    pub fn stands_still(&self) -> Option<&'static str> {
+        let last = self.events.last().map(|event| &event.what)?;
+        matches!(last, What::Held { .. } | What::Stuck { .. }).then(|| last.name())
+    }
+
     /// Whether users may have written to the restored primary.
     #[must_use]
     pub fn may_have_served(&self) -> bool {
@@ -169,6 +176,22 @@ mod tests {
 
     fn finished(outcome: Outcome) -> What {
         What::Finished { outcome }
+    }
+
+    #[test]
+    fn what_stands_still_for_a_person_says_how() {
+        let ending = |last: What| {
+            let id = RestoreId::at(Timestamp::UNIX_EPOCH, 1);
+            let begun = What::Begun { steps: steps::names().into_iter().map(str::to_owned).collect() };
+            let events = [begun, intended(), last].into_iter().zip(1..);
+            let event = |(what, n)| JournalEvent { format: 1, n, at: Timestamp::UNIX_EPOCH, epoch: 1, what };
+            RestoreState::of(&id, events.map(event).collect()).unwrap().stands_still()
+        };
+        let (step, error, next) = (VERIFY.to_string(), String::new(), Vec::new());
+        let held = What::Held { step: step.clone(), error: error.clone(), next: next.clone() };
+        assert_eq!(ending(held), Some("held"));
+        assert_eq!(ending(What::Stuck { step: step.clone(), error, next }), Some("stuck"));
+        assert_eq!(ending(What::UndoIntended { step }), None);
     }
 
     #[test]

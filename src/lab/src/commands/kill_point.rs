@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum as _;
+use remount_flow::RestoreStep;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use super::signal::signal_named;
 use crate::bosh::Bosh;
 use crate::control::{self, Request};
 use crate::folder::Folder;
-use crate::scenarios::step::RestoreStep;
+use crate::scenarios::step;
 
 /// A step takes a hundredth of a second at best.
 const POLL: Duration = Duration::from_millis(1);
@@ -41,9 +41,7 @@ impl FromStr for KillPoint {
         if !EVENTS.contains(&event) {
             return Err(format!("`{event}` is none of {}", EVENTS.join(", ")));
         }
-        let step = RestoreStep::from_str(step, false)
-            .map_err(|_| format!("`{step}` is no step: `remount-lab demo --fail-at help` lists them"))?;
-        Ok(Self { step, event: event.to_owned() })
+        Ok(Self { step: step::parse(step)?, event: event.to_owned() })
     }
 }
 
@@ -60,7 +58,7 @@ impl KillPoint {
             for path in fresh {
                 // One that is being written is looked at again.
                 let Some(event) = read(&path) else { continue };
-                if event["step"] == self.step.name() && event["event"] == *self.event {
+                if event["step"] == self.step.as_str() && event["event"] == *self.event {
                     let killed = signal_named(&init, DRIVER, Signal::KILL)?;
                     ensure!(killed > 0, "the point was reached, and its driver had ended already");
                     println!("killed");
@@ -71,7 +69,7 @@ impl KillPoint {
             ensure!(
                 Instant::now() < deadline,
                 "no restore came to {}.{} within {} s",
-                self.step.name(),
+                self.step.as_str(),
                 self.event,
                 limit.as_secs()
             );
@@ -90,10 +88,9 @@ fn journals(folder: &Folder) -> Vec<PathBuf> {
         .collect()
 }
 
-/// An event, out of the entry that names its writer.
+/// An event, where it is written whole.
 fn read(path: &Path) -> Option<Value> {
-    let entry: Value = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
-    entry.get("event").cloned()
+    serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
 }
 
 #[cfg(test)]

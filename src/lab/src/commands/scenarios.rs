@@ -8,9 +8,10 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::folder::Folder;
-use crate::scenarios::{
-    Bench, Demo, FailedDemoReport, Landscape, ProgramsBench, RestoreStep, fill, write_report,
-};
+use remount_flow::RestoreStep;
+
+use crate::scenarios::step;
+use crate::scenarios::{Bench, Demo, FailedDemoReport, Landscape, ProgramsBench, fill, write_report};
 
 /// The demo.
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ pub(super) struct DemoArguments {
     #[arg(long, value_name = "DIR", value_parser = super::up::existing_dir)]
     packages: Option<PathBuf>,
     /// Let this step of the restore fail for good, and show what becomes of the database.
-    #[arg(long, value_enum, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", value_parser = step::parser())]
     fail_at: Option<RestoreStep>,
 }
 

@@ -17,7 +17,7 @@ use super::landscape::Landscape;
 use super::ledger::{self, Content, Endpoint, Writer};
 use super::pgbench::Pgbench;
 use super::report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};
-use super::step::RestoreStep;
+use remount_flow::RestoreStep;
 
 /// The deployment of the demo.
 const DEPLOYMENT: &str = "pg-0001";

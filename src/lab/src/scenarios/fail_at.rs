@@ -10,8 +10,8 @@ use super::cluster::{Cluster, EndState};
 use super::demo::say;
 use super::landscape::Landscape;
 use super::ledger::Writer;
-use super::step::RestoreStep;
 use super::trouble::{Trouble, Troubled};
+use remount_flow::RestoreStep;
 
 /// A restore with its way back takes no longer.
 const RESTORE_LIMIT: Duration = Duration::from_secs(600);
@@ -54,7 +54,7 @@ pub async fn fail_at(lab: Landscape, step: RestoreStep) -> Result<FailureReport>
     cluster.await_good().await?;
     writer.begin_anew().await;
 
-    let name = step.name();
+    let name = step.as_str();
     say(&format!("restoring to the instant before; step `{name}` is going to fail for good"));
     let trouble = Trouble::failing(&cluster, step);
     let mut troubled = Troubled::begin(&cluster, &noted.instant.to_string(), &trouble, true).await?;

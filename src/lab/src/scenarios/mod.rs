@@ -29,5 +29,4 @@ pub use landscape::{DeploymentStatus, InstanceStatus, Landscape, Ran, Status};
 pub use pgbench::Pgbench;
 pub use proofs::{Cell, Outcome, Proofs, ProofsReport, Way};
 pub use report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};
-pub use step::RestoreStep;
 pub use trouble::{Trouble, Troubled};

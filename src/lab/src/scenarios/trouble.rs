@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use remount_flow::RestoreStep;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -14,7 +15,6 @@ use super::cluster::{Cluster, DEPLOYMENT};
 use super::copy_back::await_writable;
 use super::driver::Driver;
 use super::lost_answer::{BeforeAgents, LostAnswer, Unanswered};
-use super::step::RestoreStep;
 
 /// How long the Director takes, on order, to answer the first question of step `begin`: time to prepare what
 /// goes wrong in the steps after it, which take a hundredth of a second each.

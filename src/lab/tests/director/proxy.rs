@@ -4,18 +4,20 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use remount_core::{DeploymentName, InstanceSlug};
-use remount_director::{Director, DirectorConfig, Error, HttpDirector, StopKind, Task, TaskState};
+use remount_director::{Director, DirectorConfig, Error, RetryingDirector, StopKind, Task, TaskState};
 use remount_faultproxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
+use remount_host::RetryPolicy;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::landscape::Landscape;
+use crate::own_client::wait;
 
 /// A Director, a proxy before it, and a client that knows the proxy alone.
 struct Stage {
     lab: Option<Landscape>,
     proxy: Proxy,
-    director: HttpDirector,
+    director: RetryingDirector,
     pg: DeploymentName,
     db: InstanceSlug,
     _files: TempDir,
@@ -30,7 +32,7 @@ impl Stage {
             "url": proxy.url(), "ca_file": ca_file, "username": "admin", "password": "admin-secret"}))
         .unwrap();
         let pg = DeploymentName::new("pg").unwrap();
-        let director = config.open().unwrap();
+        let director = config.open(&RetryPolicy::within(Duration::from_secs(5))).unwrap();
         let instances = director.instances(&pg).await.unwrap();
         let db = instances.into_iter().find(|i| i.slug.group.as_str() == "db").unwrap().slug;
         Self { lab: Some(lab), proxy, director, pg, db, _files: files }
@@ -87,7 +89,7 @@ async fn a_stop_whose_answer_is_lost_was_carried_out_once_and_is_found_by_its_co
     assert_eq!(stage.stops(), 1, "a change is never sent twice");
     let found = stage.found().await;
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(stage.director.wait(found[0].id, soon(), &|_| ()).await.unwrap().state, TaskState::Done);
+    assert_eq!(wait(&stage.director, found[0].id, soon()).await.unwrap().state, TaskState::Done);
     let instances = stage.director.instances(&stage.pg).await.unwrap();
     assert_eq!(instances.iter().find(|i| i.slug == stage.db).unwrap().desired, "stopped");
     stage.end().await;
@@ -124,7 +126,7 @@ async fn reads_come_through_losses_cuts_and_throttles() {
     ]))
     .await;
     let task = stage.stop().await.unwrap();
-    assert_eq!(stage.director.wait(task, soon(), &|_| ()).await.unwrap().state, TaskState::Done);
+    assert_eq!(wait(&stage.director, task, soon()).await.unwrap().state, TaskState::Done);
     let faults: Vec<_> = stage.proxy.requests().iter().filter_map(|served| served.fault).collect();
     assert!(faults.starts_with(&["drop_after", "cut", "throttle", "duplicate"]), "{faults:?}");
     assert_eq!(stage.stops(), 1);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use remount_core::documents::RestorePlan;
+use remount_host::RetryPolicy;
 use remount_store::{ClusterStore, Lease, Purpose, StoreConfig};
 use serde_json::Value;
 
@@ -49,7 +50,7 @@ async fn cluster(stage: &Stage) -> Result<ClusterStore> {
     let file = "cat /var/vcap/jobs/remount-agent/config/agent.json";
     let config: Value = serde_json::from_str(&stage.lab.shell(PRIMARY, file).await?.success()?.stdout)?;
     let store: StoreConfig = serde_json::from_value(config["store"].clone())?;
-    Ok(store.open()?.cluster(&DEPLOYMENT.parse()?))
+    Ok(store.open(&RetryPolicy::within(Duration::from_secs(5)))?.cluster(&DEPLOYMENT.parse()?))
 }
 
 async fn publish(stage: &Stage, plan: RestorePlan) -> Result<Lease> {

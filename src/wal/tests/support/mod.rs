@@ -57,19 +57,20 @@ impl Vm {
 
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         fs::write(self.path(name), content).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o640)).unwrap();
         self.give(&self.path(name));
     }
 
     /// The store block: a folder.
     pub fn store_json(&self) -> Value {
         json!({"type": "fs", "root": self.path("objects"), "signing_key": "42".repeat(32),
-               "timeout_seconds": 10, "attempts": 2})
+               "timeout_seconds": 10})
     }
 
     /// Writes `agent.json` for a server in `data`, whose persistent disk is `<data>-disk`.
     pub fn configure(&self, name: &str, data: &str, store: &Value, deadline_seconds: u64) {
         let config = json!({
-            "cluster": "pg-0001", "deployment": "pg-0001", "listen": "127.0.0.1:0", "later": {"unknown": true},
+            "deployment": "pg-0001", "instance": {"group": "postgres", "id": "0"}, "listen": "127.0.0.1:0", "later": {"unknown": true},
             "postgres": {"data_directory": self.path(data), "port": 5432, "superuser": "vcap",
                          "database": "postgres", "socket_directory": "/nowhere", "bin_directory": "/nowhere"},
             "store": store,
@@ -89,7 +90,7 @@ impl Vm {
 
     pub fn open(&self) -> Store {
         let config: StoreConfig = serde_json::from_value(self.store_json()).unwrap();
-        config.open().unwrap()
+        config.open(&remount_host::RetryPolicy::within(std::time::Duration::from_secs(5))).unwrap()
     }
 
     pub fn cluster(&self) -> ClusterStore {

@@ -66,6 +66,14 @@ impl RestoreStep {
     pub const DOWNTIME: [Self; 4] = [Self::StopPrimary, Self::SwapPrimary, Self::Recover, Self::Verify];
 }
 
+impl RestoreStep {
+    /// Whether the restored primary serves before it: a failure holds the restore and undoes nothing.
+    #[must_use]
+    pub const fn only_forward(self) -> bool {
+        matches!(self, Self::Rejoin | Self::Finish)
+    }
+}
+
 /// The list, ready to run.
 pub fn restore_saga<'a>() -> Saga<RestoreContext<'a>> {
     Saga::of(RestoreStep::ALL.map(step))
@@ -101,6 +109,7 @@ mod tests {
         assert_eq!(restore_saga().names(), names());
         for name in RestoreStep::ALL {
             assert_eq!(RestoreStep::ALL[name as usize], name, "steps are numbered in their order");
+            assert_eq!(name.only_forward(), name as usize >= restore_saga().turning_point(), "{name}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use remount_flow::BackupStep;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::sleep;
@@ -30,31 +31,6 @@ const PRIMARY: &str = "pg-0001/postgres/0";
 /// What says on the disk that a backup is under way.
 const BACKUP_MODE: &str = "/var/vcap/store/remount/backup.json";
 const POLL: Duration = Duration::from_millis(5);
-
-/// A step of a backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackupStep {
-    Source,
-    Begin,
-    Snapshot,
-    End,
-    Manifest,
-}
-
-impl BackupStep {
-    const ALL: [Self; 5] = [Self::Source, Self::Begin, Self::Snapshot, Self::End, Self::Manifest];
-
-    /// Its name in the output.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Begin => "begin",
-            Self::Snapshot => "snapshot",
-            Self::End => "end",
-            Self::Manifest => "manifest",
-        }
-    }
-}
 
 /// A step, broken in a way.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +91,7 @@ impl BackupCell {
         // 2: a store that refuses is taken for one that is not configured as it must be.
         ensure!(matches!(ran.code, 1 | 2), "exit code {} instead of 1 or 2:\n{}", ran.code, ran.text());
         let failed = |line: &str| {
-            line.split_whitespace().skip_while(|w| *w != self.step.name()).nth(1) == Some("FAILED")
+            line.split_whitespace().skip_while(|w| *w != self.step.as_str()).nth(1) == Some("FAILED")
         };
         ensure!(ran.text().lines().any(failed), "another step failed:\n{}", ran.text());
         let after = Before::of(cluster)?;

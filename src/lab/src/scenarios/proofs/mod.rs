@@ -118,9 +118,9 @@ impl Trial {
 
     fn name(self) -> (&'static str, &'static str, Way) {
         match self {
-            Self::Backup(cell) => ("backup", cell.step.name(), cell.way),
+            Self::Backup(cell) => ("backup", cell.step.as_str(), cell.way),
             Self::Before(cell) => ("restore", cell.step.name(), cell.way),
-            Self::Restore(cell) => ("restore", cell.step.name(), cell.way),
+            Self::Restore(cell) => ("restore", cell.step.as_str(), cell.way),
         }
     }
 

@@ -8,7 +8,9 @@ use tokio::time::sleep;
 
 use super::super::cluster::{Cluster, EndState};
 use super::super::landscape::Ran;
-use super::super::step::RestoreStep;
+use remount_flow::RestoreStep;
+
+use super::super::step;
 use super::super::trouble::{Trouble, Troubled};
 use super::{Stage, Way};
 
@@ -39,7 +41,7 @@ impl RestoreCell {
     /// What does not hold.
     pub async fn run(self, stage: &Stage) -> Result<EndState> {
         let Stage { cluster, writer } = stage;
-        let mark = format!("{} {:?} {}", self.step.name(), self.way, jiff::Timestamp::now());
+        let mark = format!("{} {:?} {}", self.step.as_str(), self.way, jiff::Timestamp::now());
         let noted = cluster.note(&mark).await?;
         writer.begin_anew().await;
         let to = noted.instant.to_string();
@@ -60,7 +62,11 @@ impl RestoreCell {
         let (restore, ran) = to_its_end(cluster, to, &trouble).await?;
         let expected = if self.step.only_forward() { 4 } else { 3 };
         ensure!(ran.code == expected, "exit code {} instead of {expected}:\n{}", ran.code, ran.text());
-        ensure!(ran.text().contains(&format!("step `{}`", self.step.name())), "wrong step:\n{}", ran.text());
+        ensure!(
+            ran.text().contains(&format!("step `{}`", self.step.as_str())),
+            "wrong step:\n{}",
+            ran.text()
+        );
         if !self.step.only_forward() {
             return Ok((restore, EndState::AsBefore));
         }
@@ -77,7 +83,7 @@ impl RestoreCell {
 
     /// The journal does not take the step's outcome: the driver, which has acted, hangs there and is killed.
     async fn killed(self, cluster: &Cluster, to: &str, way_on: &str) -> Result<String> {
-        let trouble = Trouble::JournalStuck(self.step.done_event());
+        let trouble = Trouble::JournalStuck(step::done_event(self.step));
         let mut troubled = Troubled::begin(cluster, to, &trouble, false).await?;
         let killed = self.kill_when_done(&mut troubled).await;
         troubled.mend().await?;
@@ -88,7 +94,7 @@ impl RestoreCell {
     }
 
     async fn kill_when_done(self, troubled: &mut Troubled<'_>) -> Result<()> {
-        let (step, what) = (self.step.name(), format!("step {} is done", self.step.name()));
+        let (step, what) = (self.step.as_str(), format!("step {} is done", self.step.as_str()));
         let is_done =
             |line: &str| line.split_whitespace().skip_while(|word| *word != step).nth(1) == Some("done");
         troubled.driver.says(&what, RESTORE_LIMIT, is_done).await?;

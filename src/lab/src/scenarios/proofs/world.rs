@@ -43,8 +43,8 @@ impl Cluster {
             ensure!(event["n"].as_u64() == Some(n), "event {n} of the journal is missing");
         }
         let last = events.last().context("the journal is empty")?;
-        let expected = if state == EndState::Restored { "restored" } else { "undone" };
-        let (event, outcome) = (last["event"].as_str(), last["detail"]["outcome"].as_str());
+        let expected = if state == EndState::Restored { "completed" } else { "undone" };
+        let (event, outcome) = (last["event"].as_str(), last["outcome"].as_str());
         let ended = event == Some("finished") && outcome == Some(expected);
         ensure!(ended, "the journal ends with {last}, not with `{expected}`");
         Ok(())

@@ -7,16 +7,16 @@ use std::fmt;
 use std::io::{self, Write};
 
 /// A line on standard output.
-macro_rules! answer {
-    ($($line:tt)*) => { $crate::say::line(&mut ::std::io::stdout().lock(), ::std::format_args!($($line)*)) };
+macro_rules! output {
+    ($($line:tt)*) => { $crate::output::line(&mut ::std::io::stdout().lock(), ::std::format_args!($($line)*)) };
 }
 
 /// A line on standard error.
-macro_rules! tell {
-    ($($line:tt)*) => { $crate::say::line(&mut ::std::io::stderr().lock(), ::std::format_args!($($line)*)) };
+macro_rules! message {
+    ($($line:tt)*) => { $crate::output::line(&mut ::std::io::stderr().lock(), ::std::format_args!($($line)*)) };
 }
 
-pub(crate) use {answer, tell};
+pub(crate) use {message, output};
 
 /// Writes a line, if anybody is there to read it.
 pub fn line(out: &mut impl Write, text: fmt::Arguments<'_>) {

@@ -9,8 +9,8 @@ use super::{Output, cluster_with};
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
+use crate::output::message;
 use crate::progress::Steps;
-use crate::say::tell;
 
 /// Goes on with a restore whose driver died, or that was held.
 pub async fn resume(
@@ -25,22 +25,22 @@ pub async fn resume(
     answer(&report, output)
 }
 
-/// Takes a restore back.
+/// Rolls a restore back.
 pub async fn roll_back(config: &Config, id: &RestoreId) -> Result<(), Failure> {
     let context = context::open(config)?;
     let cluster = cluster_with(&context.store, id).await?;
     rollback_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?;
-    tell!("restore {id} was taken back: cluster {} is as it was", cluster.name());
+    message!("restore {id} was rolled back: cluster {} is as it was", cluster.name());
     Ok(())
 }
 
 /// Asks the process that restores to go back before its next step.
 pub async fn abort(config: &Config, id: &RestoreId) -> Result<(), Failure> {
-    let cluster = cluster_with(&config.store.open()?, id).await?;
+    let cluster = cluster_with(&context::open_store(config)?, id).await?;
     let by = context::requester();
-    let AbortPoint { running, before } = abort_restore(&cluster, id, &by, context::PATIENCE).await?;
+    let AbortPoint { running, before } = abort_restore(&cluster, id, &by).await?;
     let now = running.map(|step| format!("step `{step}` is finished first; ")).unwrap_or_default();
-    tell!("restore {id} is aborted: {now}it goes back before step `{before}`");
-    tell!(" next: follow it with `remount journal {id}`");
+    message!("restore {id} is aborted: {now}it is rolled back before step `{before}`");
+    message!(" next: follow it with `remount journal {id}`");
     Ok(())
 }

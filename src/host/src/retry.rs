@@ -64,7 +64,9 @@ where
         .with_jitter()
         .without_max_times()
         .build();
-    for tries in 1.. {
+    let mut tries = 0_u32;
+    loop {
+        tries = tries.saturating_add(1);
         let error = match call().await {
             Err(error) if error.retry() == Retry::Soon => error,
             outcome => return outcome,
@@ -81,7 +83,6 @@ where
             () = tokio::time::sleep(pause) => {}
         }
     }
-    unreachable!("tries are counted without an end")
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ fn backup() -> BackupId {
 
 fn identity() -> Identity {
     let instance = InstanceSlug { group: "postgres".parse().unwrap(), id: "i-1".parse().unwrap() };
-    Identity { instance, cluster: "pg-1".parse().unwrap() }
+    Identity { instance, deployment: "pg-1".parse().unwrap(), cluster: "pg-1".parse().unwrap() }
 }
 
 /// A plan as the flows make it, as far as this crate looks at it.

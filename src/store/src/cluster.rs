@@ -117,6 +117,7 @@ impl ClusterStore {
     /// The same manifest again is success.
     pub async fn write_backup(&self, manifest: &BackupManifest, lease: &Lease) -> Result<()> {
         self.fence(lease).await?;
+        self.index_backup(&manifest.id).await?;
         let path = self.backup_path(manifest.system_identifier, &manifest.id);
         let content = documents::encode_signed(&path, manifest, &self.key)?;
         documents::write_once(&*self.objects, &path, content).await
@@ -131,7 +132,7 @@ impl ClusterStore {
         for system_identifier in self.system_identifiers().await? {
             self.objects.delete(&self.backup_path(system_identifier, id)).await?;
         }
-        Ok(())
+        self.forget_backup(id).await
     }
 
     /// The WAL of one of the cluster's system identifiers.

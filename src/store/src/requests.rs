@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use remount_core::RestoreId;
 use remount_core::documents::{RequestOutcome, RestoreRequest};
 
-use crate::{Objects, Result, documents};
+use crate::{ObjectInfo, Objects, Result, documents};
 
 /// The restore requests of a landscape.
 #[derive(Clone, Debug)]
@@ -67,6 +68,28 @@ impl Requests {
         documents::write_once(&*self.objects, &path, documents::encode(&path, outcome)?).await
     }
 
+    /// Deletes requests that ended long ago, by the store's clock: looking for the pending ones stays one short
+    /// listing. What a request became is in its restore's journal.
+    ///
+    /// # Errors
+    /// The store did not answer; the next call goes on.
+    pub async fn prune(&self) -> Result<()> {
+        let objects = self.objects.list(FOLDER).await?;
+        let Some(newest) = objects.iter().map(|info| info.modified).max() else {
+            return Ok(());
+        };
+        let ended = |info: &ObjectInfo| {
+            let id = info.path.strip_prefix(FOLDER)?.strip_suffix(".done.json")?.parse().ok()?;
+            (newest.duration_since(info.modified) > KEPT).then_some(id)
+        };
+        for id in objects.iter().filter_map(ended) {
+            // The request first: without its outcome it would be pending again.
+            self.objects.delete(&request_path(&id)).await?;
+            self.objects.delete(&outcome_path(&id)).await?;
+        }
+        Ok(())
+    }
+
     /// How a request ended; none while it is pending.
     ///
     /// # Errors
@@ -77,6 +100,9 @@ impl Requests {
         object.map(|object| documents::decode(&path, &object.content)).transpose()
     }
 }
+
+/// How long the outcome of a request is kept.
+const KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// Where the requests lie.
 const FOLDER: &str = "requests/";

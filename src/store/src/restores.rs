@@ -18,6 +18,7 @@ impl ClusterStore {
     pub async fn write_plan(&self, plan: &RestorePlan, lease: &Lease) -> Result<()> {
         assert_eq!(&plan.cluster, self.name(), "a plan lies with its own cluster");
         self.fence(lease).await?;
+        self.index_restore(&plan.id).await?;
         let path = self.plan_path(&plan.id);
         let content = documents::encode_signed(&path, plan, &self.key)?;
         documents::write_once(&*self.objects, &path, content).await

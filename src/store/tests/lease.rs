@@ -10,7 +10,6 @@ use std::time::Duration;
 use remount_core::documents::{JournalEvent, What};
 use remount_core::{OperatorError, RestoreId, Retry};
 use remount_store::{ClusterStore, Error, Lease, Purpose};
-use serde_json::json;
 use support::{Moto, cluster, folder, memory};
 
 const TERM: Duration = Duration::from_secs(60);

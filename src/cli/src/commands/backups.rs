@@ -52,19 +52,20 @@ fn data(number: u64) -> String {
 
 /// Shows one backup, whichever cluster it is of.
 pub async fn info(store: &Store, id: &BackupId, output: Output) -> Result<(), Failure> {
-    for cluster in clusters(store, &ClusterFilter::default()).await? {
-        let Some(backup) = cluster.backup(id).await? else {
-            continue;
-        };
-        return match output {
-            Output::Json => print_json(&backup),
-            Output::Text => {
-                output!("{}", description(&backup));
-                Ok(())
-            }
-        };
+    let backup = match store.cluster_of_backup(id).await? {
+        Some(cluster) => cluster.backup(id).await?,
+        None => None,
+    };
+    match (backup, output) {
+        (None, _) => {
+            Err(Failure::missing(format!("there is no backup {id}"), "choose one from `remount list`"))
+        }
+        (Some(backup), Output::Json) => print_json(&backup),
+        (Some(backup), Output::Text) => {
+            output!("{}", description(&backup));
+            Ok(())
+        }
     }
-    Err(Failure::missing(format!("there is no backup {id}"), "choose one from `remount list`"))
 }
 
 fn description(backup: &BackupManifest) -> String {

@@ -8,7 +8,7 @@ use remount_flow::{
 };
 
 use super::table::{bytes, duration, table};
-use super::{Output, cluster_with, clusters, print_json};
+use super::{Output, cluster_name, cluster_with, print_json};
 use crate::arguments::{ClusterFilter, DisksArguments, DisksCommand, ReleaseArguments};
 use crate::config::Config;
 use crate::context;
@@ -44,8 +44,12 @@ async fn list(config: &Config, filter: &ClusterFilter, scope: &Scope, output: Ou
     }
 }
 
+/// The clusters that a filter names; without one those that were ever restored, as no other has old disks.
 async fn names(context: &FlowContext, filter: &ClusterFilter) -> Result<Vec<ClusterName>, Failure> {
-    Ok(clusters(&context.store, filter).await?.iter().map(|cluster| cluster.name().clone()).collect())
+    match &filter.deployment {
+        Some(deployment) => Ok(vec![cluster_name(deployment, filter.group.as_ref())?]),
+        None => Ok(context.store.restored_clusters().await?),
+    }
 }
 
 async fn release(config: &Config, wish: ReleaseArguments, output: Output) -> Result<(), Failure> {

@@ -84,6 +84,7 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
             failed += 1;
         }
     }
+    store.requests().prune().await?;
     match worst {
         ExitCode::Done => Ok(()),
         code => {

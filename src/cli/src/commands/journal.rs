@@ -7,7 +7,7 @@ use remount_store::{ClusterStore, LeaseHolder, Store};
 use serde_json::{Value, json};
 
 use super::table::{duration, table};
-use super::{Output, cluster_with, clusters, print_json};
+use super::{Output, cluster_name, cluster_with, print_json};
 use crate::arguments::ClusterFilter;
 use crate::failure::Failure;
 use crate::output::output;
@@ -48,13 +48,13 @@ pub async fn show(
 }
 
 async fn newest(store: &Store, filter: &ClusterFilter) -> Result<(ClusterStore, RestoreId), Failure> {
-    let mut newest: Option<(ClusterStore, RestoreId)> = None;
-    for cluster in clusters(store, filter).await? {
-        let last = cluster.restores().await?.into_iter().max();
-        if let Some(id) = last.filter(|id| newest.as_ref().is_none_or(|(_, known)| id > known)) {
-            newest = Some((cluster, id));
+    let newest = match &filter.deployment {
+        None => store.newest_restore().await?,
+        Some(deployment) => {
+            let cluster = store.cluster(&cluster_name(deployment, filter.group.as_ref())?);
+            cluster.restores().await?.into_iter().max().map(|id| (cluster, id))
         }
-    }
+    };
     newest.ok_or_else(|| Failure::missing("nothing was ever restored", "`remount list` shows what there is"))
 }
 

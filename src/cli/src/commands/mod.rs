@@ -105,10 +105,10 @@ async fn clusters(store: &Store, filter: &ClusterFilter) -> Result<Vec<ClusterSt
 
 /// The cluster that a restore was begun in.
 async fn cluster_with(store: &Store, restore: &RestoreId) -> Result<ClusterStore, Failure> {
-    for cluster in clusters(store, &ClusterFilter::default()).await? {
-        if cluster.restores().await?.contains(restore) {
-            return Ok(cluster);
-        }
+    if let Some(cluster) = store.cluster_of_restore(restore).await?
+        && cluster.plan(restore).await?.is_some()
+    {
+        return Ok(cluster);
     }
     Err(Failure::missing(
         format!("no cluster has a restore {restore}"),

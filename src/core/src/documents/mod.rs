@@ -12,6 +12,7 @@
 //! | `restores/current.json` | [`PublishedPlan`] |
 //! | `requests/<id>.json`, `.done.json` | [`RestoreRequest`], [`RequestOutcome`] |
 //! | `instances/<id>.json` | [`InstanceNote`] |
+//! | `index/backups/<id>.json`, `index/restores/<id>.json` | [`IndexEntry`] |
 //! | `lease/<epoch>.json`, `.beat`, `.released` | [`LeaseDocument`], [`LeaseSign`] |
 //! | on the disk: `backup.json` | [`BackupMark`] |
 //! | on the disk: `applied/<id>.json` | [`AppliedPlan`] |
@@ -23,6 +24,7 @@
 mod abort;
 mod applied;
 mod fork;
+mod index;
 mod instance;
 mod journal;
 mod lease;
@@ -39,6 +41,7 @@ use serde::{Deserialize, Serialize};
 pub use abort::AbortRequest;
 pub use applied::{AppliedPlan, RecoveryOutcome};
 pub use fork::ForkRecord;
+pub use index::IndexEntry;
 pub use instance::{InitialisedNote, InstanceNote};
 pub use journal::{JournalEvent, Outcome, StepTimes, What};
 pub use lease::{LeaseDocument, LeaseSign};

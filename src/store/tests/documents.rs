@@ -58,6 +58,28 @@ fn fork(restore: &str, lsn: &str) -> ForkRecord {
     .unwrap()
 }
 
+fn request(restore: &str) -> RestoreRequest {
+    RestoreRequest {
+        format: 1,
+        id: id(restore),
+        deployment: "pg-0001".parse().unwrap(),
+        group: None,
+        target: plan(FIRST).target,
+        requested_by: "me".into(),
+        requested_at: "2026-11-23T01:00:00Z".parse().unwrap(),
+        on_failure: OnFailure::Rollback,
+    }
+}
+
+fn outcome(exit_code: u8) -> RequestOutcome {
+    RequestOutcome {
+        format: 1,
+        at: "2026-11-23T01:10:00Z".parse().unwrap(),
+        exit_code,
+        message: "restored".into(),
+    }
+}
+
 fn id(text: &str) -> RestoreId {
     text.parse().unwrap()
 }
@@ -225,16 +247,6 @@ async fn a_journal_keeps_its_order_and_tells_of_holes_and_strangers() {
 async fn a_request_is_pending_until_its_outcome_is_recorded() {
     let (_, store) = memory();
     let requests = store.requests();
-    let request = |restore: &str| RestoreRequest {
-        format: 1,
-        id: id(restore),
-        deployment: "pg-0001".parse().unwrap(),
-        group: None,
-        target: plan(FIRST).target,
-        requested_by: "me".into(),
-        requested_at: "2026-11-23T01:00:00Z".parse().unwrap(),
-        on_failure: OnFailure::Rollback,
-    };
     for restore in [SECOND, FIRST, FIRST] {
         requests.put(&request(restore)).await.unwrap();
     }
@@ -244,12 +256,6 @@ async fn a_request_is_pending_until_its_outcome_is_recorded() {
     assert_eq!(requests.pending().await.unwrap(), [request(FIRST), request(SECOND)]);
     assert_eq!(requests.get(&id(SECOND)).await.unwrap(), Some(request(SECOND)));
 
-    let outcome = |exit_code| RequestOutcome {
-        format: 1,
-        at: "2026-11-23T01:10:00Z".parse().unwrap(),
-        exit_code,
-        message: "restored".into(),
-    };
     for _ in 0..2 {
         requests.finish(&id(FIRST), &outcome(0)).await.unwrap();
     }
@@ -270,4 +276,55 @@ async fn an_instance_is_registered_once_and_for_ever() {
         assert!(cluster.is_registered(&instance).await.unwrap());
     }
     assert!(cluster.is_known().await.unwrap());
+}
+
+#[tokio::test]
+async fn an_id_knows_its_cluster_and_the_newest_restore_is_found() {
+    let (objects, store, cluster, lease) = leased().await;
+    assert!(
+        store.cluster_of_backup(&backup_id(FIRST)).await.unwrap().is_none(),
+        "an id that was never given"
+    );
+    assert!(store.newest_restore().await.unwrap().is_none());
+
+    cluster.write_backup(&manifest(FIRST, 7), &lease).await.unwrap();
+    cluster.write_plan(&plan(FIRST), &lease).await.unwrap();
+    cluster.write_plan(&plan(SECOND), &lease).await.unwrap();
+
+    let of_backup = store.cluster_of_backup(&backup_id(FIRST)).await.unwrap().unwrap();
+    assert_eq!(of_backup.name(), cluster.name());
+    let of_restore = store.cluster_of_restore(&id(FIRST)).await.unwrap().unwrap();
+    assert_eq!(of_restore.name(), cluster.name());
+    let (newest_of, newest) = store.newest_restore().await.unwrap().unwrap();
+    assert_eq!((newest_of.name(), newest), (cluster.name(), id(SECOND)));
+    assert_eq!(store.restored_clusters().await.unwrap(), [cluster.name().clone()]);
+
+    tamper(&objects, &format!("index/backups/{FIRST}.json"), "pg-0001", "pg-0002").await;
+    let moved = store.cluster_of_backup(&backup_id(FIRST)).await.unwrap().unwrap();
+    assert!(moved.backup(&backup_id(FIRST)).await.unwrap().is_none(), "an entry alone proves nothing");
+}
+
+#[tokio::test]
+async fn requests_that_ended_long_ago_are_pruned_and_pending_ones_never() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let (objects, store) = memory();
+    let requests = store.requests();
+    for old in [FIRST, SECOND] {
+        requests.put(&request(old)).await.unwrap();
+    }
+    requests.finish(&id(FIRST), &outcome(0)).await.unwrap();
+    objects.advance(89 * DAY);
+    requests.prune().await.unwrap();
+    assert!(requests.outcome(&id(FIRST)).await.unwrap().is_some(), "kept for 90 days");
+
+    objects.advance(2 * DAY);
+    let recent = "20270222T000000Z-cccc";
+    requests.put(&request(recent)).await.unwrap();
+    requests.finish(&id(recent), &outcome(0)).await.unwrap();
+    requests.prune().await.unwrap();
+    assert!(requests.get(&id(FIRST)).await.unwrap().is_none());
+    assert!(requests.outcome(&id(FIRST)).await.unwrap().is_none());
+    assert!(requests.outcome(&id(recent)).await.unwrap().is_some());
+    let pending: Vec<_> = requests.pending().await.unwrap().into_iter().map(|request| request.id).collect();
+    assert_eq!(pending, [id(SECOND)], "one without an outcome stays, however old");
 }

@@ -4,20 +4,23 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_cloud::{
-    Detached, DiskCloud, DiskSpec, Error, LocalCloud, LocalDisks, Quota, SnapshotState, Tags,
+    Detached, DiskCloud, DiskSpec, Error, LocalCloud, LocalDisks, Quota, RetryingCloud, SnapshotState, Tags,
 };
 use remount_core::{DiskCid, RequestKey, VmCid};
+use remount_host::RetryPolicy;
 use remount_lab::{namespace, xfs};
-use remount_sim::contract::disk_cloud::{self, Fixture};
+use remount_sim::contract::disk_cloud::{self, Fixture, Pace};
 
 /// Where the fixture writes: behind anything a partition table would need.
 const OFFSET: u64 = 3 << 20;
 const LENGTH: usize = 64;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Images(LocalDisks);
 
 impl Images {
@@ -63,6 +66,11 @@ impl Fixture for Images {
         true
     }
 
+    async fn slow_snapshots(&self, pace: Pace) {
+        let snapshot_seconds = (pace == Pace::Slow).then_some(1);
+        self.0.set_quota(Quota { snapshot_seconds, ..Quota::default() }).unwrap();
+    }
+
     fn size_mib(&self) -> u64 {
         64
     }
@@ -90,9 +98,14 @@ fn key(text: &str) -> RequestKey {
 fn local_keeps_the_contract_of_every_cloud() {
     namespace::run_test("local_keeps_the_contract_of_every_cloud", |folder| {
         let (root, images) = fresh(folder);
-        let cloud = LocalCloud::open(root).unwrap();
+        let local: Arc<dyn DiskCloud> = Arc::new(LocalCloud::open(root).unwrap());
+        let policy = RetryPolicy::within(Duration::from_secs(5));
+        let retrying: Arc<dyn DiskCloud> = Arc::new(RetryingCloud::new(local.clone(), policy));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        runtime.block_on(disk_cloud::run(&cloud, &images));
+        for (name, cloud) in [("local", local), ("local, tried again", retrying)] {
+            let fixture = Arc::new(images.clone());
+            runtime.block_on(disk_cloud::run(name, cloud, fixture)).assert_holds();
+        }
     });
 }
 

@@ -16,13 +16,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_keeps_every_promise() {
-    contract::objects::every_promise_holds(memory().1.objects()).await;
+    contract::objects::run("memory, in a store", memory().1.objects().clone()).await.assert_holds();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_keeps_every_promise() {
     let root = tempfile::tempdir().unwrap();
-    contract::objects::every_promise_holds(folder(root.path()).objects()).await;
+    contract::objects::run("a folder", folder(root.path()).objects().clone()).await.assert_holds();
     let left = std::fs::read_dir(root.path().join(".remount-tmp")).unwrap().count();
     assert_eq!(left, 0, "no temporary file is left");
 }
@@ -30,7 +30,7 @@ async fn a_folder_keeps_every_promise() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_keeps_every_promise() {
     let moto = Moto::start();
-    contract::objects::every_promise_holds(moto.store().await.objects()).await;
+    contract::objects::run("S3 (moto)", moto.store().await.objects().clone()).await.assert_holds();
 }
 
 #[tokio::test]

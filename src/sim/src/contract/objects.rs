@@ -1,6 +1,13 @@
-//! What every object store has to pass.
+//! What every [`Objects`] must do.
 //!
-//! A failed promise is a panic with a sentence. Each call works below a prefix of its own.
+//! | guarantee | check |
+//! |---|---|
+//! | content and metadata are read back whole, whatever the size | `an_object_is_read_back_whole` |
+//! | a create where an object is changes nothing of it | `a_second_create_touches_nothing` |
+//! | absent is an answer; delete of what is gone succeeds | `what_is_absent_is_absent` |
+//! | the last writer wins, and the store's clock goes on | `a_replaced_object_is_the_new_one` |
+//! | a listing is sorted, whole and below its prefix alone | `a_listing_is_sorted_and_stays_below_its_prefix` |
+//! | of many creates side by side one wins, and its content stays | `of_many_creates_one_wins` |
 
 #![allow(clippy::unwrap_used, reason = "it is a test: a store that fails here fails it")]
 
@@ -10,21 +17,36 @@ use std::sync::Arc;
 use bytes::Bytes;
 use remount_store::{Created, Metadata, Objects};
 
-/// Runs the whole suite.
-///
-/// # Panics
-/// Where the store breaks a promise of [`Objects`].
-pub async fn every_promise_holds(objects: &Arc<dyn Objects>) {
-    let prefix = format!("contract/{:016x}/", rand::random::<u64>());
-    an_object_is_read_back_whole(objects, &prefix).await;
-    a_second_create_touches_nothing(objects, &prefix).await;
-    what_is_absent_is_absent(objects, &prefix).await;
-    a_replaced_object_is_the_new_one(objects, &prefix).await;
-    a_listing_is_sorted_and_stays_below_its_prefix(objects, &prefix).await;
-    of_many_creates_one_wins(objects, &prefix).await;
+use super::suite::{self, CHECK_LIMIT, checks};
+use super::{Check, Report, Verdict};
+
+/// The checks, in order.
+const CHECKS: &[Check<Subject>] = checks![Subject:
+    self::an_object_is_read_back_whole,
+    self::a_second_create_touches_nothing,
+    self::what_is_absent_is_absent,
+    self::a_replaced_object_is_the_new_one,
+    self::a_listing_is_sorted_and_stays_below_its_prefix,
+    self::of_many_creates_one_wins,
+];
+
+/// Runs the suite on a store, each check below a prefix of its own. What it writes stays there.
+pub async fn run(name: &str, objects: Arc<dyn Objects>) -> Report {
+    let fresh = async || Subject {
+        objects: objects.clone(),
+        prefix: format!("contract/{:016x}/", rand::random::<u64>()),
+    };
+    suite::run("Objects", name, CHECKS, CHECK_LIMIT, fresh).await
 }
 
-async fn an_object_is_read_back_whole(objects: &Arc<dyn Objects>, prefix: &str) {
+/// A store and where to work in it.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    objects: Arc<dyn Objects>,
+    prefix: String,
+}
+
+async fn an_object_is_read_back_whole(Subject { objects, prefix }: Subject) -> Verdict {
     let metadata = Metadata::from([("raw-bytes".into(), "5".into()), ("b".into(), "x y".into())]);
     let large: Bytes = (0u32..1 << 20).flat_map(u32::to_le_bytes).collect::<Vec<_>>().into();
     for (name, content) in
@@ -34,14 +56,15 @@ async fn an_object_is_read_back_whole(objects: &Arc<dyn Objects>, prefix: &str) 
         let created = objects.create(&path, content.clone(), &metadata).await.unwrap();
         assert_eq!(created, Created::New, "{name}");
         let object = objects.read(&path).await.unwrap().expect("a created object is there");
-        assert_eq!(object.content, content, "the content of {name} is whole");
+        assert!(object.content == content, "the content of {name} is whole");
         assert_eq!(object.metadata, metadata, "the metadata of {name} is whole");
         let (info, stat) = objects.stat(&path).await.unwrap().expect("a created object is there");
         assert_eq!((info.path, info.size_bytes, stat), (path, content.len() as u64, metadata.clone()));
     }
+    Verdict::Holds
 }
 
-async fn a_second_create_touches_nothing(objects: &Arc<dyn Objects>, prefix: &str) {
+async fn a_second_create_touches_nothing(Subject { objects, prefix }: Subject) -> Verdict {
     let path = format!("{prefix}second");
     let metadata = Metadata::from([("who".into(), "first".into())]);
     objects.create(&path, Bytes::from_static(b"first"), &metadata).await.unwrap();
@@ -50,9 +73,10 @@ async fn a_second_create_touches_nothing(objects: &Arc<dyn Objects>, prefix: &st
     assert_eq!(created, Created::Existed);
     assert_eq!(objects.stat(&path).await.unwrap(), before, "the first object is untouched");
     assert_eq!(objects.read(&path).await.unwrap().unwrap().content, "first");
+    Verdict::Holds
 }
 
-async fn what_is_absent_is_absent(objects: &Arc<dyn Objects>, prefix: &str) {
+async fn what_is_absent_is_absent(Subject { objects, prefix }: Subject) -> Verdict {
     let path = format!("{prefix}absent/deep/down");
     assert!(objects.read(&path).await.unwrap().is_none(), "nothing is read");
     assert!(objects.stat(&path).await.unwrap().is_none(), "nothing is seen");
@@ -66,9 +90,10 @@ async fn what_is_absent_is_absent(objects: &Arc<dyn Objects>, prefix: &str) {
     assert!(objects.read(&path).await.unwrap().is_none(), "a deleted object is gone");
     let again = objects.create(&path, Bytes::from_static(b"y"), &Metadata::new()).await.unwrap();
     assert_eq!(again, Created::New, "a deleted object can be created again");
+    Verdict::Holds
 }
 
-async fn a_replaced_object_is_the_new_one(objects: &Arc<dyn Objects>, prefix: &str) {
+async fn a_replaced_object_is_the_new_one(Subject { objects, prefix }: Subject) -> Verdict {
     let path = format!("{prefix}replaced");
     let mut last = None;
     for content in ["one", "two, longer", ""] {
@@ -78,9 +103,10 @@ async fn a_replaced_object_is_the_new_one(objects: &Arc<dyn Objects>, prefix: &s
         assert!(modified >= last, "the store's clock goes on");
         last = modified;
     }
+    Verdict::Holds
 }
 
-async fn a_listing_is_sorted_and_stays_below_its_prefix(objects: &Arc<dyn Objects>, prefix: &str) {
+async fn a_listing_is_sorted_and_stays_below_its_prefix(Subject { objects, prefix }: Subject) -> Verdict {
     let names = ["b/2", "a/x/1", "b/10", "a.json", "ab/1"];
     for name in names {
         let path = format!("{prefix}list/{name}");
@@ -98,10 +124,11 @@ async fn a_listing_is_sorted_and_stays_below_its_prefix(objects: &Arc<dyn Object
     let stat = objects.stat(&listed[0].path).await.unwrap().map(|(info, _)| info).unwrap();
     assert_eq!(listed[0].size_bytes, stat.size_bytes);
     let seconds = listed[0].modified.duration_since(stat.modified).abs().as_secs();
-    assert_eq!(seconds, 0, "listing and look tell the same time, but for fractions");
+    assert_eq!(seconds, 0, "listing and stat tell the same time, but for fractions");
+    Verdict::Holds
 }
 
-async fn of_many_creates_one_wins(objects: &Arc<dyn Objects>, prefix: &str) {
+async fn of_many_creates_one_wins(Subject { objects, prefix }: Subject) -> Verdict {
     let path = format!("{prefix}race");
     let racers: Vec<_> = (0..16)
         .map(|racer| {
@@ -121,7 +148,9 @@ async fn of_many_creates_one_wins(objects: &Arc<dyn Objects>, prefix: &str) {
         }
     }
     assert_eq!(winners.len(), 1, "exactly one create wins");
-    assert_eq!(objects.read(&path).await.unwrap().unwrap().content, winners[0], "and its content stays");
-    let listed: BTreeSet<_> = objects.list(prefix).await.unwrap().into_iter().map(|info| info.path).collect();
+    assert!(objects.read(&path).await.unwrap().unwrap().content == winners[0], "and its content stays");
+    let listed: BTreeSet<_> =
+        objects.list(&prefix).await.unwrap().into_iter().map(|info| info.path).collect();
     assert_eq!(listed.iter().filter(|listed| **listed == path).count(), 1);
+    Verdict::Holds
 }

@@ -61,6 +61,7 @@ instance_groups:
 ";
 
 /// A running landscape. Dropping it ends the Director.
+#[derive(Debug)]
 pub struct Landscape {
     pub iaas: Arc<MemoryIaas>,
     pub director: DirectorHandle,

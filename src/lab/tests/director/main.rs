@@ -5,6 +5,7 @@
 mod api;
 mod attach;
 mod client;
+mod contract;
 mod deploy;
 mod errands;
 mod faults;

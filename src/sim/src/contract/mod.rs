@@ -3,6 +3,7 @@
 //! | suite | trait | runs on |
 //! |---|---|---|
 //! | [`disk_cloud`] | `DiskCloud` | memory, `local` on a real XFS, each cloud's adapter against its emulator |
+//! | [`director`] | `Director` | memory, the BOSH client against the lab's Director |
 //! | [`objects`] | `Objects` | memory, the crashing store of the proofs, a folder, S3 |
 //!
 //! A decorator (the retrying ones) passes the suite of what it wraps. Where two implementations differ the real
@@ -35,6 +36,7 @@
 //! That a suite can fail is shown in `sim/tests/contract/liars`, which wraps the in-memory implementations in some
 //! that lie. A check that catches no liar is worth little, and fails the tests there: plant one with a new check.
 
+pub mod director;
 pub mod disk_cloud;
 pub mod objects;
 mod suite;

@@ -4,6 +4,9 @@ use remount_core::{BackupId, OperatorError, Retry};
 use remount_host::FileError;
 use serde::{Deserialize, Serialize};
 
+/// What the text of an [`Error::Config`] begins with.
+const CONFIG_PREFIX: &str = "configuration: ";
+
 /// A call to a server or its agent failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -97,6 +100,11 @@ impl ApiError {
                 let (path, detail) = self.message.split_once(": ").unwrap_or(("a file", &self.message));
                 Error::File { path: path.into(), detail: detail.into() }
             }
+            // What the agent does not take it will not take a second later.
+            ("config", _) => {
+                let detail = self.message.strip_prefix(CONFIG_PREFIX).unwrap_or(&self.message);
+                Error::Config(detail.into())
+            }
             _ => Error::Database { action: action.into(), detail: self.message },
         }
     }
@@ -141,5 +149,13 @@ mod tests {
         assert_eq!(told.to_string(), full.to_string());
         assert_eq!(told.retry(), Retry::Never);
         assert!(told.next_step().unwrap().contains("disk"));
+    }
+
+    #[test]
+    fn what_the_agent_does_not_take_is_not_asked_again() {
+        let refused = Error::Config("`lease_seconds` has to be between 1 and 86400".into());
+        assert!(refused.to_string().starts_with(CONFIG_PREFIX));
+        let told = ApiError::from(&refused).into_error("begin the backup");
+        assert_eq!((told.to_string(), told.retry()), (refused.to_string(), Retry::Never));
     }
 }

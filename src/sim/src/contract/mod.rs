@@ -5,6 +5,7 @@
 //! | [`disk_cloud`] | `DiskCloud` | memory, `local` on a real XFS, each cloud's adapter against its emulator |
 //! | [`director`] | `Director` | memory, the BOSH client against the lab's Director |
 //! | [`objects`] | `Objects` | memory, the crashing store of the proofs, a folder, S3 |
+//! | [`server`] | `Server`, `Servers` | memory, the agent's client against real agents and PostgreSQL servers |
 //!
 //! A decorator (the retrying ones) passes the suite of what it wraps. Where two implementations differ the real
 //! one is right and the fake is changed; where the lab differs from what `reference/bosh-director.md` says of a
@@ -39,6 +40,7 @@
 pub mod director;
 pub mod disk_cloud;
 pub mod objects;
+pub mod server;
 mod suite;
 mod wait;
 

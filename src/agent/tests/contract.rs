@@ -1,0 +1,161 @@
+//! The agent's API and its client under the contract of every server: real daemons, real PostgreSQL, real
+//! certificates.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests are outside of what clippy takes for tests.
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use remount_core::{BackupId, WalSegment};
+use remount_host::RetryPolicy;
+use remount_postgres::{AgentsConfig, RemoteServers, RetryingServers, Servers};
+use remount_sim::contract::server::{self, Fixture, Place};
+use support::postgres::{Postgres, as_vcap, run};
+use support::{Agent, Landscape, Vm};
+use tokio::sync::Mutex;
+
+/// For the whole of the test: VMs borrow it, and the suite wants what lives long.
+static LANDSCAPE: OnceLock<Landscape> = OnceLock::new();
+
+/// Addresses of this process alone: the agents share one port.
+fn address(vm: u8) -> String {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    format!("127.{}.{}.{vm}", 64 + high % 128, low)
+}
+
+/// A VM with its server and its agent.
+struct Machine {
+    vm: Vm<'static>,
+    place: Place,
+    server: Mutex<Postgres>,
+    agent: Mutex<Option<Agent>>,
+}
+
+impl Machine {
+    /// The VM; its server does not run yet.
+    fn new(number: u8, port: u16) -> (Vm<'static>, Place) {
+        let id = format!("i-{number}");
+        let mut vm = Vm::new(LANDSCAPE.get_or_init(Landscape::new), &id);
+        let address = address(number);
+        vm.config["listen"] = format!("{address}:{port}").into();
+        vm.write_config();
+        let place = Place { instance: vm.instance.clone(), address };
+        (vm, place)
+    }
+
+    async fn started(vm: Vm<'static>, place: Place, mut server: Postgres) -> Self {
+        vm.as_after_pre_start();
+        server.start().await;
+        let agent = Mutex::new(Some(vm.serve()));
+        Self { vm, place, server: Mutex::new(server), agent }
+    }
+}
+
+/// A primary and the standby that streams from it over its socket.
+struct Cluster {
+    machines: [Machine; 2],
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    async fn start(port: u16) -> Self {
+        let (vm, place) = Machine::new(1, port);
+        let server = vm.with_data();
+        // What the standby has not got while it is down must still be there.
+        let conf = vm.data("postgresql.conf");
+        let text = fs::read_to_string(&conf).unwrap() + "wal_keep_size = '1GB'\n";
+        fs::write(&conf, text).unwrap();
+        let primary = Machine::started(vm, place, server).await;
+
+        let (vm, place) = Machine::new(2, port);
+        let mut server = Postgres::at(15, &vm.home, "store/postgres");
+        (server.socket, server.log) = (vm.home.join("run"), vm.home.join("log"));
+        let socket = primary.vm.home.join("run");
+        run(as_vcap(&server.bin.join("pg_basebackup"))
+            .args(["-U", "vcap", "-R", "--checkpoint=fast", "--wal-method=stream", "-h"])
+            .arg(&socket)
+            .arg("-D")
+            .arg(&server.data));
+        let standby = Machine::started(vm, place, server).await;
+        Self { machines: [primary, standby] }
+    }
+
+    fn machine(&self, place: &Place) -> &Machine {
+        self.machines.iter().find(|machine| machine.place == *place).unwrap()
+    }
+}
+
+#[async_trait]
+impl Fixture for Cluster {
+    fn primary(&self) -> Place {
+        self.machines[0].place.clone()
+    }
+
+    fn standby(&self) -> Place {
+        self.machines[1].place.clone()
+    }
+
+    async fn is_archived(&self, segment: &WalSegment) -> bool {
+        self.machines[0].vm.home.join("archive").join(segment.to_string()).exists()
+    }
+
+    async fn mark(&self, of: &Place) -> Option<BackupId> {
+        let mark = fs::read(self.machine(of).vm.mark_file()).ok()?;
+        let mark: serde_json::Value = serde_json::from_slice(&mark).unwrap();
+        Some(mark["backup"].as_str().unwrap().parse().unwrap())
+    }
+
+    async fn stop_server(&self, at: &Place) {
+        self.machine(at).server.lock().await.stop();
+    }
+
+    async fn start_server(&self, at: &Place) {
+        self.machine(at).server.lock().await.start().await;
+    }
+
+    async fn kill_agent(&self, at: &Place) {
+        let agent = self.machine(at).agent.lock().await.take();
+        agent.unwrap().signal("KILL");
+    }
+
+    async fn start_agent(&self, at: &Place) {
+        let machine = self.machine(at);
+        *machine.agent.lock().await = Some(machine.vm.serve());
+    }
+}
+
+fn client(port: u16) -> RemoteServers {
+    let landscape = LANDSCAPE.get_or_init(Landscape::new);
+    let folder = landscape.path("driver");
+    fs::create_dir(&folder).unwrap();
+    let (certificate_file, private_key_file, ca_file) = landscape.ca.issue(&folder, "driver");
+    let config = AgentsConfig { port, certificate_file, private_key_file, ca_file, timeout_seconds: 30 };
+    RemoteServers::new(&config).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_and_its_client_keep_the_contract() {
+    let port = TcpListener::bind((address(1), 0)).unwrap().local_addr().unwrap().port();
+    let cluster: Arc<dyn Fixture> = Arc::new(Cluster::start(port).await);
+    let remote: Arc<dyn Servers> = Arc::new(client(port));
+    let retrying: Arc<dyn Servers> =
+        Arc::new(RetryingServers::new(remote.clone(), RetryPolicy::within(Duration::from_secs(1))));
+    let plain = server::run("agent and client", async || (remote.clone(), cluster.clone())).await;
+    let again =
+        server::run("agent and client, tried again", async || (retrying.clone(), cluster.clone())).await;
+    drop(cluster);
+    run(Command::new("rm").arg("-rf").arg(LANDSCAPE.get().unwrap().home.path()));
+    plain.assert_holds();
+    again.assert_holds();
+}

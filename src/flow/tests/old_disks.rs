@@ -176,7 +176,7 @@ async fn a_disk_that_is_in_use_again_is_left_alone() {
     let director = &stage.ctx.director;
     let (slug, deployment) = (stage.world.slug(0), stage.world.deployment().clone());
     let deadline = std::time::Instant::now() + stage.ctx.timeouts.attach;
-    let stop = director.stop(&deployment, &slug, StopKind::Soft, "by hand").await.unwrap();
+    let stop = director.stop(&deployment, &slug, StopKind::Soft, "by-hand").await.unwrap();
     support::wait(&**director, stop, deadline).await.unwrap();
     let attach = director.attach_disk(&deployment, &slug, &old[0]).await.unwrap();
     support::wait(&**director, attach, deadline).await.unwrap();

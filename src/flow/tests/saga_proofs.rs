@@ -98,7 +98,7 @@ async fn lost_answers_and_requests_change_nothing() {
         "director.stop",
         "director.attach",
         "director.start",
-        "director.wait",
+        "director.task",
         "director.tasks",
         "server.status",
         "server.switch_wal",

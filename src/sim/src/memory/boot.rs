@@ -41,12 +41,14 @@ impl World {
                     ));
                 }
                 Some(plan) if !applied.contains(&plan.id) => self.apply(index, &plan, data).await?,
-                Some(_) => {}
-                None => self.state().content_mut(index).ok_or("the disk is gone")?.backup = None,
+                // Applied before, or the VM crashed during a backup.
+                Some(_) | None => {}
             }
         }
         let mut state = self.state();
         state.vm_mut(index).ok_or("the VM is gone")?.running = true;
+        // What post-start does: the disk is no copy any more.
+        state.content_mut(index).ok_or("the disk is gone")?.backup = None;
         state.stream();
         Ok(())
     }
@@ -80,6 +82,7 @@ impl World {
             records: replayed.records,
             lsn: replayed.lsn,
             archived: WalSegment::containing(timeline, replayed.lsn, size()).start(size()),
+            last_archived: None,
             standby: false,
             replayed_to: Some(replayed.lsn),
         })
@@ -98,6 +101,7 @@ impl World {
             records: replayed.records,
             lsn: replayed.lsn,
             archived: replayed.lsn,
+            last_archived: None,
             standby: true,
             replayed_to: None,
         })
@@ -160,7 +164,7 @@ impl World {
         wal.push(&file, Bytes::from(text), options).await.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    /// A fast stop: the last segment is closed and archived.
+    /// A fast stop: the last segment is closed and archived. It ends backup mode.
     pub(crate) async fn shut_down(&self, index: usize) {
         let primary = self.state().primary() == Some(index);
         if primary {
@@ -171,8 +175,9 @@ impl World {
             self.state().stream();
         }
         let mut state = self.state();
+        state.void_backup(index);
         if let Some(vm) = state.vm_mut(index) {
-            (vm.running, vm.backup) = (false, None);
+            vm.running = false;
         }
     }
 }

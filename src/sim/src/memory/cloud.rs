@@ -8,7 +8,8 @@ use remount_core::{DiskCid, RequestKey, SnapshotCid};
 
 use super::World;
 use super::faults::{Fault, lost};
-use super::state::{DISK_MIB, MemorySnapshot, State};
+use super::mishaps::Quota;
+use super::state::{MemorySnapshot, State};
 
 /// The cloud of a [`World`].
 #[derive(Debug)]
@@ -75,7 +76,8 @@ impl DiskCloud for MemoryCloud {
         let request = Tags::from([(tag::REQUEST.into(), key.to_string())]);
         let made = state.snapshots.values().find(|made| carries(&made.snapshot.tags, &request)).cloned();
         let made = match made {
-            Some(made) => made.snapshot,
+            Some(made) if made.snapshot.disk == *disk => made.snapshot,
+            Some(made) => return Err(key_taken(key, made.snapshot.cid.as_str())),
             None => take_snapshot(&mut state, disk, tags)?,
         };
         answer("cloud.create_snapshot", lose, made)
@@ -120,16 +122,20 @@ impl DiskCloud for MemoryCloud {
         let mut state = self.0.state();
         let request = Tags::from([(tag::REQUEST.into(), key.to_string())]);
         let made = state.disks.values().find(|disk| carries(&disk.disk.tags, &request)).cloned();
-        if let Some(made) = made {
-            return answer("cloud.create_disk", lose, made.disk);
+        match made {
+            Some(made) if made.disk.made_from.as_ref() == Some(snapshot) => {
+                return answer("cloud.create_disk", lose, made.disk);
+            }
+            Some(made) => return Err(key_taken(key, made.disk.cid.as_str())),
+            None => {}
         }
         check(&state, snapshot, spec)?;
         let mut tags = spec.tags.clone();
         tags.extend(request);
-        let cid = state.new_disk(spec.az.as_deref().unwrap_or_default(), tags);
         let content = state.snapshots[snapshot].content.clone();
+        let cid = state.new_disk(spec.size_mib, spec.az.as_deref().unwrap_or_default(), content);
         let disk = state.disks.get_mut(&cid).ok_or_else(|| Error::DiskNotFound(cid.clone()))?;
-        disk.content = content;
+        disk.disk.tags = tags;
         disk.disk.made_from = Some(snapshot.clone());
         disk.disk.state = DiskState::Creating;
         answer("cloud.create_disk", lose, disk.disk.clone())
@@ -147,19 +153,20 @@ impl DiskCloud for MemoryCloud {
 }
 
 fn take_snapshot(state: &mut State, disk: &DiskCid, tags: Tags) -> Result<Snapshot> {
-    let content = state.disks.get(disk).ok_or_else(|| Error::DiskNotFound(disk.clone()))?.content.clone();
+    let source = state.disks.get(disk).ok_or_else(|| Error::DiskNotFound(disk.clone()))?.clone();
+    check_quota(state, "create snapshot")?;
     let cid = SnapshotCid::new(format!("snapshot-{}", state.number())).expect("a CID");
     let snapshot = Snapshot {
         cid: cid.clone(),
         disk: disk.clone(),
-        size_mib: DISK_MIB,
+        size_mib: source.disk.size_mib,
         state: SnapshotState::Pending,
         created_at: state.now,
         region: String::new(),
         key: None,
         tags,
     };
-    let made = MemorySnapshot { snapshot: snapshot.clone(), content, looks: 2 * LOOKS };
+    let made = MemorySnapshot { snapshot: snapshot.clone(), content: source.content, looks: 2 * LOOKS };
     state.snapshots.insert(cid, made);
     Ok(snapshot)
 }
@@ -173,5 +180,18 @@ fn check(state: &State, snapshot: &SnapshotCid, spec: &DiskSpec) -> Result<()> {
         let detail = format!("{} MiB is less than the snapshot's", spec.size_mib);
         return Err(Error::Refused { action: "create disk".into(), detail });
     }
-    Ok(())
+    check_quota(state, "create disk")
+}
+
+fn check_quota(state: &State, action: &str) -> Result<()> {
+    match state.quota {
+        Quota::Ample => Ok(()),
+        Quota::UsedUp => {
+            Err(Error::QuotaExceeded { action: action.into(), detail: "the account is full".into() })
+        }
+    }
+}
+
+fn key_taken(key: &RequestKey, by: &str) -> Error {
+    Error::Refused { action: "create".into(), detail: format!("key {key} has made {by} of something else") }
 }

@@ -1,4 +1,7 @@
-//! `Director` in memory: accepting requests and answering questions. What the tasks do is in `tasks`.
+//! `Director` in memory: accepting requests and answering questions. The tasks are in `tasks`, what they do in
+//! `actions`.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_core::{DeploymentName, DiskCid, InstanceSlug};
@@ -6,10 +9,17 @@ use remount_director::{
     Director, Error, Info, Instance, Lock, OrphanedDisk, Result, StopKind, Task, TaskId, TaskState,
 };
 
+use tokio::time::timeout;
+
 use super::World;
 use super::faults::{Fault, lost};
 use super::state::{MemoryTask, State};
-use super::tasks::Work;
+use super::tasks::{Work, word};
+
+/// The longest context that is sent (else the Director says 70010).
+const LONGEST_CONTEXT: usize = 64;
+/// How long the client waits for the report of all agents.
+const SURVEY_LIMIT: Duration = Duration::from_secs(300);
 
 /// The Director of a [`World`].
 #[derive(Debug)]
@@ -17,6 +27,19 @@ pub struct MemoryDirector(pub World);
 
 fn unanswered(call: &str) -> Error {
     Error::Unanswered { action: call.into(), source: lost() }
+}
+
+fn not_found(action: &str, detail: String) -> Error {
+    Error::NotFound { action: action.into(), detail }
+}
+
+/// An index is no instance.
+fn check_uuid(instance: &InstanceSlug) -> Result<()> {
+    let id = instance.id.as_str();
+    if id.len() == 36 && id.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    Err(Error::Config(format!("`{instance}` does not end in the instance's uuid")))
 }
 
 impl MemoryDirector {
@@ -32,10 +55,32 @@ impl MemoryDirector {
         if deployment == self.0.deployment() {
             return Ok(());
         }
-        Err(Error::NotFound {
-            action: "read".into(),
-            detail: format!("Deployment '{deployment}' doesn't exist"),
-        })
+        Err(not_found("read a deployment", format!("code 70000: Deployment '{deployment}' doesn't exist")))
+    }
+
+    /// What the client looks at before it sends an action, and the Director before it takes it.
+    fn check_action(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        context: &str,
+    ) -> Result<()> {
+        check_uuid(instance)?;
+        let fits = (1..=LONGEST_CONTEXT).contains(&context.len())
+            && context.bytes().all(|byte| byte.is_ascii_graphic());
+        if !fits {
+            return Err(Error::Config(format!(
+                "context `{context}` is not 1 to {LONGEST_CONTEXT} characters"
+            )));
+        }
+        self.exists(deployment)?;
+        match self.0.state().position(instance) {
+            Some(_) => Ok(()),
+            None => Err(not_found(
+                "change an instance",
+                format!("code 70001: '{deployment}/{instance}' doesn't exist"),
+            )),
+        }
     }
 
     /// Accepts a request: its task goes on whoever waits for it.
@@ -48,24 +93,7 @@ impl MemoryDirector {
             }
             _ => {}
         }
-        let id = {
-            let mut state = self.0.state();
-            let id = TaskId(state.number());
-            let task = Task {
-                id,
-                state: TaskState::Queued,
-                word: "queued".into(),
-                description: work.description(),
-                result: None,
-                deployment: work.has_deployment().then(|| self.0.deployment().to_string()),
-                context_id: (!context.is_empty()).then(|| context.to_owned()),
-                started_at: None,
-            };
-            state.tasks.push(MemoryTask { task, error: None, cancelled: false });
-            id
-        };
-        let world = self.0.clone();
-        tokio::spawn(async move { world.run_task(id, work, fault).await });
+        let id = self.0.accept_task(work, context, fault);
         if fault == Some(Fault::LoseAnswer) { Err(unanswered(call)) } else { Ok(id) }
     }
 }
@@ -87,9 +115,20 @@ impl Director for MemoryDirector {
         Ok(vec![self.0.deployment().clone()])
     }
 
+    /// Asking every agent is a task of its own: it waits for a worker.
     async fn instances(&self, deployment: &DeploymentName) -> Result<Vec<Instance>> {
         self.look("director.instances")?;
         self.exists(deployment)?;
+        let Ok(_worker) = timeout(SURVEY_LIMIT, self.0.inner.workers.acquire()).await else {
+            let task = TaskId(self.0.state().number());
+            let (description, state) = ("retrieve vm-stats".into(), "queued".into());
+            return Err(Error::TaskTimeout {
+                task,
+                description,
+                state,
+                waited_seconds: SURVEY_LIMIT.as_secs(),
+            });
+        };
         let state = self.0.state();
         Ok((0..state.instances.len()).map(|index| shown(&state, index)).collect())
     }
@@ -101,11 +140,7 @@ impl Director for MemoryDirector {
         kind: StopKind,
         context: &str,
     ) -> Result<TaskId> {
-        self.exists(deployment)?;
-        assert!(
-            context.len() <= 64,
-            "the Director refuses context ids of more than 64 characters: {context}"
-        );
+        self.check_action(deployment, instance, context)?;
         self.accept("director.stop", &instance.to_string(), Work::Stop(instance.clone(), kind), context)
     }
 
@@ -115,11 +150,7 @@ impl Director for MemoryDirector {
         instance: &InstanceSlug,
         context: &str,
     ) -> Result<TaskId> {
-        self.exists(deployment)?;
-        assert!(
-            context.len() <= 64,
-            "the Director refuses context ids of more than 64 characters: {context}"
-        );
+        self.check_action(deployment, instance, context)?;
         self.accept("director.start", &instance.to_string(), Work::Start(instance.clone()), context)
     }
 
@@ -129,7 +160,7 @@ impl Director for MemoryDirector {
         instance: &InstanceSlug,
         context: &str,
     ) -> Result<TaskId> {
-        self.exists(deployment)?;
+        self.check_action(deployment, instance, context)?;
         self.accept("director.recreate", &instance.to_string(), Work::Recreate(instance.clone()), context)
     }
 
@@ -139,6 +170,7 @@ impl Director for MemoryDirector {
         instance: &InstanceSlug,
         disk: &DiskCid,
     ) -> Result<TaskId> {
+        check_uuid(instance)?;
         self.exists(deployment)?;
         let work = Work::Attach(instance.clone(), disk.clone());
         self.accept("director.attach", &instance.to_string(), work, "")
@@ -146,18 +178,15 @@ impl Director for MemoryDirector {
 
     async fn task(&self, task: TaskId) -> Result<Task> {
         self.look("director.task")?;
-        let found = self.0.state().tasks.iter().find(|known| known.task.id == task).cloned();
-        let found = found.ok_or_else(|| Error::NotFound {
-            action: "read task".into(),
-            detail: format!("Task {task} doesn't exist"),
-        })?;
-        if !found.task.state.is_final() || found.task.state == TaskState::Done {
-            let word = format!("{:?}", found.task.state).to_lowercase();
-            return Ok(Task { word, ..found.task });
+        let found =
+            self.0.state().task_mut(task).cloned().ok_or_else(|| unknown_task("look at a task", task))?;
+        match found.error {
+            None => Ok(found.task),
+            Some((code, message)) => {
+                let Task { description, word: state, .. } = found.task;
+                Err(Error::TaskFailed { task, description, state, code, message })
+            }
         }
-        let (code, message) = found.error.unwrap_or_default();
-        let state = format!("{:?}", found.task.state).to_lowercase();
-        Err(Error::TaskFailed { task, description: found.task.description, state, code, message })
     }
 
     async fn tasks(&self, deployment: &DeploymentName, limit: u32) -> Result<Vec<Task>> {
@@ -169,21 +198,22 @@ impl Director for MemoryDirector {
 
     async fn cancel(&self, task: TaskId) -> Result<()> {
         self.look("director.cancel")?;
-        if let Some(known) = self.0.state().tasks.iter_mut().find(|known| known.task.id == task) {
-            known.cancelled = true;
+        let mut state = self.0.state();
+        let known = state.task_mut(task).ok_or_else(|| unknown_task("cancel a task", task))?;
+        if !known.task.state.is_final() {
+            (known.task.state, known.task.word) = (TaskState::Cancelling, word(TaskState::Cancelling));
         }
         Ok(())
     }
 
     async fn locks(&self) -> Result<Vec<Lock>> {
         self.look("director.locks")?;
-        let held = self.0.inner.lock.try_lock().is_err();
-        let lock = || Lock {
+        let lock = |holder: TaskId| Lock {
             kind: "deployment".into(),
             resource: vec![self.0.deployment().to_string()],
-            task_id: Some("1".into()),
+            task_id: Some(holder.to_string()),
         };
-        Ok(held.then(lock).into_iter().collect())
+        Ok(self.0.state().lock_holder.map(lock).into_iter().collect())
     }
 
     async fn orphaned_disks(&self) -> Result<Vec<OrphanedDisk>> {
@@ -192,8 +222,19 @@ impl Director for MemoryDirector {
     }
 
     async fn delete_orphaned_disk(&self, disk: &DiskCid) -> Result<TaskId> {
+        if self.0.state().instances.iter().any(|instance| instance.disk.as_ref() == Some(disk)) {
+            return Err(Error::Refused {
+                action: format!("delete orphaned disk {disk}"),
+                code: 520_000,
+                detail: format!("Deleting persistent disk is not supported: [\"{disk}\"]"),
+            });
+        }
         self.accept("director.delete_orphaned_disk", disk.as_str(), Work::DeleteOrphan(disk.clone()), "")
     }
+}
+
+fn unknown_task(action: &str, task: TaskId) -> Error {
+    not_found(action, format!("code 10000: Task {task} not found"))
 }
 
 fn shown(state: &State, index: usize) -> Instance {
@@ -210,12 +251,12 @@ fn shown(state: &State, index: usize) -> Instance {
         index: instance.index,
         az: Some(instance.az.clone()),
         vm: instance.vm.clone(),
-        ips: vec![format!("127.0.0.{}", index + 1)],
+        ips: instance.vm.iter().map(|_| super::server::address_of(index)).collect(),
         disks: instance.disk.iter().cloned().collect(),
         desired: instance.desired.clone(),
         job_state: job_state.map(str::to_owned),
         bootstrap: index == 0,
-        ignored: false,
+        ignored: instance.ignored,
         vm_type: None,
     }
 }

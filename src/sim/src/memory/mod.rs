@@ -12,11 +12,13 @@
 //!
 //! [`World::inject`] makes any call fail, lose its request or its answer.
 
+mod actions;
 mod boot;
 mod cloud;
 mod crashing_objects;
 mod director;
 mod faults;
+mod mishaps;
 mod objects;
 mod postgres;
 mod server;
@@ -29,13 +31,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use remount_cloud::DiskCloud;
-use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceId, InstanceSlug, TimelineId};
+use remount_core::{BackupId, ClusterName, DeploymentName, DiskCid, InstanceId, InstanceSlug, TimelineId};
 use remount_director::Director;
 use remount_postgres::Servers;
 use remount_store::{ClusterStore, Store};
 
 pub use crashing_objects::{CrashingObjects, Death, DeathAt, StoreFault, StoreFaultKind, Written};
 pub use faults::{Fault, Rule};
+pub use mishaps::Quota;
 pub use objects::MemoryObjects;
 
 use state::State;
@@ -135,6 +138,11 @@ impl World {
         self.state().task_time = Duration::from_secs(seconds);
     }
 
+    /// Sets how long a Director task waits for its deployment's lock; a real one's takes 10 s.
+    pub fn wait_for_locks(&self, wait: Duration) {
+        self.state().lock_wait = wait;
+    }
+
     /// The instance with this index; 0 is the bootstrap instance.
     #[must_use]
     pub fn slug(&self, index: usize) -> InstanceSlug {
@@ -229,36 +237,18 @@ impl World {
         state.in_backup_mode()
     }
 
-    /// The operator stops the whole cluster (`bosh stop`).
-    pub async fn stop_all(&self) {
-        let count = self.state().instances.len();
-        for index in 0..count {
-            self.state().instances[index].desired = "stopped".into();
-            self.shut_down(index).await;
-        }
-    }
-
-    /// The VM of an instance vanishes from the cloud: its agent does not answer, its disk is free.
-    pub fn lose_vm(&self, index: usize) {
-        self.state().lose_vm(index);
-    }
-
-    /// An instance's VM is gone for the Director too: it has none recorded.
-    pub fn forget_vm(&self, index: usize) {
+    /// The backup that `backup.json` on an instance's disk names.
+    #[must_use]
+    pub fn mark(&self, index: usize) -> Option<BackupId> {
         let mut state = self.state();
-        state.lose_vm(index);
-        state.instances[index].vm = None;
+        state.end_expired_backups();
+        state.content_mut(index).and_then(|content| content.backup.clone())
     }
 
-    /// The Director loses the record of an orphan, as with a database restored from yesterday.
-    pub fn forget_orphan(&self, disk: &DiskCid) {
-        self.state().orphans.retain(|orphan| orphan.disk_cid != *disk);
-    }
-
-    /// An instance's VM is made anew meanwhile, as the Director's resurrector does.
-    pub fn replace_vm(&self, index: usize) {
-        let (director, deployment, slug) = (self.director(), self.deployment().clone(), self.slug(index));
-        tokio::spawn(async move { director.recreate(&deployment, &slug, "").await });
+    /// How many tasks the Director works on at once.
+    #[must_use]
+    pub const fn workers(&self) -> usize {
+        WORKERS
     }
 
     /// Waits until no Director task goes on.

@@ -29,6 +29,8 @@ pub struct Data {
     pub lsn: Lsn,
     /// All before is archived on this timeline.
     pub archived: Lsn,
+    /// What `pg_stat_archiver` counts as archived last.
+    pub last_archived: Option<WalSegment>,
     /// `standby.signal`.
     pub standby: bool,
     /// Where the recovery stopped that promoted it.
@@ -61,24 +63,33 @@ impl Record {
 }
 
 impl Data {
-    pub fn new(standby: bool) -> Self {
+    /// A new cluster, or a copy of it: its log has a checkpoint and nothing else.
+    pub fn new(standby: bool, at: Timestamp) -> Self {
         let begin = Lsn(u64::from(size().bytes()));
-        Self {
+        let mut data = Self {
             timeline: TimelineId::FIRST,
             records: Vec::new(),
             lsn: begin,
             archived: begin,
+            last_archived: None,
             standby,
             replayed_to: None,
-        }
+        };
+        data.write(at, What::Other);
+        data
     }
 
-    /// Writes a record; answers where it begins.
+    /// Writes a record; answers where it ends.
     pub fn write(&mut self, at: Timestamp, what: What) -> Lsn {
-        let lsn = self.lsn;
-        self.records.push(Record { lsn, at, what });
-        self.lsn = Lsn(lsn.0 + RECORD_BYTES);
-        lsn
+        let record = Record { lsn: self.lsn, at, what };
+        self.lsn = record.end();
+        self.records.push(record);
+        self.lsn
+    }
+
+    /// Where the last record begins: the redo position of a backup, whose checkpoint is at or behind it.
+    pub fn redo(&self) -> Lsn {
+        self.records.last().map_or(self.lsn, |record| record.lsn)
     }
 
     /// Closes the current segment; answers it. An empty one is not closed: the one before it was.
@@ -113,7 +124,7 @@ impl State {
         (0..self.instances.len()).find(|index| self.running_data(*index).is_some_and(|data| !data.standby))
     }
 
-    /// Writes on a server; answers where.
+    /// Writes on a server; answers where the record ends.
     pub fn write(&mut self, index: usize, what: What) -> Option<Lsn> {
         self.now += SignedDuration::from_millis(1);
         let now = self.now;
@@ -187,7 +198,7 @@ impl World {
             match self.store().objects().create(&path, content.into(), &metadata).await {
                 Ok(_) => {
                     if let Some(data) = self.state().running_data_mut(index) {
-                        data.archived = segment.end(size());
+                        (data.archived, data.last_archived) = (segment.end(size()), Some(segment));
                     }
                 }
                 Err(_) => return,
@@ -200,6 +211,11 @@ impl World {
         let object = self.store().objects().read(&self.segment_path(segment)).await;
         let Some(object) = object.map_err(|error| error.to_string())? else { return Ok(None) };
         serde_json::from_slice(&object.content).map(Some).map_err(|error| error.to_string())
+    }
+
+    /// Whether a segment is in the archive.
+    pub async fn is_archived(&self, segment: &WalSegment) -> bool {
+        self.fetch(*segment).await.is_ok_and(|found| found.is_some())
     }
 
     fn segment_path(&self, segment: WalSegment) -> String {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_core::{BackupId, InstanceSlug, Lsn, RestoreId, Role, WalSegment};
@@ -13,8 +12,20 @@ use tokio::time::Instant;
 
 use super::World;
 use super::faults::{Fault, lost};
-use super::postgres::{SYSTEM, What, size};
-use super::state::{HeldBackup, State};
+use super::postgres::{Data, SYSTEM, What, size};
+use super::state::{BackupMode, HeldBackup, State};
+
+/// A driver that asks for a longer lease has confused its units.
+const LEASE_SECONDS_MAX: u64 = 24 * 3600;
+
+/// The settings of every server here.
+const SETTINGS: [(&str, &str); 5] = [
+    ("archive_mode", "on"),
+    ("max_connections", "100"),
+    ("max_prepared_transactions", "0"),
+    ("max_wal_senders", "10"),
+    ("wal_level", "replica"),
+];
 
 /// The servers of a [`World`].
 #[derive(Debug)]
@@ -22,226 +33,259 @@ pub struct MemoryServers(pub World);
 
 impl Servers for MemoryServers {
     fn server(&self, instance: &InstanceSlug, address: &str) -> Result<Arc<dyn Server>> {
-        let known = self.0.state().position(instance);
-        let index = known.ok_or_else(|| Error::Config(format!("{instance} does not exist")))?;
-        assert_eq!(address, format!("127.0.0.{}", index + 1), "the address is that of the instance");
-        Ok(Arc::new(MemoryServer { world: self.0.clone(), index }))
+        Ok(Arc::new(MemoryServer {
+            world: self.0.clone(),
+            instance: instance.clone(),
+            address: address.to_owned(),
+        }))
     }
 }
 
-/// One server.
+/// The server at an address, which is taken for that of an instance.
 #[derive(Debug)]
 struct MemoryServer {
     world: World,
+    instance: InstanceSlug,
+    address: String,
+}
+
+/// What a call has found at the address.
+struct Reached {
     index: usize,
+    /// Do it, then lose the answer.
+    lose: bool,
 }
 
 impl MemoryServer {
-    /// Fails as injected, or because nothing answers; `true` means: do it, then lose the answer.
-    fn begin(&self, call: &'static str) -> Result<bool> {
-        let slug = self.world.slug(self.index).to_string();
-        let fault = self.world.fault(call, &slug);
+    /// Fails as injected, or because nothing answers.
+    fn reach(&self, call: &'static str) -> Result<Reached> {
+        let fault = self.world.fault(call, &self.instance.to_string());
         let mut state = self.world.state();
         state.end_expired_backups();
         state.stream();
-        let answers = state.vm_mut(self.index).is_some_and(|vm| vm.answers);
+        let at = |index: &usize| self.address == address_of(*index);
+        let index = (0..state.instances.len()).find(at).ok_or_else(|| self.unreachable(call))?;
+        let answers = state.vm_mut(index).is_some_and(|vm| vm.answers && vm.serves);
         if !answers || fault == Some(Fault::LoseRequest) {
-            return Err(unreachable(call));
+            return Err(self.unreachable(call));
         }
         match fault {
-            Some(Fault::LoseAnswer) => Ok(true),
+            Some(Fault::LoseAnswer) => Ok(Reached { index, lose: true }),
             Some(_) => Err(Error::Database { action: call.into(), detail: "injected".into() }),
-            None => Ok(false),
+            None => Ok(Reached { index, lose: false }),
         }
     }
 
-    /// Does something on the server, which has to run.
-    fn on<T>(&self, action: &str, work: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
-        let mut state = self.world.state();
-        if state.running_data(self.index).is_none() {
-            return Err(Error::Database { action: action.into(), detail: "the server does not run".into() });
-        }
-        work(&mut state)
+    fn unreachable(&self, call: &str) -> Error {
+        Error::Unreachable { action: call.into(), address: self.address.clone(), source: lost() }
     }
 
-    fn write(&self, state: &mut State, action: &str) -> Result<Lsn> {
-        if state.running_data(self.index).is_some_and(|data| data.standby) {
-            return Err(Error::NotPrimary { action: action.into() });
-        }
-        let none = || Error::Database { action: action.into(), detail: "the server does not run".into() };
-        state.write(self.index, What::Empty).ok_or_else(none)
+    fn answer<T>(&self, call: &str, reached: &Reached, value: T) -> Result<T> {
+        if reached.lose { Err(self.unreachable(call)) } else { Ok(value) }
     }
 }
 
-fn unreachable(call: &str) -> Error {
-    Error::Unreachable { action: call.into(), address: "memory".into(), source: lost() }
+/// The address of an instance's VM.
+pub fn address_of(index: usize) -> String {
+    format!("127.0.0.{}", index + 1)
 }
 
-fn answer<T>(call: &str, lose: bool, value: T) -> Result<T> {
-    if lose { Err(unreachable(call)) } else { Ok(value) }
+fn down(action: &str) -> Error {
+    Error::Database { action: action.into(), detail: "the server does not run".into() }
+}
+
+/// The data of the server, which has to run.
+fn running<'a>(state: &'a State, index: usize, action: &str) -> Result<&'a Data> {
+    state.running_data(index).ok_or_else(|| down(action))
+}
+
+/// Writes a record, on a primary; answers where it ends.
+fn write(state: &mut State, index: usize, action: &str, what: What) -> Result<Lsn> {
+    if running(state, index, action)?.standby {
+        return Err(Error::NotPrimary { action: action.into() });
+    }
+    state.write(index, what).ok_or_else(|| down(action))
 }
 
 #[async_trait]
 impl Server for MemoryServer {
     async fn status(&self) -> Result<ServerStatus> {
-        let lose = self.begin("server.status")?;
-        let cluster = self.world.cluster().clone();
-        let status = self.on("status", |state| {
-            let streaming = state.streams(self.index)
-                || (state.primary() == Some(self.index)
-                    && (0..state.instances.len()).any(|index| state.streams(index)));
-            let (now, instance) = (state.now, state.instances[self.index].slug.clone());
-            let backup = state.vm_mut(self.index).and_then(|vm| vm.backup.clone());
-            let applied = state.content_mut(self.index).and_then(|content| content.applied.last().cloned());
-            let gone = || Error::Database { action: "status".into(), detail: "gone".into() };
-            let data = state.running_data(self.index).ok_or_else(gone)?;
-            Ok(ServerStatus {
-                instance,
-                cluster,
-                role: if data.standby { Role::Standby } else { Role::Primary },
-                system_identifier: SYSTEM,
-                postgres_version: 150_018,
-                segment_size: size(),
-                timeline: data.timeline,
-                lsn: data.lsn,
-                streaming,
-                last_archived: None,
-                now,
-                backup: backup.map(|held| held.begun.backup),
-                applied_restore: applied,
-                replayed_to: data.replayed_to,
-                settings: BTreeMap::new(),
-                data_checksums: true,
-                collation_versions: BTreeMap::new(),
-                data_bytes: 1 << 30,
-            })
-        })?;
-        answer("server.status", lose, status)
+        const CALL: &str = "server.status";
+        let reached = self.reach(CALL)?;
+        let status = status(&mut self.world.state(), &self.world, reached.index)?;
+        if status.instance != self.instance {
+            return Err(self.unreachable(CALL)); // Another instance answers there.
+        }
+        self.answer(CALL, &reached, status)
     }
 
     async fn begin_backup(&self, backup: &BackupId, lease_seconds: u64) -> Result<BackupBegun> {
-        let lose = self.begin("server.begin_backup")?;
-        let begun = self.on("begin backup", |state| {
-            if let Some(held) = state.vm_mut(self.index).and_then(|vm| vm.backup.clone()) {
-                let same = held.begun.backup == *backup;
-                return if same { Ok(held.begun) } else { Err(Error::BackupInProgress(held.begun.backup)) };
-            }
-            let now = state.now;
-            let gone = || Error::Database { action: "begin backup".into(), detail: "gone".into() };
-            let data = state.running_data(self.index).ok_or_else(gone)?;
-            let (start_lsn, timeline) = (data.lsn, data.timeline);
-            if !data.standby {
-                state.write(self.index, What::Other);
-            }
-            let begun =
-                BackupBegun { backup: backup.clone(), start_lsn, started_at: now, timeline, lease_seconds };
-            let lease = Duration::from_secs(lease_seconds);
-            let held = HeldBackup { begun: begun.clone(), lease, until: Instant::now() + lease };
-            state.vm_mut(self.index).ok_or_else(gone)?.backup = Some(held);
-            state.content_mut(self.index).ok_or_else(gone)?.backup = Some(backup.clone());
-            Ok(begun)
-        })?;
-        answer("server.begin_backup", lose, begun)
+        const CALL: &str = "server.begin_backup";
+        let reached = self.reach(CALL)?;
+        let begun = begin_backup(&mut self.world.state(), reached.index, backup, lease_seconds)?;
+        self.answer(CALL, &reached, begun)
     }
 
     async fn renew_backup(&self, backup: &BackupId) -> Result<()> {
-        let lose = self.begin("server.renew_backup")?;
-        self.on("renew backup", |state| {
-            let held = state.vm_mut(self.index).and_then(|vm| vm.backup.as_mut());
-            let held = held.filter(|held| held.begun.backup == *backup);
-            let held = held.ok_or_else(|| Error::NoBackup(backup.clone()))?;
-            held.until = Instant::now() + held.lease;
-            Ok(())
-        })?;
-        answer("server.renew_backup", lose, ())
+        const CALL: &str = "server.renew_backup";
+        let reached = self.reach(CALL)?;
+        let mut state = self.world.state();
+        let held = state.vm_mut(reached.index).and_then(|vm| vm.backup.held_mut(backup));
+        held.ok_or_else(|| Error::NoBackup(backup.clone()))?.renew();
+        self.answer(CALL, &reached, ())
     }
 
     async fn end_backup(&self, backup: &BackupId) -> Result<BackupEnded> {
-        let lose = self.begin("server.end_backup")?;
-        let ended = self.on("end backup", |state| end_backup(state, self.index, backup))?;
+        const CALL: &str = "server.end_backup";
+        let reached = self.reach(CALL)?;
+        let ended = end_backup(&mut self.world.state(), reached.index, backup)?;
         self.world.archive().await;
-        answer("server.end_backup", lose, ended)
+        self.answer(CALL, &reached, ended)
     }
 
     async fn abort_backup(&self, backup: &BackupId) -> Result<()> {
-        let lose = self.begin("server.abort_backup")?;
+        const CALL: &str = "server.abort_backup";
+        let reached = self.reach(CALL)?;
         let mut state = self.world.state();
-        if let Some(vm) = state.vm_mut(self.index)
-            && vm.backup.as_ref().is_some_and(|held| held.begun.backup == *backup)
-        {
-            vm.backup = None;
-            if let Some(content) = state.content_mut(self.index) {
-                content.backup = None;
-            }
+        if state.vm_mut(reached.index).is_some_and(|vm| vm.backup.held_mut(backup).is_some()) {
+            state.void_backup(reached.index);
         }
-        answer("server.abort_backup", lose, ())
+        self.answer(CALL, &reached, ())
     }
 
     async fn switch_wal(&self) -> Result<WalSwitched> {
-        let lose = self.begin("server.switch_wal")?;
-        let switched = self.on("switch WAL", |state| {
-            self.write(state, "switch WAL")?;
-            let gone = || Error::Database { action: "switch WAL".into(), detail: "gone".into() };
-            let data = state.running_data_mut(self.index).ok_or_else(gone)?;
+        const CALL: &str = "server.switch_wal";
+        const ACTION: &str = "switch WAL";
+        let reached = self.reach(CALL)?;
+        let switched = {
+            let mut state = self.world.state();
+            // The checkpoint: no commit.
+            write(&mut state, reached.index, ACTION, What::Other)?;
+            let data = state.running_data_mut(reached.index).ok_or_else(|| down(ACTION))?;
             let last_segment = data.switch();
             let lsn = data.lsn;
             state.stream();
-            Ok(WalSwitched { lsn, last_segment })
-        })?;
+            WalSwitched { lsn, last_segment }
+        };
         self.world.archive().await;
-        answer("server.switch_wal", lose, switched)
+        self.answer(CALL, &reached, switched)
     }
 
     async fn write_probe(&self) -> Result<WriteProbe> {
-        let lose = self.begin("server.write_probe")?;
-        let lsn = self.on("write", |state| self.write(state, "write"))?;
-        answer("server.write_probe", lose, WriteProbe { lsn })
+        const CALL: &str = "server.write_probe";
+        let reached = self.reach(CALL)?;
+        let lsn = write(&mut self.world.state(), reached.index, "write", What::Empty)?;
+        self.answer(CALL, &reached, WriteProbe { lsn })
     }
 
-    async fn finish_restore(&self, restore: &RestoreId) -> Result<()> {
-        let lose = self.begin("server.finish_restore")?;
-        self.on("finish restore", |state| {
-            if let Some(content) = state.content_mut(self.index)
-                && content.applied.contains(restore)
-            {
-                content.backup = None;
-            }
-            Ok(())
-        })?;
-        answer("server.finish_restore", lose, ())
+    async fn finish_restore(&self, _restore: &RestoreId) -> Result<()> {
+        const CALL: &str = "server.finish_restore";
+        let reached = self.reach(CALL)?;
+        running(&self.world.state(), reached.index, "finish restore")?; // To be reloaded.
+        self.answer(CALL, &reached, ())
     }
 }
 
-fn end_backup(state: &mut State, index: usize, backup: &BackupId) -> Result<BackupEnded> {
-    let gone = || Error::NoBackup(backup.clone());
-    let vm = state.vm_mut(index).ok_or_else(gone)?;
-    if let Some(ended) = vm.ended.clone().filter(|ended| ended.backup == *backup) {
-        return Ok(ended);
+fn status(state: &mut State, world: &World, index: usize) -> Result<ServerStatus> {
+    let is_primary = state.primary() == Some(index);
+    let anybody_streams = (0..state.instances.len()).any(|index| state.streams(index));
+    let streaming = state.streams(index) || (is_primary && anybody_streams);
+    let (now, instance) = (state.now, state.instances[index].slug.clone());
+    let backup =
+        state.vm_mut(index).and_then(|vm| vm.backup.in_progress()).map(|held| held.begun.backup.clone());
+    let applied = state.content_mut(index).and_then(|content| content.applied.last().cloned());
+    let data = running(state, index, "status")?;
+    Ok(ServerStatus {
+        instance,
+        cluster: world.cluster().clone(),
+        role: if data.standby { Role::Standby } else { Role::Primary },
+        system_identifier: SYSTEM,
+        postgres_version: 150_018,
+        segment_size: size(),
+        timeline: data.timeline,
+        lsn: data.lsn,
+        streaming,
+        last_archived: data.last_archived.map(|segment| segment.to_string()),
+        now,
+        backup,
+        applied_restore: applied,
+        replayed_to: data.replayed_to,
+        settings: SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        data_checksums: true,
+        collation_versions: BTreeMap::from([("libc/C.UTF-8".to_owned(), "2.36".to_owned())]),
+        data_bytes: 1 << 30,
+    })
+}
+
+fn begin_backup(
+    state: &mut State,
+    index: usize,
+    backup: &BackupId,
+    lease_seconds: u64,
+) -> Result<BackupBegun> {
+    const ACTION: &str = "begin backup";
+    if !(1..=LEASE_SECONDS_MAX).contains(&lease_seconds) {
+        return Err(Error::Config(format!("`lease_seconds` has to be between 1 and {LEASE_SECONDS_MAX}")));
     }
-    let held = vm.backup.take().filter(|held| held.begun.backup == *backup).ok_or_else(gone)?;
-    let now = state.now;
+    match &mut state.vm_mut(index).ok_or_else(|| down(ACTION))?.backup {
+        BackupMode::InProgress(held) if held.begun.backup == *backup => {
+            held.renew();
+            return Ok(held.begun.clone());
+        }
+        BackupMode::InProgress(held) => return Err(Error::BackupInProgress(held.begun.backup.clone())),
+        BackupMode::Ended(ended) if ended.backup == *backup => return Err(Error::NoBackup(backup.clone())),
+        BackupMode::Ended(_) | BackupMode::Idle => {}
+    }
+    let started_at = state.now;
+    let data = running(state, index, ACTION)?;
+    let (timeline, standby) = (data.timeline, data.standby);
+    // A standby's checkpoint is the last one that it has replayed.
+    let start_lsn = if standby { data.redo() } else { data.lsn };
+    if !standby {
+        write(state, index, ACTION, What::Other)?;
+    }
+    let begun = BackupBegun { backup: backup.clone(), start_lsn, started_at, timeline, lease_seconds };
+    let mut held = HeldBackup { begun: begun.clone(), until: Instant::now() };
+    held.renew();
+    state.vm_mut(index).ok_or_else(|| down(ACTION))?.backup = BackupMode::InProgress(held);
+    state.content_mut(index).ok_or_else(|| down(ACTION))?.backup = Some(backup.clone());
+    Ok(begun)
+}
+
+fn end_backup(state: &mut State, index: usize, backup: &BackupId) -> Result<BackupEnded> {
+    let none = || Error::NoBackup(backup.clone());
+    let begun = match &state.vm_mut(index).ok_or_else(none)?.backup {
+        BackupMode::Ended(ended) if ended.backup == *backup => return Ok(ended.clone()),
+        BackupMode::InProgress(held) if held.begun.backup == *backup => held.begun.clone(),
+        _ => return Err(none()),
+    };
     let standby = state.running_data(index).is_some_and(|data| data.standby);
     if !standby {
         state.write(index, What::Other);
     }
-    let data = state.running_data_mut(index).ok_or_else(gone)?;
+    let stopped_at = state.now;
+    let data = state.running_data_mut(index).ok_or_else(none)?;
     let stop_lsn = data.lsn;
     let stop_segment = WalSegment::containing(data.timeline, Lsn(stop_lsn.0.saturating_sub(1)), size());
     if !standby {
         data.switch();
     }
+    let start_segment = WalSegment::containing(begun.timeline, begun.start_lsn, size());
     let ended = BackupEnded {
         backup: backup.clone(),
-        start_lsn: held.begun.start_lsn,
+        start_lsn: begun.start_lsn,
         stop_lsn,
-        started_at: held.begun.started_at,
-        stopped_at: now,
+        started_at: begun.started_at,
+        stopped_at,
         stop_segment,
-        backup_label: format!("START WAL LOCATION: {}\n", held.begun.start_lsn),
+        backup_label: format!(
+            "START WAL LOCATION: {} (file {start_segment})\nBACKUP METHOD: streamed\nLABEL: {backup}\n",
+            begun.start_lsn
+        ),
         tablespace_map: String::new(),
     };
-    state.vm_mut(index).ok_or_else(gone)?.ended = Some(ended.clone());
-    state.content_mut(index).ok_or_else(gone)?.backup = None;
+    state.vm_mut(index).ok_or_else(none)?.backup = BackupMode::Ended(ended.clone());
+    state.content_mut(index).ok_or_else(none)?.backup = None;
     state.stream();
     Ok(ended)
 }

@@ -1,17 +1,23 @@
-//! What the Director's tasks do, with its unpleasant rules (`reference/bosh-director.md`, sections 0, 4, 5).
+//! The Director's tasks: workers, the deployment's lock, checkpoints (`reference/bosh-director.md`, sections 2, 7). What
+//! they do to instances and disks is in `actions`.
+//!
+//! A task that is cancelled ends where it would begin, or at the checkpoint of an action; an attach has none.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use remount_cloud::DiskState;
 use remount_core::{DiskCid, InstanceSlug};
-use remount_director::{OrphanedDisk, StopKind, TaskId, TaskState};
+use remount_director::{StopKind, Task, TaskId, TaskState};
+use tokio::sync::{MutexGuard, Notify};
 
 use super::World;
 use super::faults::Fault;
-use super::state::{DISK_MIB, State};
+use super::state::MemoryTask;
 
-/// How long the deployment's lock is waited for.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How long a Director's task waits for its deployment's lock.
+pub const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// A task's `result` is cut to about so many characters.
+const RESULT_LENGTH: usize = 128;
 
 /// What a task is to do.
 #[derive(Clone, Debug)]
@@ -19,21 +25,31 @@ pub enum Work {
     Stop(InstanceSlug, StopKind),
     Start(InstanceSlug),
     Recreate(InstanceSlug),
+    /// Makes a VM anew and leaves the instance as it is to be.
+    Resurrect(InstanceSlug),
+    /// Goes on until it is notified.
+    Errand(Arc<Notify>),
     Attach(InstanceSlug, DiskCid),
     DeleteOrphan(DiskCid),
 }
 
 /// Code and message.
-type Failure = (i64, String);
+pub type Failure = (i64, String);
+
+/// The code of a task that was cancelled.
+const CANCELLED: i64 = 10_001;
 
 impl Work {
+    /// As a Director has it: an action names no instance.
     pub fn description(&self) -> String {
         match self {
-            Self::Stop(instance, _) => format!("stop instance {instance}"),
-            Self::Start(instance) => format!("start instance {instance}"),
-            Self::Recreate(instance) => format!("recreate instance {instance}"),
+            Self::Stop(..) => "stop instance".into(),
+            Self::Start(_) => "start instance".into(),
+            Self::Recreate(_) => "recreate instance".into(),
+            Self::Resurrect(_) => "scan and fix".into(),
+            Self::Errand(_) => "run errand check from deployment".into(),
             Self::Attach(instance, disk) => format!("attach disk '{disk}' to '{instance}'"),
-            Self::DeleteOrphan(disk) => format!("delete disk {disk}"),
+            Self::DeleteOrphan(_) => "delete orphan disks".into(),
         }
     }
 
@@ -41,213 +57,146 @@ impl Work {
         !matches!(self, Self::DeleteOrphan(_))
     }
 
-    /// Attach takes no lock of the deployment.
+    /// Attach and delete take no lock of the deployment.
     const fn locks(&self) -> bool {
-        matches!(self, Self::Stop(..) | Self::Start(_) | Self::Recreate(_))
+        !matches!(self, Self::Attach(..) | Self::DeleteOrphan(_))
+    }
+
+    /// An attach that has begun is not cancelled any more.
+    const fn has_checkpoints(&self) -> bool {
+        !matches!(self, Self::Attach(..))
+    }
+}
+
+/// The deployment's lock, as long as this lives.
+struct HeldLock<'a> {
+    world: &'a World,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl Drop for HeldLock<'_> {
+    fn drop(&mut self) {
+        self.world.state().lock_holder = None;
     }
 }
 
 impl World {
-    /// Runs a task to its end.
-    pub(crate) async fn run_task(&self, id: TaskId, work: Work, fault: Option<Fault>) {
-        let worker = self.inner.workers.acquire().await;
-        self.set(id, TaskState::Processing, None);
-        let time = self.state().task_time;
-        if !time.is_zero() {
-            tokio::time::sleep(time).await;
-        }
-        if let Some(Fault::SlowTask(time)) = fault {
-            tokio::time::sleep(time).await;
-        }
-        let outcome = self.locked(id, &work, fault).await;
-        drop(worker);
-        match outcome {
-            Ok(()) => self.set(id, TaskState::Done, None),
-            Err(failure) => self.set(id, TaskState::Error, Some(failure)),
-        }
-    }
-
-    async fn locked(&self, id: TaskId, work: &Work, fault: Option<Fault>) -> Result<(), Failure> {
-        let _lock = if work.locks() {
-            let lock = tokio::time::timeout(LOCK_WAIT, self.inner.lock.lock()).await;
-            Some(lock.map_err(|_| self.no_lock())?)
-        } else {
-            None
-        };
-        if self.state().tasks.iter().any(|known| known.task.id == id && known.cancelled) {
-            return Err((10_001, format!("Task {id} cancelled")));
-        }
-        if fault == Some(Fault::Locked) {
-            return Err(self.no_lock());
-        }
-        if fault == Some(Fault::FailTask) {
-            return Err((100, "injected".into()));
-        }
-        let half = fault == Some(Fault::HalfTask);
-        match work {
-            Work::Stop(instance, kind) => self.stop(instance, *kind).await?,
-            Work::Start(instance) => self.start(instance).await?,
-            Work::Recreate(instance) => self.recreate(instance).await?,
-            Work::Attach(instance, disk) => attach(&mut self.state(), instance, disk, half)?,
-            Work::DeleteOrphan(disk) => delete_orphan(&mut self.state(), disk),
-        }
-        if half { Err((100, "injected after the work".into())) } else { Ok(()) }
-    }
-
-    fn no_lock(&self) -> Failure {
-        (100, format!("Failed to acquire lock for lock:deployment:{} uid: 1.", self.deployment()))
-    }
-
-    fn set(&self, id: TaskId, to: TaskState, error: Option<Failure>) {
-        if let Some(known) = self.state().tasks.iter_mut().find(|known| known.task.id == id) {
-            known.task.state = to;
-            known.error = error;
-        }
-    }
-
-    fn find(&self, slug: &InstanceSlug) -> Result<usize, Failure> {
-        let found = self.state().position(slug);
-        found.ok_or_else(|| (70_001, format!("Instance '{slug}' doesn't exist")))
-    }
-
-    async fn stop(&self, slug: &InstanceSlug, kind: StopKind) -> Result<(), Failure> {
-        let index = self.find(slug)?;
-        let (desired, answers) = {
-            let mut state = self.state();
-            (state.instances[index].desired.clone(), state.vm_mut(index).map(|vm| vm.answers))
-        };
-        if kind == StopKind::Soft && desired == "stopped" {
-            return Ok(());
-        }
-        if answers == Some(false) {
-            return Err((450_002, format!("Timed out sending 'prepare' to instance: '{slug}'")));
-        }
-        if answers == Some(true) {
-            self.shut_down(index).await;
-        }
+    /// Queues a task: it goes on whoever waits for it.
+    pub(crate) fn accept_task(&self, work: Work, context: &str, fault: Option<Fault>) -> TaskId {
         let mut state = self.state();
-        if kind == StopKind::Soft {
-            state.instances[index].desired = "stopped".into();
-            return Ok(());
-        }
-        state.lose_vm(index);
-        let instance = &mut state.instances[index];
-        instance.desired = "detached".into();
-        if let Some(vm) = instance.vm.take() {
-            state.vms.remove(&vm);
+        let id = TaskId(state.number());
+        let task = Task {
+            id,
+            state: TaskState::Queued,
+            word: word(TaskState::Queued),
+            description: work.description(),
+            result: None,
+            deployment: work.has_deployment().then(|| self.deployment().to_string()),
+            context_id: (!context.is_empty()).then(|| context.to_owned()),
+            started_at: None,
+        };
+        state.tasks.push(MemoryTask { task, error: None });
+        drop(state);
+        let world = self.clone();
+        tokio::spawn(async move { world.run_task(id, work, fault).await });
+        id
+    }
+
+    /// Runs a task to its end.
+    async fn run_task(&self, id: TaskId, work: Work, fault: Option<Fault>) {
+        let worker = self.inner.workers.acquire().await;
+        let outcome = match self.begin(id) {
+            Ok(()) => self.work(id, &work, fault).await,
+            Err(failure) => Err(failure),
+        };
+        drop(worker);
+        self.end(id, outcome);
+    }
+
+    /// A worker takes the task, unless it was cancelled in the queue.
+    fn begin(&self, id: TaskId) -> Result<(), Failure> {
+        self.checkpoint(id)?;
+        let mut state = self.state();
+        let now = state.now.as_second();
+        if let Some(known) = state.task_mut(id) {
+            known.task.started_at = Some(now);
+            (known.task.state, known.task.word) = (TaskState::Processing, word(TaskState::Processing));
         }
         Ok(())
     }
 
-    /// The one action that does not ask the agent first.
-    async fn recreate(&self, slug: &InstanceSlug) -> Result<(), Failure> {
-        let index = self.find(slug)?;
-        let (desired, answers) = {
-            let mut state = self.state();
-            (state.instances[index].desired.clone(), state.vm_mut(index).map(|vm| vm.answers))
+    /// The task's result.
+    async fn work(&self, id: TaskId, work: &Work, fault: Option<Fault>) -> Result<String, Failure> {
+        let time = self.state().task_time;
+        let slow = if let Some(Fault::SlowTask(time)) = fault { time } else { Duration::ZERO };
+        tokio::time::sleep(time + slow).await;
+        let _lock = if work.locks() { Some(self.lock(id).await?) } else { None };
+        if work.has_checkpoints() {
+            self.checkpoint(id)?;
+        }
+        match fault {
+            Some(Fault::Locked) => return Err(self.locked_by(id)),
+            Some(Fault::FailTask) => return Err((100, "injected".into())),
+            _ => {}
+        }
+        let half = fault == Some(Fault::HalfTask);
+        let result = self.perform(work, half).await?;
+        if half { Err((100, "injected after the work".into())) } else { Ok(result) }
+    }
+
+    async fn lock(&self, id: TaskId) -> Result<HeldLock<'_>, Failure> {
+        let wait = self.state().lock_wait;
+        match tokio::time::timeout(wait, self.inner.lock.lock()).await {
+            Ok(guard) => {
+                self.state().lock_holder = Some(id);
+                Ok(HeldLock { world: self, _guard: guard })
+            }
+            Err(_) => {
+                let holder = self.state().lock_holder;
+                Err(self.locked_by(holder.unwrap_or(id)))
+            }
+        }
+    }
+
+    fn locked_by(&self, holder: TaskId) -> Failure {
+        let description =
+            self.state().task_mut(holder).map_or_else(String::new, |known| known.task.description.clone());
+        let lock = format!("lock:deployment:{}", self.deployment());
+        let message = format!(
+            "Failed to acquire lock for {lock} uid: memory. Locking task id is {holder}, description: '{description}'"
+        );
+        (100, message)
+    }
+
+    /// Fails where the task was cancelled.
+    fn checkpoint(&self, id: TaskId) -> Result<(), Failure> {
+        let cancelled =
+            self.state().task_mut(id).is_some_and(|known| known.task.state == TaskState::Cancelling);
+        if cancelled { Err((CANCELLED, format!("Task {id} cancelled"))) } else { Ok(()) }
+    }
+
+    fn end(&self, id: TaskId, outcome: Result<String, Failure>) {
+        let mut state = self.state();
+        let Some(known) = state.task_mut(id) else { return };
+        let (to, result) = match &outcome {
+            Ok(result) => (TaskState::Done, cut(result)),
+            Err((CANCELLED, _)) => (TaskState::Cancelled, "task cancelled".into()),
+            Err((_, message)) => (TaskState::Error, cut(message)),
         };
-        if answers == Some(true) {
-            self.shut_down(index).await;
-        }
-        {
-            let mut state = self.state();
-            state.lose_vm(index);
-            if let Some(vm) = state.instances[index].vm.take() {
-                state.vms.remove(&vm);
-            }
-            create_vm(&mut state, index)?;
-        }
-        if desired == "started" { self.start(slug).await } else { Ok(()) }
-    }
-
-    async fn start(&self, slug: &InstanceSlug) -> Result<(), Failure> {
-        let index = self.find(slug)?;
-        {
-            let mut state = self.state();
-            // Set at the beginning: a start that fails leaves it so.
-            state.instances[index].desired = "started".into();
-            if state.instances[index].vm.is_none() {
-                create_vm(&mut state, index)?;
-            }
-        }
-        let booted = self.boot(index).await;
-        booted
-            .map_err(|reason| (400_007, format!("'{slug} ({index})' is not running after update. {reason}")))
+        (known.task.state, known.task.word, known.task.result) = (to, word(to), Some(result));
+        known.error = outcome.err();
     }
 }
 
-/// A VM is made with the disk that the record says, if the cloud can attach it.
-fn create_vm(state: &mut State, index: usize) -> Result<(), Failure> {
-    let vm = state.new_vm();
-    if let Some(cid) = state.instances[index].disk.clone() {
-        let disk = state.disks.get_mut(&cid).ok_or_else(|| (390_002, format!("Disk '{cid}' is missing")))?;
-        if disk.disk.attached_to.is_some() {
-            return Err((100, format!("CPI error: disk {cid} is attached elsewhere")));
-        }
-        disk.disk.attached_to = Some(vm.clone());
-        disk.disk.state = DiskState::InUse;
-    }
-    state.instances[index].vm = Some(vm);
-    Ok(())
+/// The Director's word for a state.
+pub fn word(state: TaskState) -> String {
+    format!("{state:?}").to_lowercase()
 }
 
-/// The record is changed in one transaction at the end; what the cloud did before a failure stays done.
-fn attach(state: &mut State, slug: &InstanceSlug, cid: &DiskCid, half: bool) -> Result<(), Failure> {
-    let index = state.position(slug).ok_or_else(|| (520_001, format!("Instance '{slug}' was not found")))?;
-    let instance = state.instances[index].clone();
-    if !matches!(instance.desired.as_str(), "stopped" | "detached") {
-        return Err((520_003, format!("Instance '{slug}' must be in 'bosh stopped' state")));
+fn cut(text: &str) -> String {
+    if text.chars().count() <= RESULT_LENGTH {
+        return text.to_owned();
     }
-    let vm = instance.vm.clone().filter(|_| instance.desired == "stopped");
-    if let Some(vm) = &vm {
-        if !state.vms.get(vm).is_some_and(|vm| vm.answers) {
-            return Err((450_002, "Timed out sending 'list_disk' to instance".into()));
-        }
-        if let Some(old) = state.disk_on(vm) {
-            state.detach(&old);
-        }
-    }
-    if half {
-        return Err((100, "CPI error 'Bosh::Clouds::CloudError' in 'attach_disk' CPI method".into()));
-    }
-    let elsewhere = |(other, known): (usize, &super::state::MemoryInstance)| {
-        other != index && known.disk.as_ref() == Some(cid)
-    };
-    if state.instances.iter().enumerate().any(elsewhere) {
-        return Err((100, "disk_cid unique".into()));
-    }
-    if let Some(vm) = vm {
-        let disk = state.disks.get_mut(cid).ok_or_else(|| (390_002, format!("Disk '{cid}' is missing")))?;
-        if disk.disk.attached_to.is_some() || disk.disk.az.as_deref() != Some(&instance.az) {
-            return Err((100, format!("CPI error: disk {cid} cannot be attached to {vm}")));
-        }
-        disk.disk.attached_to = Some(vm);
-        disk.disk.state = DiskState::InUse;
-    }
-    if let Some(old) = instance.disk {
-        orphan(state, &old, slug);
-    }
-    state.orphans.retain(|orphan| orphan.disk_cid != *cid);
-    state.instances[index].disk = Some(cid.clone());
-    Ok(())
-}
-
-fn orphan(state: &mut State, disk: &DiskCid, slug: &InstanceSlug) {
-    let orphaned_at = state.now.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
-    state.orphans.push(OrphanedDisk {
-        disk_cid: disk.clone(),
-        deployment_name: None,
-        instance_name: Some(slug.to_string()),
-        orphaned_at,
-        size: Some(DISK_MIB),
-    });
-}
-
-/// A disk that is no orphan is left alone, and that is a success.
-fn delete_orphan(state: &mut State, disk: &DiskCid) {
-    let before = state.orphans.len();
-    state.orphans.retain(|orphan| orphan.disk_cid != *disk);
-    if state.orphans.len() < before {
-        state.disks.remove(disk);
-    }
+    let head: String = text.chars().take(RESULT_LENGTH).collect();
+    format!("{head}...")
 }

@@ -1,0 +1,68 @@
+//! `DiskCloud` in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use remount_cloud::RetryingCloud;
+use remount_core::{DiskCid, VmCid};
+use remount_host::RetryPolicy;
+use remount_sim::contract::disk_cloud::{self, Fixture, Quota};
+use remount_sim::memory::{self, World};
+
+use crate::world;
+
+#[derive(Debug)]
+pub struct Clouds(pub World);
+
+#[async_trait]
+impl Fixture for Clouds {
+    async fn disk_with(&self, content: &str) -> DiskCid {
+        self.0.new_disk(self.size_mib(), "z1", content)
+    }
+
+    async fn overwrite(&self, disk: &DiskCid, content: &str) {
+        self.0.write_file(disk, content);
+    }
+
+    async fn content_of(&self, disk: &DiskCid) -> String {
+        self.0.file_of(disk).unwrap()
+    }
+
+    async fn attach(&self, disk: &DiskCid) -> VmCid {
+        self.0.attach_elsewhere(disk)
+    }
+
+    async fn detach(&self, disk: &DiskCid, _vm: &VmCid) {
+        self.0.detach_behind(disk);
+    }
+
+    async fn exhaust_quota(&self, exhausted: Quota) -> bool {
+        self.0.use_up_quota(match exhausted {
+            Quota::Exhausted => memory::Quota::UsedUp,
+            Quota::Normal => memory::Quota::Ample,
+        });
+        true
+    }
+
+    fn size_mib(&self) -> u64 {
+        2048
+    }
+
+    fn az(&self) -> Option<String> {
+        Some("z1".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn memory_keeps_the_contract() {
+    let world = world();
+    disk_cloud::run("memory", world.cloud(), Arc::new(Clouds(world))).await.assert_holds();
+}
+
+#[tokio::test]
+async fn a_cloud_that_is_tried_again_keeps_the_contract() {
+    let world = world();
+    let retrying = RetryingCloud::new(world.cloud(), RetryPolicy::within(Duration::from_secs(1)));
+    disk_cloud::run("retrying", Arc::new(retrying), Arc::new(Clouds(world))).await.assert_holds();
+}

@@ -1,0 +1,184 @@
+//! Clouds that lie.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use remount_cloud::{Disk, DiskCloud, DiskSpec, DiskState, Error, Result, Snapshot, SnapshotState, Tags};
+use remount_core::{DiskCid, RequestKey, SnapshotCid};
+use remount_sim::contract::disk_cloud;
+
+use super::assert_caught;
+use crate::disk_cloud::Clouds;
+use crate::world;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    /// A disk is made from what the snapshot's disk holds by now.
+    CopiesLive,
+    /// Tags are dropped.
+    DropsTags,
+    /// The same tags find every object of the run.
+    FindsTooMuch,
+    /// Every request is a new one.
+    IgnoresKeys,
+    /// A key is answered with whatever it made.
+    AnswersAnyKey,
+    /// An incomplete snapshot is a busy one.
+    IsBusyUntilComplete,
+    /// A second delete fails.
+    DeletesOnce,
+    /// Nothing is attached anywhere.
+    HidesAttachments,
+    /// Too small a size is made larger.
+    RoundsUp,
+    /// A used-up quota is a busy account.
+    IsBusyAtQuota,
+    /// A disk with snapshots is not deleted.
+    PinsDisks,
+    /// A delete says yes and does nothing.
+    DeletesNothing,
+}
+
+const LIARS: [(Lie, &str); 12] = [
+    (Lie::CopiesLive, "a_snapshot_keeps_the_content"),
+    (Lie::DropsTags, "a_disk_has_the_snapshots_content"),
+    (Lie::FindsTooMuch, "created_objects_are_found_by_tag"),
+    (Lie::IgnoresKeys, "the_same_key_makes_one"),
+    (Lie::AnswersAnyKey, "a_key_is_not_used_for_two_things"),
+    (Lie::IsBusyUntilComplete, "an_incomplete_snapshot_makes_no_disk"),
+    (Lie::DeletesOnce, "gone_is_deleted"),
+    (Lie::HidesAttachments, "an_attached_disk_stays"),
+    (Lie::RoundsUp, "refusals_make_nothing"),
+    (Lie::IsBusyAtQuota, "a_used_up_quota_makes_nothing"),
+    (Lie::PinsDisks, "copies_stand_alone"),
+    (Lie::DeletesNothing, "nothing_is_left"),
+];
+
+#[derive(Debug)]
+struct Liar {
+    inner: Arc<dyn DiskCloud>,
+    lie: Lie,
+}
+
+impl Liar {
+    fn key(&self, key: &RequestKey) -> RequestKey {
+        let any = || RequestKey::new(format!("{:016x}", rand::random::<u64>())).unwrap();
+        if self.lie == Lie::IgnoresKeys { any() } else { key.clone() }
+    }
+
+    fn tags(&self, tags: &Tags) -> Tags {
+        if self.lie == Lie::DropsTags { Tags::new() } else { tags.clone() }
+    }
+
+    fn wanted(&self, tags: &Tags) -> Tags {
+        let mut tags = tags.clone();
+        if self.lie == Lie::FindsTooMuch {
+            tags.remove(remount_cloud::tag::BACKUP);
+        }
+        tags
+    }
+
+    /// Calls a refusal something that passes.
+    fn busy<T>(&self, answer: Result<T>) -> Result<T> {
+        match answer {
+            Err(Error::QuotaExceeded { action, detail }) if self.lie == Lie::IsBusyAtQuota => {
+                Err(Error::Busy { action, detail })
+            }
+            Err(Error::SnapshotNotComplete(cid)) if self.lie == Lie::IsBusyUntilComplete => {
+                Err(Error::Busy { action: "make a disk".into(), detail: format!("{cid} is on its way") })
+            }
+            answer => answer,
+        }
+    }
+
+    /// A snapshot of the disk as it is now.
+    async fn live(&self, snapshot: &SnapshotCid) -> Result<SnapshotCid> {
+        let disk = self.inner.snapshot(snapshot).await?.unwrap().disk;
+        let key = RequestKey::new(format!("live-{snapshot}")).unwrap();
+        let live = self.inner.create_snapshot(&disk, &Tags::new(), &key).await?.cid;
+        while self.inner.snapshot(&live).await?.unwrap().state != SnapshotState::Complete {}
+        Ok(live)
+    }
+}
+
+#[async_trait]
+impl DiskCloud for Liar {
+    fn iaas(&self) -> &'static str {
+        "liar"
+    }
+
+    async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {
+        let mut found = self.inner.disk(cid).await?;
+        if let Some(disk) = found.as_mut().filter(|_| self.lie == Lie::HidesAttachments) {
+            (disk.attached_to, disk.state) = (None, DiskState::Available);
+        }
+        Ok(found)
+    }
+
+    async fn disks_tagged(&self, tags: &Tags) -> Result<Vec<Disk>> {
+        self.inner.disks_tagged(&self.wanted(tags)).await
+    }
+
+    async fn create_snapshot(&self, disk: &DiskCid, tags: &Tags, key: &RequestKey) -> Result<Snapshot> {
+        let made = self.inner.create_snapshot(disk, &self.tags(tags), &self.key(key)).await;
+        match made {
+            Err(Error::Refused { .. }) if self.lie == Lie::AnswersAnyKey => {
+                Ok(self.inner.snapshots_tagged(tags).await?.remove(0))
+            }
+            made => self.busy(made),
+        }
+    }
+
+    async fn snapshot(&self, cid: &SnapshotCid) -> Result<Option<Snapshot>> {
+        self.inner.snapshot(cid).await
+    }
+
+    async fn snapshots_tagged(&self, tags: &Tags) -> Result<Vec<Snapshot>> {
+        self.inner.snapshots_tagged(&self.wanted(tags)).await
+    }
+
+    async fn delete_snapshot(&self, cid: &SnapshotCid) -> Result<()> {
+        match self.lie {
+            Lie::DeletesNothing => Ok(()),
+            _ => self.inner.delete_snapshot(cid).await,
+        }
+    }
+
+    async fn check_create_disk(&self, snapshot: &SnapshotCid, spec: &DiskSpec) -> Result<()> {
+        self.busy(self.inner.check_create_disk(snapshot, spec).await)
+    }
+
+    async fn create_disk(&self, snapshot: &SnapshotCid, spec: &DiskSpec, key: &RequestKey) -> Result<Disk> {
+        let snapshot = if self.lie == Lie::CopiesLive { &self.live(snapshot).await? } else { snapshot };
+        let mut spec = DiskSpec { tags: self.tags(&spec.tags), ..spec.clone() };
+        if let Some(source) = self.inner.snapshot(snapshot).await?.filter(|_| self.lie == Lie::RoundsUp) {
+            spec.size_mib = spec.size_mib.max(source.size_mib);
+        }
+        self.busy(self.inner.create_disk(snapshot, &spec, &self.key(key)).await)
+    }
+
+    async fn delete_disk(&self, cid: &DiskCid) -> Result<()> {
+        let gone = self.inner.disk(cid).await?.is_none();
+        let has_snapshots =
+            self.inner.snapshots_tagged(&Tags::new()).await?.iter().any(|snapshot| snapshot.disk == *cid);
+        match self.lie {
+            Lie::DeletesNothing => Ok(()),
+            Lie::DeletesOnce if gone => Err(Error::DiskNotFound(cid.clone())),
+            Lie::PinsDisks if has_snapshots => Err(Error::Refused {
+                action: format!("delete disk {cid}"),
+                detail: "it has snapshots".into(),
+            }),
+            _ => self.inner.delete_disk(cid).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_check_catches_a_liar() {
+    assert_caught(&LIARS, async |lie| {
+        let world = world();
+        let liar = Liar { inner: world.cloud(), lie };
+        disk_cloud::run(&format!("{lie:?}"), Arc::new(liar), Arc::new(Clouds(world))).await
+    })
+    .await;
+}

@@ -1,0 +1,83 @@
+//! `Server` in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use remount_core::{BackupId, WalSegment};
+use remount_host::RetryPolicy;
+use remount_postgres::{RetryingServers, Servers};
+use remount_sim::contract::server::{self, Fixture, Place};
+use remount_sim::memory::World;
+
+use crate::world;
+
+#[derive(Debug)]
+pub struct Cluster(pub World);
+
+impl Cluster {
+    fn place(&self, index: usize) -> Place {
+        Place { instance: self.0.slug(index), address: format!("127.0.0.{}", index + 1) }
+    }
+
+    fn index(&self, place: &Place) -> usize {
+        usize::from(*place == self.place(1))
+    }
+}
+
+#[async_trait]
+impl Fixture for Cluster {
+    fn primary(&self) -> Place {
+        self.place(0)
+    }
+
+    fn standby(&self) -> Place {
+        self.place(1)
+    }
+
+    async fn is_archived(&self, segment: &WalSegment) -> bool {
+        self.0.is_archived(segment).await
+    }
+
+    async fn mark(&self, of: &Place) -> Option<BackupId> {
+        self.0.mark(self.index(of))
+    }
+
+    async fn stop_server(&self, at: &Place) {
+        self.0.stop_server(self.index(at)).await;
+    }
+
+    async fn start_server(&self, at: &Place) {
+        self.0.start_server(self.index(at)).await;
+    }
+
+    async fn kill_agent(&self, at: &Place) {
+        self.0.kill_agent(self.index(at));
+    }
+
+    async fn start_agent(&self, at: &Place) {
+        self.0.start_agent(self.index(at));
+    }
+}
+
+/// The servers of a new landscape.
+pub async fn fresh() -> (Arc<dyn Servers>, Arc<dyn Fixture>) {
+    let world = world();
+    (world.servers(), Arc::new(Cluster(world)))
+}
+
+#[tokio::test]
+async fn memory_keeps_the_contract() {
+    server::run("memory", fresh).await.assert_holds();
+}
+
+#[tokio::test]
+async fn servers_that_are_tried_again_keep_the_contract() {
+    let retrying = async || {
+        let (servers, fixture) = fresh().await;
+        let policy = RetryPolicy::within(Duration::from_secs(1));
+        let retrying: Arc<dyn Servers> = Arc::new(RetryingServers::new(servers, policy));
+        (retrying, fixture)
+    };
+    server::run("retrying", retrying).await.assert_holds();
+}

@@ -133,7 +133,7 @@ fn a_disk_made_from_a_snapshot_takes_the_old_ones_place() {
         machine.detach_disk(&vm, &new).unwrap();
         machine.attach_disk(&vm, &old).unwrap();
         machine.mount_disk(&vm, &old).unwrap();
-        assert_eq!(inside(&machine, &vm, "cat /var/vcap/store/word"), "now", "the way back lost a write");
+        assert_eq!(inside(&machine, &vm, "cat /var/vcap/store/word"), "now", "the rollback lost a write");
     });
 }
 

@@ -5,7 +5,7 @@ use remount_core::{ExitCode, OperatorError, Retry};
 use remount_host::tls::TlsError;
 use remount_host::{AccountError, ConfigError, FileError, LockError};
 
-use crate::fence::Refusal;
+use crate::refusal::Refusal;
 
 /// What this program's functions answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -22,6 +22,7 @@ mod fence;
 mod hooks;
 mod postgres_job;
 mod postgres_log;
+mod refusal;
 mod serve;
 mod server_state;
 mod status;

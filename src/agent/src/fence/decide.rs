@@ -29,10 +29,9 @@ use remount_core::documents::RestorePlan;
 use remount_core::{BackupId, InstanceSlug, Role};
 use remount_postgres::{ControlData, DataDirectory, DataState};
 
-use super::Refusal;
-use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::Result;
+use crate::refusal::Refusal;
 
 /// What the disk and the VM say.
 pub struct Facts {
@@ -45,10 +44,10 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub fn gather(config: &AgentConfig, disk: &Disk) -> Result<Self> {
+    pub fn gather(instance: &InstanceSlug, data: &DataDirectory, disk: &Disk) -> Result<Self> {
         Ok(Self {
-            instance: config.identity.instance.clone(),
-            data: DataDirectory::new(&config.postgres.data_directory).state()?,
+            instance: instance.clone(),
+            data: data.state()?,
             backup: disk.backup_mark()?.map(|mark| mark.backup),
             applied: disk.applied()?.into_iter().map(|applied| applied.backup).collect(),
             seen_here: disk.initialised()?.is_some(),

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use remount_core::WalSegment;
-use remount_postgres::{LocalServer, Reachable};
+use remount_postgres::{Identity, LocalServer, Reachable};
 
 use crate::config::AgentConfig;
 use crate::error::{Archive, Error, Result};
@@ -27,7 +27,11 @@ pub fn drain(path: &Path) {
     answer(AgentConfig::load(path).and_then(|config| {
         Account::named(&config.user)?.become_it()?;
         let server = LocalServer::new(config.postgres.clone());
-        hooks::runtime()?.block_on(archive_rest(&config, &server))
+        hooks::runtime()?.block_on(archive_rest(
+            &server,
+            &config.identity,
+            Deadline::after_seconds(config.drain.deadline_seconds),
+        ))
     }));
 }
 
@@ -42,17 +46,16 @@ pub fn answer(outcome: Result<String>) {
 
 /// Archives all that is written by now, within the limit of drain. The drains of the jobs `remount-agent` and `postgres`
 /// both do, side by side: the second finds little left.
-pub async fn archive_rest(config: &AgentConfig, server: &LocalServer) -> Result<String> {
-    let deadline = Deadline::after_seconds(config.drain.deadline_seconds);
+pub async fn archive_rest(server: &LocalServer, identity: &Identity, deadline: Deadline) -> Result<String> {
     let late = |what, archive| Error::Late { what, seconds: deadline.seconds(), archive };
     let checkpoint = || late("the checkpoint before the stop did not end".into(), Archive::Slow);
-    let (last, before) = match deadline.limit(switch(config, server)).await.ok_or_else(checkpoint)?? {
+    let (last, before) = match deadline.limit(switch(server, identity)).await.ok_or_else(checkpoint)?? {
         Switched::To(last, before) => (last, before),
         Switched::Nothing(why) => return Ok(why.into()),
     };
     let mut now = before.clone();
     loop {
-        match deadline.limit(server.status(&config.identity)).await {
+        match deadline.limit(server.status(identity)).await {
             Some(Ok(status)) => now = status.last_archived,
             Some(Err(error)) if server.reachable().await? == Reachable::Yes => return Err(error.into()),
             Some(Err(_)) => return Ok("PostgreSQL is being stopped: its own end archives the rest".into()),
@@ -75,14 +78,14 @@ enum Switched {
 }
 
 /// Checkpoints, so that the one of the stop is short, and ends the segment that is being written.
-async fn switch(config: &AgentConfig, server: &LocalServer) -> Result<Switched> {
+async fn switch(server: &LocalServer, identity: &Identity) -> Result<Switched> {
     if server.reachable().await? != Reachable::Yes {
         return Ok(Switched::Nothing("PostgreSQL does not serve: nothing to archive"));
     }
     if server.in_recovery().await? {
         return Ok(Switched::Nothing("a standby archives nothing"));
     }
-    let status = server.status(&config.identity).await?;
+    let status = server.status(identity).await?;
     if status.settings.get("archive_mode").is_none_or(|mode| mode == "off") {
         return Ok(Switched::Nothing("archiving is off"));
     }

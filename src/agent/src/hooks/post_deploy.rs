@@ -7,7 +7,7 @@
 
 use crate::config::AgentConfig;
 use crate::error::Result;
-use crate::{hooks, store_client};
+use crate::hooks;
 use remount_host::Account;
 use remount_host::Deadline;
 
@@ -17,7 +17,7 @@ pub fn post_deploy(config: &AgentConfig) -> Result<()> {
     let id = &config.identity.instance.id;
     let deadline = Deadline::after_seconds(config.post_deploy.deadline_seconds);
     let asked = |store: remount_store::ClusterStore| async move { store.register_instance(id).await };
-    hooks::runtime()?.block_on(store_client::ask(config, deadline, asked))?;
+    hooks::runtime()?.block_on(config.store_client().ask(deadline, asked))?;
     log::info!("the object store takes what this instance writes");
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! `post-start`: waits until the server has ended its recovery, and records that.
 
 use jiff::Timestamp;
-use remount_core::Role;
 use remount_core::documents::{AppliedPlan, FORMAT, InitialisedNote, RecoveryOutcome};
+use remount_core::{InstanceId, Role};
 use remount_host::{Account, Deadline};
 use remount_postgres::LocalServer;
 
@@ -11,7 +11,7 @@ use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::server_state::{Wanted, await_state};
-use crate::store_client;
+use crate::store_client::StoreClient;
 
 /// The store may be down at a normal start; noting the instance can wait for the next one.
 const REGISTER_SECONDS: u64 = 10;
@@ -28,7 +28,8 @@ pub fn post_start(config: &AgentConfig) -> Result<()> {
         if let Some(applied) = open {
             conclude(&disk, applied)?;
         }
-        note_initialised(config, &disk).await
+        let deadline = Deadline::after_seconds(REGISTER_SECONDS.min(config.post_start.deadline_seconds));
+        note_initialised(&config.store_client(), &config.identity.instance.id, &disk, deadline).await
     })
 }
 
@@ -66,14 +67,17 @@ fn conclude(disk: &Disk, applied: AppliedPlan) -> Result<()> {
 
 /// From now on an empty disk under this instance is a missing one. A store that is down delays the
 /// note on its side to the next start: the VM's own note is there.
-async fn note_initialised(config: &AgentConfig, disk: &Disk) -> Result<()> {
+async fn note_initialised(
+    store: &StoreClient,
+    id: &InstanceId,
+    disk: &Disk,
+    deadline: Deadline,
+) -> Result<()> {
     let before = disk.initialised()?;
     if before.as_ref().is_some_and(|note| note.registered) {
         return Ok(());
     }
-    let id = &config.identity.instance.id;
-    let deadline = Deadline::after_seconds(REGISTER_SECONDS.min(config.post_start.deadline_seconds));
-    let asked = store_client::ask(config, deadline, |store| async move { store.register_instance(id).await });
+    let asked = store.ask(deadline, |store| async move { store.register_instance(id).await });
     let registered = match asked.await {
         Ok(()) => true,
         Err(error) => {

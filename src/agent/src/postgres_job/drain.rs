@@ -69,7 +69,11 @@ async fn stop(config: &PostgresConfig) -> Result<String> {
 
 async fn archive(config: &PostgresConfig) -> Result<String> {
     match config.agent_config_file.as_deref().filter(|file| file.exists()) {
-        Some(file) => archive_rest(&AgentConfig::load(file)?, &config.server()).await,
+        Some(file) => {
+            let agent = AgentConfig::load(file)?;
+            let deadline = Deadline::after_seconds(agent.drain.deadline_seconds);
+            archive_rest(&config.server(), &agent.identity, deadline).await
+        }
         None => Ok("no agent is deployed here: nothing to archive".into()),
     }
 }

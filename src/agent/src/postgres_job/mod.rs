@@ -14,7 +14,7 @@ use remount_postgres::{DataDirectory, DataState};
 
 use crate::config::AgentConfig;
 use crate::error::{Error, Result};
-use crate::fence;
+use crate::fence::Fence;
 use crate::hooks;
 use crate::server_state::{self, Wanted};
 use config::PostgresConfig;
@@ -23,7 +23,7 @@ use remount_host::Account;
 use remount_host::Deadline;
 pub use run::run;
 
-/// Judges the disk (where the job `remount-agent` is deployed too), then initialises an empty one.
+/// Decides about the disk (where the job `remount-agent` is deployed too), then initialises an empty one.
 pub fn pre_start(path: &Path) -> Result<()> {
     let config = PostgresConfig::load(path)?;
     hooks::runtime()?.block_on(async {
@@ -32,7 +32,7 @@ pub fn pre_start(path: &Path) -> Result<()> {
         if let Some(file) = config.agent_config_file.as_deref().filter(|file| file.exists()) {
             let agent = AgentConfig::load(file)?;
             _lock = Some(hooks::lock(&agent, account).await?);
-            fence::guard(&agent, account).await?;
+            Fence::new(&agent)?.guard(account).await?;
         }
         let data = DataDirectory::new(&config.data_directory);
         account.create_folder(&config.socket_directory)?;

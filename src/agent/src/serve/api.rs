@@ -61,7 +61,7 @@ impl Api {
 
 async fn server_status(State(api): State<Api>) -> Answer<ServerStatus> {
     let disk = Disk::new(&api.config.directories);
-    let mut status = status::of(&api.config, &api.server(), &disk).await?;
+    let mut status = status::of(&api.server(), &api.config.identity, &disk).await?;
     status.backup = api.keeper.in_progress().await;
     Ok(Json(status))
 }

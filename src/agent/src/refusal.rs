@@ -128,11 +128,11 @@ const ATTACH: &str = "find the disk with `bosh disks --orphaned` or in the cloud
                       `bosh start --no-converge`";
 
 impl Refusal {
-    pub(super) fn empty_and_unanswered(seconds: u64, detail: String) -> Self {
+    pub fn empty_and_unanswered(seconds: u64, detail: String) -> Self {
         Self::EmptyAndUnanswered { seconds, detail }
     }
 
-    pub(super) fn copy_and_unanswered(backup: BackupId, seconds: u64, detail: String) -> Self {
+    pub fn copy_and_unanswered(backup: BackupId, seconds: u64, detail: String) -> Self {
         Self::CopyAndUnanswered { backup, seconds, detail }
     }
 

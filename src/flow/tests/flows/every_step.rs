@@ -1,15 +1,13 @@
 //! Every step fails; every undo runs twice; the driver dies after every write of the journal. The world ends
 //! restored and verified, or as it was, with nothing left over.
 
-mod support;
-
 use remount_core::ExitCode;
 use remount_core::documents::{OnFailure, RestoreRequest};
 use remount_flow::{FlowError, Quiet, RestoreStep, resume_restore, rollback_restore, run_restore};
 use remount_sim::memory::{Fault, Rule};
 
+use crate::support::Workbench;
 use remount_sim::memory::Death;
-use support::Workbench;
 
 /// A death before and one after the n-th write of the journal.
 fn deaths(n: u64) -> [Death; 2] {

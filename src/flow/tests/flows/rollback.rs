@@ -1,7 +1,5 @@
 //! A person changes their mind: back after a success, stop in the middle, stop by a signal.
 
-mod support;
-
 use remount_core::documents::{JournalEvent, OnFailure, RestoreRequest, What};
 use remount_core::{ExitCode, RecoveryTarget};
 use remount_flow::{
@@ -9,7 +7,7 @@ use remount_flow::{
     resume_restore, rollback_restore, run_restore,
 };
 
-use support::Workbench;
+use crate::support::Workbench;
 
 /// Takes a restore back.
 async fn back(bench: &Workbench, request: &RestoreRequest) -> Result<(), FlowError> {

@@ -1,7 +1,5 @@
 //! Backups: good ones, failed ones, and what dead drivers leave.
 
-mod support;
-
 use std::time::Duration;
 
 use remount_core::{ExitCode, Role};
@@ -9,7 +7,7 @@ use remount_flow::{BackupRequest, BackupSource, Quiet, run_backup};
 use remount_host::Pace;
 use remount_sim::memory::{Fault, Rule};
 
-use support::Workbench;
+use crate::support::Workbench;
 
 #[tokio::test]
 async fn a_backup_has_its_manifest_and_leaves_backup_mode() {

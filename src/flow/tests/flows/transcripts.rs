@@ -1,20 +1,16 @@
 //! What an operator reads of a restore that succeeds, is resumed, rolls back, or is stuck: progress, error, next
 //! step and journal, compared with `transcripts/*.out`. `UPDATE=1 cargo nextest run -p remount-flow` writes them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
+use crate::support::Workbench;
 use remount_core::documents::{OnFailure, RestoreRequest};
 use remount_flow::{
     FlowError, Progress, ProgressEvent, ProgressKind, RestoreReport, resume_restore, run_restore,
 };
 use remount_sim::memory::{DeathAt, Fault, Rule, Written};
-use support::Workbench;
 
 /// What was printed so far.
 #[derive(Default)]
@@ -56,7 +52,7 @@ impl Transcript {
             self.line(format!("{:>3} {:<13} {step}", event.n, event.what.name()).trim_end());
         }
         let text = without_ids(&self.0.into_inner().unwrap(), &request.id.to_string());
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flows/transcripts").join(name);
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&path, &text).unwrap();
         }

@@ -1,9 +1,5 @@
 //! What becomes of the disks that a restore has put aside.
 
-#![allow(clippy::unwrap_used, reason = "a test says by panicking what it did not expect")]
-
-mod support;
-
 use jiff::Timestamp;
 use remount_core::documents::{OnFailure, RestoreRequest};
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
@@ -15,7 +11,7 @@ use remount_flow::{
 use remount_sim::memory::{Fault, Rule};
 use remount_store::Purpose;
 
-use support::Workbench;
+use crate::support::Workbench;
 
 const HOUR: u64 = 3600;
 
@@ -177,9 +173,9 @@ async fn a_disk_that_is_in_use_again_is_left_alone() {
     let (slug, deployment) = (bench.world.slug(0), bench.world.deployment().clone());
     let deadline = std::time::Instant::now() + bench.ctx.timeouts.attach;
     let stop = director.stop(&deployment, &slug, StopKind::Soft, "by hand").await.unwrap();
-    support::wait(&**director, stop, deadline).await.unwrap();
+    crate::support::wait(&**director, stop, deadline).await.unwrap();
     let attach = director.attach_disk(&deployment, &slug, &old[0]).await.unwrap();
-    support::wait(&**director, attach, deadline).await.unwrap();
+    crate::support::wait(&**director, attach, deadline).await.unwrap();
     assert_eq!(bench.states(Scope::Present).await, [OldDiskState::Attached, OldDiskState::Due]);
     assert_eq!(bench.release(Selection::Due).await.unwrap(), []);
     let refused = bench.release(Selection::Restore(request.id.clone())).await.unwrap_err();

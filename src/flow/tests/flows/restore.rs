@@ -1,7 +1,5 @@
 //! Restores of clusters in every state, to every kind of target.
 
-mod support;
-
 use std::collections::BTreeSet;
 
 use remount_core::documents::OnFailure;
@@ -9,7 +7,7 @@ use remount_core::{DiskCid, ExitCode, RecoveryTarget};
 use remount_flow::{FlowError, ProgressKind, plan_restore, run_restore};
 use remount_sim::memory::{Fault, Rule};
 
-use support::{Heard, Workbench};
+use crate::support::{Heard, Workbench};
 
 const ALL_STEPS: [&str; 13] = [
     "plan",

@@ -136,7 +136,7 @@ fn a_library_that_the_core_may_not_link_is_found() {
         "src/core/Cargo.toml",
         &manifest("remount-core", "[dependencies]\ntokio = \"1\"\n[dev-dependencies]\nrand = \"1\""),
     );
-    tree.has("src/core/Cargo.toml:9: layer: the core links jiff, serde, thiserror only, not tokio");
+    tree.has("src/core/Cargo.toml:9: layer: the core links jiff, serde, serde_json, thiserror only, not tokio");
 }
 
 #[test]
@@ -171,6 +171,43 @@ fn the_lab_is_a_dev_dependency_only() {
         &manifest("remount-flow", "[dependencies]\nremount-lab = { path = \"../store\" }"),
     );
     tree.has("src/flow/Cargo.toml:9: layer: remount-lab may be a dev-dependency only");
+}
+
+/// A workspace whose crate `store` is `name` instead, and whose crate `flow` is `from` with that dependency.
+fn with_arrow(from: &str, kind: &str, name: &str) -> Tree {
+    let tree = Tree::clean();
+    tree.write("src/store/Cargo.toml", &manifest(name, ""));
+    let dependency = format!("[{kind}]\n{name} = {{ path = \"../store\" }}");
+    tree.write("src/flow/Cargo.toml", &manifest(from, &dependency));
+    tree
+}
+
+#[test]
+fn the_saga_engine_links_the_core_alone() {
+    with_arrow("remount-saga", "dependencies", "remount-store")
+        .has("src/flow/Cargo.toml:9: layer: remount-saga is tied to no kind of run");
+    assert_eq!(with_arrow("remount-flow", "dependencies", "remount-saga").problems(), [""; 0]);
+}
+
+#[test]
+fn the_base_lies_under_the_adapters() {
+    with_arrow("remount-host", "dependencies", "remount-store")
+        .has("src/flow/Cargo.toml:9: layer: the arrow from remount-host to remount-store does not point down");
+    assert_eq!(with_arrow("remount-cloud", "dependencies", "remount-host").problems(), [""; 0]);
+}
+
+#[test]
+fn the_simulation_and_the_fault_proxy_are_for_tests() {
+    for name in ["remount-sim", "remount-faultproxy"] {
+        assert_eq!(with_arrow("remount-flow", "dev-dependencies", name).problems(), [""; 0]);
+        assert_eq!(with_arrow("remount-lab", "dependencies", name).problems(), [""; 0]);
+        let told = format!("src/flow/Cargo.toml:9: layer: {name} may be a dev-dependency only");
+        with_arrow("remount-flow", "dependencies", name).has(&told);
+    }
+    with_arrow("remount-faultproxy", "dependencies", "remount-core")
+        .has("src/flow/Cargo.toml:9: layer: remount-faultproxy links nothing of ours");
+    with_arrow("remount-sim", "dependencies", "remount-flow")
+        .has("src/flow/Cargo.toml:9: layer: remount-sim lies below remount-flow");
 }
 
 #[test]

@@ -9,15 +9,22 @@
 //! | `layout` | names at the top that nobody planned |
 //! | `errand`, `property` | errands and jobs that disagree, properties that explain nothing |
 //! | `readme` | dependencies that the README does not account for |
+//! | `map` | a crate that is not on `src/ARCHITECTURE.md`, a file that is named there and does not exist |
+//! | `citation` | a page or section that is cited and does not exist |
+//! | `word` | private slang; the message has the standard term |
 
+mod citations;
 mod jobs;
 mod layers;
 mod layout;
 mod lints;
+mod map;
 mod readme;
 mod rust_source;
 mod smells;
+mod texts;
 mod walls;
+mod words;
 
 #[cfg(test)]
 mod planted;
@@ -64,6 +71,10 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Problem>> {
     layout::check(&workspace.root, &mut report)?;
     jobs::check(&workspace.root, &mut report)?;
     readme::check(&workspace.root, &mut report)?;
+    map::check(workspace, &mut report)?;
+    let texts = texts::of_repository(&workspace.root)?;
+    citations::check(&workspace.root, &texts, &mut report);
+    words::check(&texts, &mut report);
     for package in &workspace.packages {
         for source in rust_source::of_package(&package.folder)? {
             walls::check(&source, &mut report);

@@ -116,7 +116,9 @@ fn fault_of_arrow(from: &str, layer: Layer, dependency: &Dependency) -> Option<S
         (Layer::Xtask | Layer::FaultProxy, _) => Some(format!("{from} links nothing of ours, not {to}")),
         (_, Layer::Program | Layer::Xtask) => Some(format!("{to} is a program: nobody imports it")),
         (Layer::Lab, Layer::FaultProxy | Layer::Sim) => None,
-        (_, Layer::Lab | Layer::Sim | Layer::FaultProxy) => Some(format!("{to} may be a dev-dependency only")),
+        (_, Layer::Lab | Layer::Sim | Layer::FaultProxy) => {
+            Some(format!("{to} may be a dev-dependency only"))
+        }
         (Layer::Saga, other) if other != Layer::Core => {
             Some(format!("{from} is tied to no kind of run: it links the core alone, not {to}"))
         }

@@ -1,4 +1,4 @@
-//! `agent.json` (`docs/formats.md`).
+//! `agent.json` (`docs/formats.md` section 4.2).
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

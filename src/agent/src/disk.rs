@@ -1,4 +1,4 @@
-//! What Remount itself keeps on the disk and on the VM (DESIGN section 5).
+//! What Remount itself keeps on the disk and on the VM (`docs/design.md` section 5).
 //!
 //! | file | says |
 //! |---|---|

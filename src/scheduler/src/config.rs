@@ -1,4 +1,4 @@
-//! `scheduler.json` (`docs/formats.md`).
+//! `scheduler.json` (`docs/formats.md` section 4.5).
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
-//! `remount-scheduler`: is to start backups when they are due, from a queue in PostgreSQL (DESIGN section 9).
+//! `remount-scheduler`: is to start backups when they are due, from a queue in PostgreSQL (`docs/design.md` section 9).
 //!
 //! **It schedules nothing in this version.** It runs, so that a deployment has its shape already: it looks whether its
 //! database can be reached, and says both at `GET /healthz` and in its log. Nothing is written to the database.
 //!
-//! Never here: a success that nobody has had.
+//! Never reports success for work that it did not do.
 
 mod config;
 mod database;

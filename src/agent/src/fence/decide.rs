@@ -1,4 +1,4 @@
-//! The decision table of DESIGN section 5, without input or output.
+//! The fence's decision tables (`docs/design.md` section 5), without input or output.
 //!
 //! | mounted | data | `backup.json` | applied for it | instance had data | decision |
 //! |---|---|---|---|---|---|
@@ -6,17 +6,17 @@
 //! | yes | none | absent | | this VM saw it | refuse |
 //! | yes | none | absent | | not known here | ask the store: refuse, or initialise |
 //! | yes | none | present | | | refuse |
-//! | yes | there | absent | | | start; nobody is asked |
+//! | yes | there | absent | | | start; the store is not asked |
 //! | yes | there | present | yes | | start: a crash in recovery resumes it |
 //! | yes | there | present | no | | ask the store for the plan |
 //!
-//! | published plan | instance's part | decision |
+//! | published plan | the instance in it | decision |
 //! |---|---|---|
-//! | none, the backup was never completed | | the VM crashed during it: forget the mark, start |
+//! | none, the backup was never completed | | the VM went down during it: remove the mark, start |
 //! | none, the backup is complete | | refuse: a copy without a restore |
 //! | of another backup | | refuse: the wrong disk |
 //! | of this backup, another cluster's data | | refuse: the wrong disk |
-//! | of this backup | none | refuse |
+//! | of this backup | not in it | refuse |
 //! | of this backup | primary | apply |
 //! | of this backup | standby | wait for the fork, apply |
 //!

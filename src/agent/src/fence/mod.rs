@@ -1,4 +1,4 @@
-//! The fence: may PostgreSQL start on this disk? (DESIGN section 5.)
+//! The fence: may PostgreSQL start on this disk? (`docs/design.md` section 5.)
 //!
 //! A disk made from a snapshot looks like the disk it was copied from. Started as it is, PostgreSQL
 //! would recover to the instant of the snapshot, take writes on the old timeline and archive them:

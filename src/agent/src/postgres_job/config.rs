@@ -1,4 +1,4 @@
-//! `postgres.json` (`src/ARCHITECTURE.md`).
+//! `postgres.json` (`docs/formats.md` section 4.3).
 
 use std::path::{Path, PathBuf};
 

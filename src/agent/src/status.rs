@@ -1,4 +1,4 @@
-//! `status`: what the server says of itself, for a person on the VM.
+//! `status`: the server's status, for a person on the VM.
 
 use crate::config::AgentConfig;
 use crate::disk::Disk;
@@ -7,6 +7,9 @@ use crate::hooks;
 use remount_postgres::{Identity, LocalServer, ServerStatus};
 
 /// Prints the status as JSON on standard output.
+///
+/// # Errors
+/// The server does not answer, or a record of ours cannot be read.
 pub fn print(config: &AgentConfig) -> Result<()> {
     remount_host::Account::named(&config.user)?.become_it()?;
     let status = hooks::runtime()?.block_on(async {
@@ -19,7 +22,10 @@ pub fn print(config: &AgentConfig) -> Result<()> {
     Ok(())
 }
 
-/// The server's own words, and what the disk knows of restores.
+/// The server's status, and which restore the disk has applied.
+///
+/// # Errors
+/// The server does not answer, or a record of ours cannot be read.
 pub async fn of(server: &LocalServer, identity: &Identity, disk: &Disk) -> Result<ServerStatus> {
     let mut status = server.status(identity).await?;
     status.applied_restore = disk.applied()?.pop().map(|applied| applied.restore);

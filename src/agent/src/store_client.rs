@@ -29,8 +29,8 @@ impl StoreClient {
         &self.cluster
     }
 
-    /// Asks `question` of the cluster's part of the store. What asking again can cure is waited out until the deadline;
-    /// the last error is then the answer.
+    /// Asks `question` of the cluster's part of the store. What fails in passing is tried again until the deadline;
+    /// the last error is then returned.
     ///
     /// # Errors
     /// The store refuses, or has not answered by the deadline.

@@ -1,9 +1,9 @@
-//! What the scheduler ends with.
+//! Why the scheduler cannot run.
 
 use remount_core::{ExitCode, OperatorError, Retry};
 use remount_host::ConfigError;
 
-/// What this program's functions answer.
+/// The result of this program's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The scheduler cannot run.
@@ -12,7 +12,7 @@ pub enum Error {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Something of the operating system.
+    /// A call to the operating system failed.
     #[error("{action}")]
     System {
         /// What was tried.
@@ -41,7 +41,7 @@ impl OperatorError for Error {
     fn next_step(&self) -> Option<String> {
         match self {
             Self::Config(_) => Some("fix the properties of the job remount-scheduler and redeploy".into()),
-            Self::System { .. } => None,
+            Self::System { .. } => Some("fix the cause, then restart the job remount-scheduler".into()),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | `layer` | an arrow that points up or sideways, a library where it must not be linked |
 //! | `wall` | files and functions that are too long, tests not counted |
 //! | `smell` | what is half done or hides a failure: `unwrap` outside tests, forgotten notes, skipped tests |
+//! | `errors` | a public function of the agent or of `remount-wal` that does not say how it fails |
 //! | `lints` | a crate that does not inherit the workspace's lints (missing documentation is one of them) |
 //! | `layout` | names at the top that nobody planned |
 //! | `errand`, `property` | errands and jobs that disagree, properties that explain nothing |
@@ -14,6 +15,7 @@
 //! | `word` | private slang; the message has the standard term |
 
 mod citations;
+mod errors;
 mod jobs;
 mod layers;
 mod layout;
@@ -79,6 +81,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Problem>> {
         for source in rust_source::of_package(&package.folder)? {
             walls::check(&source, &mut report);
             smells::check(&source, &mut report);
+            errors::check(&package.name, &source, &mut report);
         }
     }
     report.problems.sort();

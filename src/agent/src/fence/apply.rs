@@ -12,6 +12,9 @@ use crate::disk::Disk;
 use crate::error::{Result, system};
 
 /// Applies `plan`; a fork makes the instance a standby.
+///
+/// # Errors
+/// The file system's. The plan may be applied in part; the next pre-start applies it again.
 pub fn apply(
     disk: &Disk,
     data: &DataDirectory,

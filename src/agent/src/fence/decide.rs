@@ -44,6 +44,10 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The control file, the mark or a record cannot be read.
     pub fn gather(instance: &InstanceSlug, data: &DataDirectory, disk: &Disk) -> Result<Self> {
         Ok(Self {
             instance: instance.clone(),
@@ -64,13 +68,15 @@ pub enum LocalDecision {
     AskForPlan(BackupId),
 }
 
+/// Decides what can be decided without the store.
+/// Decides what can be decided without the store.
 pub fn locally(facts: Facts) -> LocalDecision {
     let Facts { instance, data, backup, applied, seen_here } = facts;
     match (data, backup) {
         (DataState::Empty, None) if seen_here => LocalDecision::Refuse(Refusal::DataMissing { instance }),
         (DataState::Empty, None) => LocalDecision::AskWhetherRegistered,
         (DataState::Empty, Some(backup)) => LocalDecision::Refuse(Refusal::CopyWithoutData { backup }),
-        (DataState::Cluster(_), None) => LocalDecision::Start("a normal start".into()),
+        (DataState::Cluster(_), None) => LocalDecision::Start("the disk has no mark: a normal start".into()),
         (DataState::Cluster(_), Some(backup)) if applied.contains(&backup) => LocalDecision::Start(format!(
             "the plan for backup {backup} was applied to this disk before: recovery goes on"
         )),
@@ -103,6 +109,10 @@ pub struct Found<'a> {
     pub instance: &'a InstanceSlug,
 }
 
+/// Decides what the published plan means for this disk.
+///
+/// # Errors
+/// The control file cannot be read.
 pub fn with_plan<'a>(
     found: &Found<'_>,
     plan: Option<&'a RestorePlan>,
@@ -119,19 +129,19 @@ pub fn with_plan<'a>(
             wanted: plan.path.backup.clone(),
             found: backup.clone(),
         }
-    } else if let Some(part) = part(plan, instance) {
+    } else if let Some(role) = role_in(plan, instance) {
         let found = ControlData::read(data_directory)?.system_identifier;
         if found == plan.path.system_identifier {
-            return Ok(PlanDecision::Apply(plan, part));
+            return Ok(PlanDecision::Apply(plan, role));
         }
         Refusal::OtherCluster { restore: plan.id.clone(), wanted: plan.path.system_identifier, found }
     } else {
-        Refusal::NoPart { restore: plan.id.clone(), instance: instance.clone() }
+        Refusal::NotPlanned { restore: plan.id.clone(), instance: instance.clone() }
     };
     Ok(PlanDecision::Refuse(refusal))
 }
 
-fn part(plan: &RestorePlan, instance: &InstanceSlug) -> Option<PlannedRole> {
+fn role_in(plan: &RestorePlan, instance: &InstanceSlug) -> Option<PlannedRole> {
     let planned = plan.instances.iter().find(|planned| planned.instance == *instance)?;
     Some(match planned.role {
         Role::Primary => PlannedRole::Primary,

@@ -1,12 +1,13 @@
 //! The fence: may PostgreSQL start on this disk? (`docs/design.md` section 5.)
 //!
-//! A disk made from a snapshot looks like the disk it was copied from. Started as it is, PostgreSQL
+//! A disk made from a snapshot looks like the disk it was copied from. If PostgreSQL started on it, it
 //! would recover to the instant of the snapshot, take writes on the old timeline and archive them:
 //! nothing could undo that. `backup.json` is in every copy, and on a running disk only during a
-//! backup. So a disk without it starts without asking anybody, and a disk with it never starts
-//! unasked.
+//! backup. So a disk without it starts without asking the store, and a disk with it starts only after
+//! the store has answered.
 //!
-//! [`decide`] holds the table, pure; this module asks the disk and the store, and carries it out.
+//! [`decide`] holds the decision tables, without input or output; this module reads the disk, asks the store, and
+//! carries the decision out.
 
 mod apply;
 mod decide;
@@ -44,7 +45,7 @@ impl Fence {
     /// Of the instance with this configuration; its deadline begins now.
     ///
     /// # Errors
-    /// This program cannot find itself, and with it `remount-wal`.
+    /// The path of this program, beside which `remount-wal` is, cannot be found.
     pub fn new(config: &AgentConfig) -> Result<Self> {
         Ok(Self {
             identity: config.identity.clone(),
@@ -56,10 +57,10 @@ impl Fence {
         })
     }
 
-    /// Decides about the disk. When this answers `Ok`, PostgreSQL may start.
+    /// Decides whether PostgreSQL may start on this disk: it may where this returns `Ok`.
     ///
     /// # Errors
-    /// [`Error::Refused`]: it may not; nothing was changed. Others: a plan may be applied by half, which
+    /// [`Error::Refused`]: it may not; nothing was changed. Others: a plan may be applied in part, which
     /// does no harm: the next pre-start applies it again.
     pub async fn guard(&self, account: Account) -> Result<()> {
         if !self.disk.is_mounted()? {
@@ -82,7 +83,7 @@ impl Fence {
     }
 
     /// All jobs' pre-starts run at the same time: one of another release may have started a server on the copy, as
-    /// an upgrade does. That cannot be prevented from here, but it is not to go on unseen.
+    /// an upgrade does. That cannot be prevented here, but it is refused.
     fn must_not_be_used(&self, backup: &BackupId) -> Result<()> {
         let Some((pid, name)) = processes::working_in(self.data.path())? else { return Ok(()) };
         Err(Error::Refused(Refusal::AlreadyUsed { backup: backup.clone(), pid, name }))
@@ -107,7 +108,7 @@ impl Fence {
         let found = Found { backup, is_complete, instance: &self.identity.instance };
         match decide::with_plan(&found, plan.as_ref(), self.data.path())? {
             PlanDecision::ClearStaleMark => {
-                log::info!(backup:% = backup; "the VM went down during a backup: that backup is void, this is a normal start");
+                log::info!(backup:% = backup; "the VM went down during a backup, which therefore does not exist: the mark is removed, a normal start");
                 self.disk.remove_mark()
             }
             PlanDecision::Refuse(refusal) => Err(Error::Refused(refusal)),
@@ -148,7 +149,7 @@ impl Fence {
     }
 
     /// A standby may not start before the new timeline's history *and* its first segment are archived:
-    /// PostgreSQL would take the parent's segment in its place and replay past the fork, without a word.
+    /// PostgreSQL would take the parent's segment in its place and replay past the fork, without an error.
     async fn await_fork(&self, plan: &RestorePlan) -> Result<ForkRecord> {
         let mut logged = String::new();
         let deadline_seconds = self.deadline.seconds();
@@ -187,7 +188,7 @@ enum Fork {
 
 async fn find_fork(store: &ClusterStore, plan: &RestorePlan) -> Result<Fork, StoreError> {
     let Some(fork) = store.fork(&plan.id).await? else {
-        // Whoever gives the restore up takes the plan back; waiting on would be in vain.
+        // A restore that is given up withdraws its plan: the fork will never come.
         let published = store.published().await?;
         let stands = published.is_some_and(|now| now.id == plan.id);
         let what = "the restored primary to be verified (fork.json)";

@@ -17,6 +17,10 @@ use crate::store_client::StoreClient;
 const REGISTER_SECONDS: u64 = 10;
 
 /// Waits until the server has ended its recovery, records that, and notes the instance as initialised.
+///
+/// # Errors
+/// [`Error::Server`](crate::error::Error::Server) where PostgreSQL is down or has not ended its recovery by the deadline; a record
+/// of ours cannot be written. The server runs on; the next start looks again.
 pub fn post_start(config: &AgentConfig) -> Result<()> {
     Account::named(&config.user)?.become_it()?;
     runtime()?.block_on(async {
@@ -44,13 +48,13 @@ async fn await_start(server: &LocalServer, deadline: Deadline, open: Option<&App
             let timeline = applied.fork.as_ref().map(|fork| fork.timeline);
             await_state(server, deadline, Wanted::Streaming(timeline)).await
         }
-        // An ordinary standby may well start before its primary does: answering is all it owes.
+        // An ordinary standby may start before its primary does: it only has to answer.
         None if standby => await_state(server, deadline, Wanted::Answering).await,
         None => await_state(server, deadline, Wanted::Promoted).await,
     }
 }
 
-/// The outcome first: a mark without it would be taken for recovery going on, which does no harm.
+/// The outcome first: a crash in between leaves the mark with an outcome, and the next start removes it.
 fn conclude(disk: &Disk, applied: AppliedPlan) -> Result<()> {
     let outcome = match applied.role {
         Role::Primary => RecoveryOutcome::Recovered,
@@ -65,8 +69,8 @@ fn conclude(disk: &Disk, applied: AppliedPlan) -> Result<()> {
     Ok(())
 }
 
-/// From now on an empty disk under this instance is a missing one. A store that is down delays the
-/// note on its side to the next start: the VM's own note is there.
+/// From now on an empty disk under this instance is a missing disk. If the store is down, its note is written at the
+/// next start; the VM's own note is there.
 async fn note_initialised(
     store: &StoreClient,
     id: &InstanceId,
@@ -81,7 +85,7 @@ async fn note_initialised(
     let registered = match asked.await {
         Ok(()) => true,
         Err(error) => {
-            log::warn!(error:% = error; "the instance is not noted in the object store yet; the next start tries again");
+            log::warn!(error:% = error; "the instance is not registered in the object store yet; the next start tries again");
             false
         }
     };

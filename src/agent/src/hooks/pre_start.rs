@@ -7,7 +7,7 @@ use crate::config::AgentConfig;
 use crate::error::Result;
 use crate::fence::Fence;
 
-/// What the other job's pre-start may need beyond its own deadline: the preparation itself.
+/// How much longer than its deadline the other job's pre-start may take, for the preparation itself.
 const LOCK_SLACK_SECONDS: u64 = 60;
 
 /// Decides whether PostgreSQL may start, and applies a restore's plan.

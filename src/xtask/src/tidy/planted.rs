@@ -483,3 +483,19 @@ fn longer_words_and_other_uses_are_none() {
     tree.write("docs/glossary.md", "Not `patience`.\n");
     assert_eq!(tree.problems(), [""; 0]);
 }
+
+#[test]
+fn a_failure_that_is_not_documented_is_found() {
+    let tree = Tree::clean();
+    tree.write("src/core/Cargo.toml", &manifest("remount-wal", ""));
+    tree.write(
+        "src/workspace/Cargo.toml",
+        &WORKSPACE.replace("remount-core = { path = \"src/core\" }\n", ""),
+    );
+    let said = "/// Fails.\n///\n/// # Errors\n/// Always.\n#[must_use]\npub async fn a() -> Result<(), E> {}\nfn b() -> Result<()> {}\n\
+                pub fn c() -> Option<Result<()>> {}\n#[cfg(test)]\nmod tests {\n    pub fn d() -> Result<()> {}\n}\n";
+    tree.write("src/core/src/lib.rs", said);
+    assert_eq!(tree.problems(), [""; 0]);
+    tree.write("src/core/src/lib.rs", "/// Fails.\npub fn a(b: u8) -> Result<(), E> {}\n");
+    tree.has("src/core/src/lib.rs:2: errors: `a` can fail: say with what, under `# Errors`");
+}

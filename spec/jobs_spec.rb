@@ -108,7 +108,7 @@ RSpec.describe 'jobs' do
         job.templates.select { |_, destination| destination.start_with?('bin/') }.each_key do |file|
           code = Release.template_text(job, file).gsub("\\\n", ' ').lines.reject { |line| line.start_with?('#') }
           expect(code.length).to eq(1), file
-          expect(code.first).to start_with('exec /var/vcap/packages/remount/bin/'), file
+          expect(code.first).to match(%r{\Aexec /var/vcap/packages/remount(-agent)?/bin/}), file
           expect(code.first).not_to include('<%'), file
         end
       end

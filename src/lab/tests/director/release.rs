@@ -42,5 +42,5 @@ fn the_releases_own_manifests_deploy() {
     assert_eq!(names, ["postgres", "remount-agent"]);
     assert!(primary.jobs[1].files["config/agent.json"].content.contains("pg-0001"));
     assert!(primary.jobs[0].files["bin/pre-start"].executable);
-    assert_eq!(primary.jobs[0].packages, ["postgres-15", "postgres-17", "remount"]);
+    assert_eq!(primary.jobs[0].packages, ["postgres-15", "postgres-17", "remount-agent"]);
 }

@@ -25,6 +25,9 @@ struct Arguments {
     /// The configuration that the job rendered
     #[arg(long)]
     config: PathBuf,
+    /// Only read the configuration: what pre-start does
+    #[arg(long)]
+    check: bool,
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,9 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let config = Config::load(&arguments.config)?;
+    if arguments.check {
+        return Ok(());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("start the runtime"))?;
     let outcome = runtime.block_on(health::serve(&config));

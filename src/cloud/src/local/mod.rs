@@ -15,12 +15,32 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use remount_core::{DiskCid, RequestKey, SnapshotCid};
+use serde::Deserialize;
 
 pub use catalog::LocalDisks;
 pub use cpi::Detached;
 pub use record::Quota;
 
+use crate::settings::{Given, Problems, Settings};
 use crate::{Disk, DiskCloud, DiskSpec, Error, Result, Snapshot, Tags};
+
+/// Where the image files are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Given")]
+pub struct LocalSettings {
+    /// The folder that holds `disks` and `snapshots`.
+    pub root: PathBuf,
+}
+
+impl TryFrom<Given> for LocalSettings {
+    type Error = Problems;
+
+    fn try_from(given: Given) -> Result<Self, Problems> {
+        let mut settings = Settings::of("local", given);
+        let read = Self { root: settings.absolute_path("root") };
+        settings.finish(read)
+    }
+}
 
 /// [`DiskCloud`] over [`LocalDisks`].
 #[derive(Clone, Debug)]

@@ -55,12 +55,13 @@ async fn shows_no_secret(landscape: &TestLandscape, instance: &str, places: &[(&
 #[tokio::test]
 async fn hooks_have_looked_and_secrets_are_closed() -> Result<()> {
     let landscape = TestLandscape::up().await?;
+    let told = said(&landscape, CONTROL, "cat /var/vcap/sys/log/remount/post-deploy.stdout.log").await?;
+    for part in ["director: ", "store: ", "agents: ", "cloud: "] {
+        ensure!(told.contains(part), "{part} is not in\n{told}");
+    }
     for errand in ["restore", "backup"] {
-        let log = format!("cat /var/vcap/sys/log/{errand}/post-deploy.stdout.log");
-        let told = said(&landscape, CONTROL, &log).await?;
-        for part in ["director: ", "store: ", "agents: ", "cloud: "] {
-            ensure!(told.contains(part), "{errand}: {part} is not in\n{told}");
-        }
+        let log = format!("cat /var/vcap/sys/log/{errand}/pre-start.stdout.log");
+        ensure!(said(&landscape, CONTROL, &log).await?.contains("configuration: it is valid"), "{errand}");
     }
     for instance in [PRIMARY, STANDBY] {
         let told =
@@ -76,15 +77,15 @@ async fn hooks_have_looked_and_secrets_are_closed() -> Result<()> {
     );
 
     let database = [
-        ("remount-agent/config/agent.json", "/store/signing_key"),
+        ("remount-agent/config/store.json", "/signing_key"),
         ("postgres/config/postgres.json", "/replication/password"),
         ("postgres/config/postgres.json", "/roles/0/password"),
     ];
     shows_no_secret(&landscape, PRIMARY, &database).await?;
     shows_no_secret(&landscape, STANDBY, &database).await?;
     let control = [
-        ("restore/config/remount.json", "/store/signing_key"),
-        ("backup/config/remount.json", "/director/password"),
+        ("remount/config/store.json", "/signing_key"),
+        ("remount/config/remount.json", "/director/password"),
     ];
     shows_no_secret(&landscape, CONTROL, &control).await?;
     let passfile = said(&landscape, STANDBY, "stat -c %U:%G:%a /var/vcap/data/postgres/pgpass").await?;

@@ -50,9 +50,8 @@ async fn plan_of_another_backup(landscape: &TestLandscape) -> Result<RestorePlan
 
 /// The cluster in the store, with the signing key that the agent was given.
 async fn cluster(landscape: &TestLandscape) -> Result<ClusterStore> {
-    let file = "cat /var/vcap/jobs/remount-agent/config/agent.json";
-    let config: Value = serde_json::from_str(&landscape.lab.shell(PRIMARY, file).await?.success()?.stdout)?;
-    let store: StoreConfig = serde_json::from_value(config["store"].clone())?;
+    let file = "cat /var/vcap/jobs/remount-agent/config/store.json";
+    let store: StoreConfig = serde_json::from_str(&landscape.lab.shell(PRIMARY, file).await?.success()?.stdout)?;
     Ok(store.open(&RetryPolicy::within(Duration::from_secs(5)))?.cluster(&DEPLOYMENT.parse()?))
 }
 

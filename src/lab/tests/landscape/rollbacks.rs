@@ -37,7 +37,7 @@ async fn a_restore_to_the_wrong_instant_is_taken_back_and_another_follows() -> R
     landscape.mark("d", 1).await?;
 
     let at_once = "sed -i 's/\"keep_old_disks_hours\": 24/\"keep_old_disks_hours\": 0/' \
-        /var/vcap/jobs/restore/config/remount.json";
+        /var/vcap/jobs/remount/config/remount.json";
     landscape.lab.shell("remount/remount/0", at_once).await?.success()?;
     landscape.restore_to(&["--to-time", &wanted], "a=3 b=4").await?;
     ensure!(timeline(&landscape).await? == "3", "timeline 2 was used and left");

@@ -33,8 +33,8 @@ impl BeforeAgents {
     pub async fn begin(cluster: &Cluster, path: &str, skip: u32) -> Result<Self> {
         let fault = json!([{"path": path, "after": skip, "fault": {"kind": "drop_after"}}]);
         let control = cluster.root_of(&cluster.lab.instance("remount", 0).await?)?;
-        let rendered = control.join("var/vcap/jobs/restore/config/remount.json");
-        let text = fs::read_to_string(&rendered).context("read the configuration of the errand restore")?;
+        let rendered = control.join("var/vcap/jobs/remount/config/remount.json");
+        let text = fs::read_to_string(&rendered).context("read the configuration of the job remount")?;
         let mut config: Value = serde_json::from_str(&text).context("read remount.json")?;
         let port = config["agents"]["port"].as_u64().context("remount.json names no port of the agents")?;
         let instances =
@@ -86,9 +86,9 @@ fn proxies(
     let before = |index: usize, port: u16| -> Result<Proxy> {
         let instance = &instances[index];
         let tls = UpstreamTls {
-            ca_file: control.join("var/vcap/jobs/restore/config/agents-ca.pem"),
+            ca_file: control.join("var/vcap/jobs/remount/config/agents-ca.pem"),
             name: Some(AGENT_TLS_NAME.into()),
-            identity: Some(identity(control, "restore", "agents-")),
+            identity: Some(identity(control, "remount", "agents-")),
         };
         let url = format!("https://{}:{agents_port}", instance.ip);
         let mut config = ProxyConfig::new(Upstream::new(&url, Some(&tls))?, scripts[index].clone());

@@ -1,4 +1,4 @@
-//! PostgreSQL never starts on a disk that nobody planned for: the decision table of DESIGN 5, on real VMs.
+//! PostgreSQL never starts on a disk that nobody planned for: the decision table of `docs/design.md` section 5, on real VMs.
 
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ async fn plan_of_another_backup(landscape: &TestLandscape) -> Result<RestorePlan
 /// The cluster in the store, with the signing key that the agent was given.
 async fn cluster(landscape: &TestLandscape) -> Result<ClusterStore> {
     let file = "cat /var/vcap/jobs/remount-agent/config/store.json";
-    let store: StoreConfig = serde_json::from_str(&landscape.lab.shell(PRIMARY, file).await?.success()?.stdout)?;
+    let store: StoreConfig =
+        serde_json::from_str(&landscape.lab.shell(PRIMARY, file).await?.success()?.stdout)?;
     Ok(store.open(&RetryPolicy::within(Duration::from_secs(5)))?.cluster(&DEPLOYMENT.parse()?))
 }
 

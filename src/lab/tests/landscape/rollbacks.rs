@@ -1,4 +1,4 @@
-//! The way back, on real disks: after a success, and after a stop in the middle.
+//! Rollbacks: of a restore to the wrong instant, and of one that was interrupted.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -42,7 +42,7 @@ async fn a_restore_to_the_wrong_instant_is_taken_back_and_another_follows() -> R
     landscape.restore_to(&["--to-time", &wanted], "a=3 b=4").await?;
     ensure!(timeline(&landscape).await? == "3", "timeline 2 was used and left");
     let refused = landscape.lab.remount(&["rollback", &wrong]).await?;
-    ensure!(refused.code == 0, "it was taken back already, and says so: {}", refused.text());
+    ensure!(refused.code == 0, "it was rolled back already, and says so: {}", refused.text());
     landscape.holds("a=3 b=4").await?;
 
     let there = old_disks(&landscape).await?;

@@ -5,7 +5,7 @@
 //! crash leaves one behind.
 //!
 //! # Source
-//! `reference/bosh-director.md`, section 11; bosh-agent, `platform/linux_platform.go` and `platform/disk`.
+//! `docs/reference/bosh-director.md`, section 11; bosh-agent, `platform/linux_platform.go` and `platform/disk`.
 
 use std::fs;
 use std::io;

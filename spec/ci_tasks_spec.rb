@@ -80,7 +80,7 @@ RSpec.describe 'ci/tasks' do
   describe 'deploy' do
     def deploy(**more)
       run('deploy', 'environment', Release.path('manifests'), 'release', 'stemcell', 'bpm',
-          'VARS' => '{"store":{"signing_key":"store-secret"}}', 'POSTGRES_OPS' => 'use-postgres-tls.yml use-file-share.yml', **more)
+          'VARS' => '{"store":{"signing_key":"store-secret"}}', 'POSTGRES_OPS' => 'ops/use-postgres-tls.yml ops/use-file-share.yml', **more)
     end
 
     it 'deploys the version of the tarball, databases first' do

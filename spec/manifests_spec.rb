@@ -18,7 +18,7 @@ RSpec.describe 'manifests' do
 
       it 'uses releases that it names' do
         named = raw['releases'].map { |release| release['name'] }
-        used = raw['instance_groups'].flat_map { |group| group['jobs'] }.map { |job| job['release'] }.uniq
+        used = (raw['instance_groups'] + raw.fetch('addons', [])).flat_map { |part| part['jobs'] }.map { |job| job['release'] }.uniq
         expect(used).to match_array(named)
       end
 
@@ -52,9 +52,17 @@ RSpec.describe 'manifests' do
 
   describe 'ops files' do
     it 'say what they are for, and all are in the table of manifests/README.md' do
-      listed = File.read(Release.path('manifests', 'README.md')).scan(%r{^\| `ops/([a-z0-9-]+\.yml)` \|}).flatten
-      expect(listed).to match_array(Manifests.ops)
+      listed = File.read(Release.path('manifests', 'README.md')).scan(%r{^\| `(ops/[a-z0-9-]+\.yml)` \|}).flatten
+      expect(listed).to match_array(Manifests.ops - Manifests::CLOUDS)
       Manifests.ops.each { |file| expect(Manifests::DEPLOYMENTS).to include(Manifests.base(file)), file }
+    end
+
+    Release.clouds.each do |cloud|
+      it "of the cloud #{cloud} are all in the table of its own page" do
+        listed = File.read(Release.path('manifests/clouds', cloud, 'README.md')).scan(/^\| `(use-[a-z-]+\.yml)` \|/).flatten
+        expect(listed.map { |file| "clouds/#{cloud}/#{file}" }).to match_array(Manifests::CLOUDS.grep(%r{\Aclouds/#{cloud}/}))
+        expect(listed).not_to be_empty
+      end
     end
 
     it 'are among the combinations tried here' do
@@ -80,8 +88,8 @@ RSpec.describe 'manifests' do
 
         it 'documents exactly the variables that it leaves to the operator' do
           made = document['variables'].map { |variable| variable['name'] }
-          own = Manifests.references(Release.yaml('manifests', 'ops', file)) - made - %w[deployment_name]
-          told = Manifests.head('ops', file)[/ Variables: (.*)\z/, 1]
+          own = Manifests.references(Release.yaml('manifests', file)) - made - %w[deployment_name]
+          told = Manifests.head(file)[/ Variables: (.*)\z/, 1]
           expect(own).to all(satisfy { |name| told.match?(/(?<![\w.])#{name}\b/) })
           expect(own.empty?).to eq(told == 'none.')
           expect(own - Manifests::VALUES.keys).to eq([])
@@ -96,7 +104,7 @@ RSpec.describe 'manifests' do
     end
   end
 
-  # `remount.yml` with use-aws.yml, use-s3.yml, …: whatever an operator picks, all errands get the same.
+  # `remount.yml` with a cloud, a store, …: whatever an operator picks.
   Manifests::DEPLOYMENTS.each do |base|
     it "#{base} deploys with each of #{Manifests.combinations(base).length} combinations of ops files" do
       Manifests.combinations(base).each do |files|
@@ -104,21 +112,26 @@ RSpec.describe 'manifests' do
         expect(Manifests.references(manifest)).to eq([]), files.join(' ')
         used = manifest['instance_groups'].flat_map { |group| group['jobs'] }.map { |job| job['release'] }.uniq
         expect(manifest['releases'].map { |release| release['name'] }).to match_array(used), files.join(' ')
-        rendered = Manifests.render(manifest)
-        configs = rendered.slice(*Release.driving_errands).values.map { |job| JSON.parse(job['config/remount.json']).slice('cloud', 'store', 'director').to_s.gsub(%r{/jobs/[a-z]+/}, '') }
-        expect(configs.uniq.length).to be <= 1, files.join(' ')
+        Manifests.render(manifest)
       rescue Renderer::Failed => e
         raise "#{files.join(' ')}: #{e.message}"
       end
     end
   end
 
-  it 'give every errand a cloud, a store and a Director, in every errand alike, with each ops file' do
-    errands = Manifests.ours(Release.yaml('manifests', 'remount.yml')).map { |job| job['name'] }
+  it 'have every errand, and give what they share once, to each instance that has one of them' do
+    manifest = Release.yaml('manifests', 'remount.yml')
+    errands = manifest['instance_groups'].flat_map { |group| group['jobs'] }.map { |job| job['name'] }
     expect(errands).to match_array(Dir.children(Release.path('errands'))), 'an errand that is not deployed cannot be run'
     Manifests.ops_for('remount.yml').each do |file|
-      jobs = Manifests.ours(Manifests.with('remount.yml', file)).select { |job| Release.driving_errands.include?(job['name']) }
-      %w[cloud store director agents].each { |block| expect(jobs.map { |job| job['properties'][block] }.uniq.length).to eq(1), "#{file}: #{block}" }
+      document = Manifests.with('remount.yml', file)
+      # An addon without a filter is on every instance of the deployment.
+      expect(document['addons'].map(&:keys)).to eq([%w[name jobs]])
+      shared = document['addons'].flat_map { |addon| addon['jobs'] }
+      expect(shared.map { |job| job['name'] }).to eq(['remount'])
+      expect(shared.first['properties'].keys).to include('cloud', 'store', 'director', 'agents')
+      others = document['instance_groups'].flat_map { |group| group['jobs'] }.map { |job| job.fetch('properties', {}).keys }
+      expect(others.flatten & %w[cloud store director agents]).to eq([]), file
     end
   end
 
@@ -134,7 +147,7 @@ RSpec.describe 'manifests' do
         Manifests::DEPLOYMENTS.each do |base|
           Manifests.combinations(base).each do |files|
             ordered = files.sort_by { |file| Manifests::AFTER.key?(file) ? 1 : 0 }
-            options = ordered.flat_map { |file| ['-o', Release.path('manifests', 'ops', file)] }
+            options = ordered.flat_map { |file| ['-o', Release.path('manifests', file)] }
             output, errors, status = Open3.capture3(bosh, 'int', '--var-errs', '-l', File.join(folder, 'vars.yml'), Release.path('manifests', base), *options)
             expect(status).to be_success, "#{files}: #{errors}"
             # It leaves out of `variables:` what is given.
@@ -177,7 +190,7 @@ RSpec.describe 'manifests' do
     # The Director refuses every deployment that defines a variable which a runtime config defines too.
     it 'makes no variable that a manifest makes too, and its certificate below their authority' do
       elsewhere = Manifests::DEPLOYMENTS.flat_map { |file| Release.yaml('manifests', file)['variables'] }
-      elsewhere += Manifests.ops.flat_map { |file| Release.yaml('manifests', 'ops', file) }
+      elsewhere += Manifests.ops.flat_map { |file| Release.yaml('manifests', file) }
                             .select { |operation| operation['path'] == '/variables/-' }.map { |operation| operation['value'] }
       names = elsewhere.map { |variable| variable['name'] }
       expect(raw['variables'].map { |variable| variable['name'] } & names).to eq([])

@@ -5,6 +5,8 @@ require 'fileutils'
 require 'open3'
 require 'tmpdir'
 
+require_relative 'support/job_archive'
+require_relative 'support/manifests'
 require_relative 'support/package'
 
 # What the packages say, without compiling them: ci/compile-packages does that.
@@ -13,7 +15,7 @@ RSpec.describe 'packages' do
   around do |example|
     Dir.mktmpdir do |folder|
       @copy = folder
-      %w[packages src].each { |part| FileUtils.cp_r(Release.path(part), folder) }
+      %w[errands jobs packages src].each { |part| FileUtils.cp_r(Release.path(part), folder) }
       FileUtils.mkdir(File.join(folder, 'blobs'))
       blobs.each_key { |name| FileUtils.touch(File.join(folder, 'blobs', name)) }
       example.run
@@ -79,12 +81,13 @@ RSpec.describe 'packages' do
       Package.all(@copy).reject { |package| package.fingerprint == before[package.name] }.map(&:name)
     end
 
-    it 'change with Cargo.lock, for the package that is compiled with it' do
-      expect(changed_by { File.write(copied('src/workspace/Cargo.lock'), "# changed\n", mode: 'a') }).to eq(['remount'])
+    it 'change with the lock file that a package is compiled with' do
+      expect(changed_by { File.write(copied('src/packages/remount/Cargo.lock'), "# changed\n", mode: 'a') }).to eq(['remount'])
     end
 
-    it 'change with a source file' do
-      expect(changed_by { File.write(copied('src/core/src/lib.rs'), "// changed\n", mode: 'a') }).to eq(['remount'])
+    it 'change with a source file, for each package that has it' do
+      expect(changed_by { File.write(copied('src/core/src/lib.rs'), "// changed\n", mode: 'a') }).to eq(%w[remount remount-agent])
+      expect(changed_by { File.write(copied('src/scheduler/src/main.rs'), "// changed\n", mode: 'a') }).to eq(['remount'])
     end
 
     it 'do not change with a test' do
@@ -103,7 +106,7 @@ RSpec.describe 'packages' do
     end
 
     it 'change when a file becomes executable, and not with other bits of its mode' do
-      file = copied('src/core/src/lib.rs')
+      file = copied('src/cli/src/main.rs')
       expect(changed_by { File.chmod(0o600, file) }).to eq([])
       expect(changed_by { File.chmod(0o755, file) }).to eq(['remount'])
     end
@@ -138,23 +141,126 @@ RSpec.describe 'packages' do
       .to raise_error(Package::Invalid, /`postgres-libraries`: no file matches lz4_\*/)
   end
 
-  describe 'packages/remount' do
-    it 'arranges its files into the workspace' do
-      package('remount').stage(copied('vm'))
-      arranges = File.readlines(Release.path('packages/remount/packaging')).grep(/\Amkdir /).first
-      output, status = Open3.capture2e('bash', '-euc', arranges, chdir: copied('vm'))
-      expect(status).to be_success, output
-      members = File.read(copied('vm/Cargo.toml'))[/^members = \[(.*?)\]/m, 1].scan(/"([^"]+)"/).flatten
-      expect(members).not_to be_empty
-      expect(members.map { |member| copied('vm', member, 'Cargo.toml') }).to all(satisfy { |manifest| File.file?(manifest) })
-      expect(File).to be_file(copied('vm/Cargo.lock'))
+  # The packages that cargo compiles, and the folders that each takes of src/.
+  compiled = Dir.children(Release.path('src/packages')).sort
+
+  compiled.each do |name|
+    describe "packages/#{name}" do
+      def libraries(*path) = File.read(Release.path(*path)).split("\n\n").select { |part| part.include?("\nchecksum = ") }
+                                 .map { |part| part.split("\ndependencies = ").first.strip }
+
+      let(:members) { File.read(Release.path('src/packages', name, 'Cargo.toml'))[/^members = \[(.*?)\]/m, 1].scan(/"([^"]+)"/).flatten }
+
+      it 'takes the crates of its manifest and no other' do
+        taken = package(name).files.keys.grep(/\.rs\z/).map { |file| file.split('/').first }.uniq
+        expect(taken.map { |folder| "src/#{folder}" }).to match_array(members)
+      end
+
+      it 'arranges its files into a workspace' do
+        package(name).stage(copied('vm'))
+        arranges = File.readlines(Release.path('packages', name, 'packaging')).grep(/\Amv /).first
+        output, status = Open3.capture2e('bash', '-euc', arranges, chdir: copied('vm'))
+        expect(status).to be_success, output
+        expect(members.map { |member| copied('vm', member, 'Cargo.toml') }).to all(satisfy { |manifest| File.file?(manifest) })
+        expect(members.map { |member| copied('vm', member, 'src') }).to all(satisfy { |sources| File.directory?(sources) })
+        expect(File).to be_file(copied('vm/Cargo.lock'))
+      end
+
+      it 'installs every program that a job runs, and builds no other' do
+        scripts = Release.jobs.flat_map { |job| Release.template_files(job).map { |file| Release.template_text(job, file) } }
+        called = scripts.flat_map { |text| text.scan(%r{packages/#{name}/bin/([a-z-]+)}) }.flatten.uniq
+        packaging = File.read(Release.path('packages', name, 'packaging'))
+        built = packaging.scan(/--bin ([a-z-]+)/).flatten
+        prefix, suffixes = packaging.match(%r{target/release/([a-z-]+)\{(.*?)\}}).captures
+        expect(suffixes.split(',').map { |suffix| "#{prefix}#{suffix}" }).to match_array(built)
+        expect(called).to match_array(built)
+      end
+
+      it 'has nothing that only tests need' do
+        files = package(name).files
+        expect(files.keys.grep(%r{(\A|/)(lab|sim|faultproxy|xtask|tests|workspace)/})).to eq([])
+        manifests = files.select { |file, _| file.end_with?('Cargo.toml') }.values.map { |path| File.read(path) }
+        expect(manifests.grep(/dev-dependencies|remount-(lab|sim|faultproxy)/)).to eq([])
+        tools = %w[proptest rcgen serde-saphyr]
+        expect(libraries('Cargo.lock').map { |part| part[/^name = "(.*)"/, 1] }).to include(*tools)
+        expect(libraries('src/packages', name, 'Cargo.lock').map { |part| part[/^name = "(.*)"/, 1] } & tools).to eq([])
+      end
+
+      it 'is compiled with the versions that the tests run with' do
+        expect(libraries('src/packages', name, 'Cargo.lock') - libraries('Cargo.lock'))
+          .to eq([]), 'run `cargo xtask packages` and `scripts/vendor --record`'
+      end
+    end
+  end
+
+  # A release of the control plane, or of the tests, must restart no database: the Director updates an instance when
+  # the fingerprint of one of its jobs or packages differs.
+  describe 'what a database VM runs' do
+    def database
+      jobs = Manifests.ours(Release.yaml('manifests', 'postgres.yml')).map { |job| JobArchive.new(job['name'], @copy) }
+      packages = Package.order(jobs.flat_map(&:packages).uniq, @copy).map { |name| package(name) }
+      jobs.to_h { |job| ["jobs/#{job.name}", job.fingerprint] }.merge(packages.to_h { |found| ["packages/#{found.name}", found.fingerprint] })
     end
 
-    it 'installs every program that a job runs' do
-      scripts = Release.jobs.flat_map { |job| Release.template_files(job).map { |file| Release.template_text(job, file) } }
-      called = scripts.flat_map { |text| text.scan(%r{packages/remount/bin/([a-z-]+)}) }.flatten.uniq
-      installed = File.read(Release.path('packages/remount/packaging'))[/target\/release\/remount\{(.*?)\}/, 1]
-      expect(called - installed.split(',').map { |suffix| "remount#{suffix}" }).to eq([])
+    def changed
+      before = database
+      yield
+      database.reject { |name, fingerprint| before[name] == fingerprint }.keys
+    end
+
+    def edit(*path) = File.write(copied(*path), "\n", mode: 'a')
+
+    # Raises the version of a library in a lock file, as `cargo update` does.
+    def update(lock, library)
+      text = File.read(copied(lock))
+      expect(text.sub!(/(name = "#{library}"\nversion = ")[^"]+/, '\199.0.0')).not_to be_nil, "#{lock} has no #{library}"
+      File.write(copied(lock), text)
+    end
+
+    def blob(name) = blobs.keys.find { |blob| blob.start_with?("#{name}-crates-") }
+
+    it 'is four packages and two jobs' do
+      expect(database.keys).to contain_exactly('jobs/postgres', 'jobs/remount-agent', 'packages/postgres-15', 'packages/postgres-17',
+                                               'packages/postgres-libraries', 'packages/remount-agent', 'packages/rust-1-linux')
+    end
+
+    it 'stays as it is when the control plane, a cloud or the lab changes' do
+      crates = Dir.children(Release.path('src')) - %w[ARCHITECTURE.md agent core host packages postgres store wal workspace]
+      expect(crates).to include('cli', 'cloud', 'director', 'flow', 'lab', 'scheduler', 'sim', 'xtask')
+      crates.each do |crate|
+        files = Dir.glob('**/*', base: copied('src', crate)).select { |file| File.file?(copied('src', crate, file)) }
+        expect(changed { files.each { |file| edit('src', crate, file) } }).to eq([]), crate
+      end
+      expect(changed { Release.errands.each { |errand| edit('errands', errand, 'spec') } }).to eq([])
+      expect(changed { edit('jobs/remount-scheduler/templates/bpm.yml') }).to eq([])
+      expect(changed { %w[spec packaging].each { |file| edit('packages/remount', file) } }).to eq([])
+    end
+
+    it 'stays as it is when a test of its own crates changes, or what only such a test needs' do
+      expect(changed { Dir.glob('src/{agent,store,wal}/tests/**/*.rs', base: @copy).each { |file| edit(file) } }).to eq([])
+      expect(changed { %w[agent core host postgres store wal].each { |crate| edit('src', crate, 'Cargo.toml') } }).to eq([])
+      expect(changed { update('src/workspace/Cargo.lock', 'proptest') }).to eq([])
+    end
+
+    it 'stays as it is when a library changes that only the control plane or the lab links' do
+      expect(changed { update('src/workspace/Cargo.lock', 'serde-saphyr') }).to eq([])
+      expect(changed { edit('src/workspace/Cargo.toml') }).to eq([])
+      # The packages' lock files part when the control plane links a cloud's SDK.
+      library = "\n[[package]]\nname = \"aws-sdk-ec2\"\nversion = \"1.0.0\"\n"
+      %w[src/workspace/Cargo.lock src/packages/remount/Cargo.lock].each { |lock| File.write(copied(lock), library, mode: 'a') }
+      expect(changed { %w[src/workspace/Cargo.lock src/packages/remount/Cargo.lock].each { |lock| update(lock, 'aws-sdk-ec2') } }).to eq([])
+      expect(changed { edit('blobs', blob('remount')) }).to eq([])
+    end
+
+    it 'changes with a crate, a library, a template or a toolchain of its own: these tests can fail' do
+      ours = ['packages/remount-agent']
+      expect(changed { edit('src/wal/src/push.rs') }).to eq(ours)
+      expect(changed { edit('src/core/src/lib.rs') }).to eq(ours)
+      expect(changed { update('src/packages/remount-agent/Cargo.lock', 'tokio') }).to eq(ours)
+      expect(changed { edit('blobs', blob('remount-agent')) }).to eq(ours)
+      expect(changed { edit('jobs/postgres/templates/postgresql.conf.erb') }).to eq(['jobs/postgres'])
+      expect(changed { edit('jobs/remount-agent/properties_schema.json') }).to eq(['jobs/remount-agent'])
+      expect(changed { edit('blobs', blobs.keys.find { |name| name.start_with?('rust-') }) }).to eq(['packages/rust-1-linux'])
     end
   end
 
@@ -173,11 +279,13 @@ RSpec.describe 'packages' do
       expect(blobs.keys.to_h { |blob| [blob, taken[blob]] }.values).to all(eq(1))
     end
 
-    it 'has the crates of this Cargo.lock' do
-      checksums = File.readlines(Release.path('Cargo.lock')).grep(/\Achecksum = /).sort.join
-      name = "remount-crates-#{Digest::SHA256.hexdigest(checksums)[0, 12]}.tgz"
-      expect(blobs).to have_key(name), 'Cargo.lock has other crates than the blob: run `scripts/vendor --record` and ' \
-                                       "commit config/blobs.yml (it has no #{name})"
+    compiled.each do |package|
+      it "has the crates of #{package}'s lock file" do
+        checksums = File.readlines(Release.path('src/packages', package, 'Cargo.lock')).grep(/\Achecksum = /).sort.join
+        name = "#{package}-crates-#{Digest::SHA256.hexdigest(checksums)[0, 12]}.tgz"
+        expect(blobs).to have_key(name), "the lock file of #{package} has other crates than the blob: run `scripts/vendor --record` " \
+                                         "and commit config/blobs.yml (it has no #{name})"
+      end
     end
 
     it 'has the toolchain of this rust-toolchain.toml' do
@@ -196,7 +304,7 @@ RSpec.describe 'packages' do
 
     before do
       %w[config scripts bin].each { |folder| FileUtils.mkdir(copied(folder)) }
-      %w[Cargo.lock rust-toolchain.toml scripts/vendor].each { |file| FileUtils.cp(Release.path(file), copied(file)) }
+      %w[rust-toolchain.toml scripts/vendor].each { |file| FileUtils.cp(Release.path(file), copied(file)) }
       index = blobs.keys.to_h { |name| [name, { 'size' => 0, 'sha' => "sha256:#{Digest::SHA256.hexdigest('')}" }] }
       index[replaced]['sha'] = "sha256:#{Digest::SHA256.hexdigest('the replaced one')}"
       File.write(copied('config/blobs.yml'), YAML.dump(index).delete_prefix("---\n"))

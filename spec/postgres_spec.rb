@@ -34,9 +34,9 @@ RSpec.describe 'jobs/postgres' do
     it 'archives through remount-wal, with the configuration of the agent' do
       expect(setting('archive_mode')).to eq('on')
       expect(setting('archive_command'))
-        .to eq('/var/vcap/packages/remount/bin/remount-wal push --config /var/vcap/jobs/remount-agent/config/agent.json %p')
+        .to eq('/var/vcap/packages/remount-agent/bin/remount-wal push --config /var/vcap/jobs/remount-agent/config/agent.json %p')
       expect(setting('restore_command'))
-        .to eq('/var/vcap/packages/remount/bin/remount-wal fetch --config /var/vcap/jobs/remount-agent/config/agent.json %f %p')
+        .to eq('/var/vcap/packages/remount-agent/bin/remount-wal fetch --config /var/vcap/jobs/remount-agent/config/agent.json %f %p')
     end
 
     it 'listens at the address of the instance alone' do

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 RSpec.describe 'jobs/remount-agent' do
-  def config(&block) = JSON.parse(Landscape.database('remount-agent', &block)['config/agent.json'])
+  def config(file = 'agent', &block) = JSON.parse(Landscape.database('remount-agent', &block)["config/#{file}.json"])
 
   def problems
     yield
@@ -35,15 +35,10 @@ RSpec.describe 'jobs/remount-agent' do
     expect(volumes).to include('/var/vcap/sys/run/pg', '/var/vcap/store/postgres')
   end
 
-  it 'leaves out what the store does not need' do
+  it 'names the file of the store, which has what is given and nothing else' do
+    expect(config['store_file']).to eq('/var/vcap/jobs/remount-agent/config/store.json')
     fs = { 'type' => 'fs', 'root' => '/mnt/backups', 'signing_key' => '00' * 32 }
-    expect(config { |properties| properties['store'] = fs }['store'])
-      .to eq(fs.merge('timeout_seconds' => 30))
-  end
-
-  it 'names the file of the store\'s authority only where there is one' do
-    expect(config['store']).not_to have_key('ca_file')
-    expect(config { |properties| properties['store']['ca'] = 'PEM' }['store']['ca_file']).to end_with('/store-ca.pem')
+    expect(config('store') { |properties| properties['store'] = fs.merge('ca' => '', 'bucket' => nil) }).to eq(fs)
   end
 
   it 'shows bpm the folder of a filesystem store' do
@@ -67,21 +62,23 @@ RSpec.describe 'jobs/remount-agent' do
   it 'says which properties are missing, of every file at once' do
     sentences = problems do
       Landscape.database('remount-agent') do |properties|
-        properties['store'].delete('signing_key')
+        properties.delete('store')
         properties.delete('tls')
       end
     end
-    expect(sentences.map { |sentence| sentence[/Can't find property '\["(.*)"\]'/, 1] })
-      .to match_array(%w[store.signing_key tls.ca tls.certificate tls.private_key])
+    expect(sentences.map { |sentence| sentence[/Can't find property '\["(.*)"\]'/, 1] }.uniq)
+      .to match_array(%w[store.type tls.ca tls.certificate tls.private_key])
   end
 
+  # As the job `remount` does, whose template it is (spec/remount_spec.rb), and what only a mapping can have.
   it 'refuses a store that cannot work' do
     refusal = ->(change) { problems { config { |properties| properties['store'] = properties['store'].merge(change).compact } }.first }
     expect(refusal.call('type' => 'ftp')).to end_with('the property `store.type` is `ftp`, but may only be `s3` or `fs`')
-    expect(refusal.call('type' => 'fs')).to include('store.root')
-    expect(refusal.call('bucket' => nil)).to include('store.bucket')
-    expect(refusal.call('access_key_id' => nil)).to include('go together')
+    expect(refusal.call('bucket' => nil)).to include('are missing: `store.bucket`')
     expect(refusal.call('signing_key' => 'hush')).to include('64 hex digits').and(satisfy { |sentence| !sentence.include?('hush') })
+    expect(refusal.call('bukket' => 'a')).to include('unknown properties: `store.bukket`; jobs/remount/spec describes')
+    expect(refusal.call('timeout_seconds' => '30', 'region' => 7))
+      .to include('a value of a wrong type: `store.region`, `store.timeout_seconds`').or include('`store.timeout_seconds`, `store.region`')
   end
 
   it 'insists on a PostgreSQL in its deployment' do

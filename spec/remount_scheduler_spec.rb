@@ -11,6 +11,11 @@ RSpec.describe 'jobs/remount-scheduler' do
     expect(rendered(external)).to match_golden('remount-scheduler')
   end
 
+  it 'names the file of the job `remount`, and looks for it before it starts' do
+    expect(config(external)['remount_file']).to eq('/var/vcap/jobs/remount/config/remount.json')
+    expect(rendered(external)['bin/pre-start']).to include('remount-scheduler --check --config /var/vcap/jobs/remount-scheduler/config/scheduler.json')
+  end
+
   it 'finds its database by a link where no host is given' do
     given = config({ 'database' => { 'password' => 'catalog-secret' } },
                    consumes: { 'database' => Landscape.postgres_link(port: 5433)['postgres'] })

@@ -200,6 +200,13 @@ RSpec.describe Renderer do
       expect(of.call({ 'minimum' => 1, 'pattern' => '^1$' }, '1')).to eq([])
     end
 
+    it 'may have one rule for all other members, or none of them' do
+      of = ->(rule, value) { job(schema(rule), 'a' => { 'b' => value }).map { |sentence| sentence.delete_prefix('job x: ') } }
+      texts = { 'type' => 'object', 'properties' => { 'n' => { 'type' => 'integer' } }, 'additionalProperties' => { 'type' => 'string' } }
+      expect(of.call(texts, { 'n' => 1, 'c' => 'x', 'd' => 2 })).to eq(['value at `/a/b/d` is not string'])
+      expect(of.call(texts.merge('additionalProperties' => false), { 'n' => 1, 'c' => 'x' })).to eq(['value at `/a/b/c` is unknown'])
+    end
+
     it 'must be of the one draft that the Director knows, and use no rule that is not checked here' do
       expect(job({ 'type' => 'object' }, {}).first).to include('has to declare `$schema`')
       expect(job(draft.merge('oneOf' => []), {}).first).to include('uses `oneOf`')

@@ -9,7 +9,7 @@
 # Environment: BOSH_ENVIRONMENT, BOSH_CLIENT, BOSH_CLIENT_SECRET, BOSH_CA_CERT; BOSH_ALL_PROXY.
 #   VARS           YAML: the manifests' variables (director, cloud, store, persistent_disk_mib, …; see the comments
 #                  at their top). The deployments' names are added here.
-#   REMOUNT_OPS    ops files for remount.yml, names below MANIFESTS/ops, separated by spaces
+#   REMOUNT_OPS    ops files for remount.yml, names below MANIFESTS, separated by spaces
 #   POSTGRES_OPS   the same for postgres.yml
 set -euo pipefail
 here="$(realpath "$(dirname "$0")/..")"
@@ -37,7 +37,7 @@ say "deploying remount $version"
 # Deploys MANIFEST as NAME, with these ops files. The version is pinned: `latest` could be another run's.
 deploy() {
   local name="$1" manifest="$2" ops=() op
-  for op in $3; do ops+=("--ops-file=$manifests/ops/$op"); done
+  for op in $3; do ops+=("--ops-file=$manifests/$op"); done
   bosh -n -d "$name" deploy "$manifests/$manifest" "${ops[@]}" --ops-file="$here/ops/pin-release.yml" \
     --vars-file="$vars" --var="release_version=$version" --var="deployment_name=$deployment" \
     --var="backup_deployments=[$deployment]"

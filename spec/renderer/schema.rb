@@ -45,11 +45,19 @@ module Renderer
     # One sentence per value that does not fit.
     def problems(properties) = check(@root, properties, '')
 
-    # Dotted names of all properties, as in the spec: what has `properties` of its own is a level, not a property.
+    # Dotted names of the properties that it names, as in the spec: what has members of its own is a level, not a property.
     def names(part = @root, path = [])
-      return [path.join('.')] unless part.key?('properties')
+      return [path.join('.')] unless part.key?('properties') || part['additionalProperties'].is_a?(Hash)
 
-      part['properties'].flat_map { |name, inner| names(inner, path + [name]) }
+      part.fetch('properties', {}).flat_map { |name, inner| names(inner, path + [name]) }
+    end
+
+    # What a property has to be, by its dotted name; nil where nothing is said of it.
+    def rule(name)
+      name.split('.').reduce(@root) do |part, key|
+        other = part['additionalProperties']
+        part.dig('properties', key) || (other if other.is_a?(Hash)) || (return nil)
+      end
     end
 
     private
@@ -58,6 +66,7 @@ module Renderer
       yield part
       part.fetch('properties', {}).each_value { |inner| each_part(inner, &block) }
       each_part(part['items'], &block) if part.key?('items')
+      each_part(part['additionalProperties'], &block) if part['additionalProperties'].is_a?(Hash)
     end
 
     def check(part, value, at)
@@ -74,9 +83,12 @@ module Renderer
     def check_members(part, hash, at)
       known = part.fetch('properties', {})
       problems = (part.fetch('required', []) - hash.keys).map { |name| "value at `#{at}` has no `#{name}`" }
-      if part['additionalProperties'] == false
-        problems += (hash.keys - known.keys).map { |name| "value at `#{at}/#{name}` is unknown" }
-      end
+      others = hash.except(*known.keys)
+      problems += case part['additionalProperties']
+                  when false then others.keys.map { |name| "value at `#{at}/#{name}` is unknown" }
+                  when Hash then others.flat_map { |name, inner| check(part['additionalProperties'], inner, "#{at}/#{name}") }
+                  else []
+                  end
       problems + known.slice(*hash.keys).flat_map { |name, inner| check(inner, hash[name], "#{at}/#{name}") }
     end
 

@@ -30,7 +30,7 @@ module Commands
   # What is wrong with a line; nothing where it is no command of ours, or a right one. What follows `#`, or a gap,
   # is said about it.
   def self.fault(line)
-    words = line.sub(%r{\A(sudo )?(/var/vcap/jobs/restore/bin/)?(?=remount )}, '').sub(/#.*|\s{2,}.*/, '').split
+    words = line.sub(%r{\A(sudo )?(/var/vcap/jobs/remount/bin/)?(?=remount )}, '').sub(/#.*|\s{2,}.*/, '').split
     case words.first
     when 'remount' then remount(words.drop(1))
     when 'remount-lab' then lab(words.drop(1))

@@ -11,7 +11,7 @@ module Landscape
       'url' => 'https://10.0.0.6:25555', 'ca' => 'DIRECTOR CA',
       'client_id' => 'remount', 'client_secret' => 'uaa-secret'
     },
-    'cloud' => { 'type' => 'local', 'root' => '/lab/cloud' },
+    'cloud' => { 'type' => 'local', 'local' => { 'root' => '/lab/cloud' } },
     'store' => {
       'type' => 's3', 'bucket' => 'backups', 'prefix' => 'eu', 'region' => 'eu-central-1',
       'access_key_id' => 'AKIA', 'secret_access_key' => 's3-secret', 'signing_key' => '0f' * 32
@@ -30,15 +30,11 @@ module Landscape
       'address' => '10.0.1.11', 'bootstrap' => false },
   ].freeze
 
-  # Of each cloud the sources of credentials, and the properties that each of them needs.
-  CREDENTIALS = {
-    'aws' => { 'static' => %w[access_key_id secret_access_key], 'env_or_profile' => [] },
-    'azure' => { 'static' => %w[tenant_id client_id client_secret], 'managed_identity' => [] },
-    'gcp' => { 'static' => %w[json_key], 'service_account' => [] },
-    'alicloud' => { 'static' => %w[access_key_id access_key_secret], 'ecs_ram_role' => [] },
-    'openstack' => { 'application_credential' => %w[application_credential_id application_credential_secret],
-                     'password' => %w[username api_key domain project] }
-  }.freeze
+  # Of each cloud the sources of credentials, and the properties that each of them needs, as the template has them.
+  def self.credentials
+    table = Release.template_text(Release.job('remount'), 'cloud.json.erb')[/^clouds = (\{.*?^\})/m, 1]
+    eval(table).reject { |type, _| type == 'local' }.transform_values { |row| row[1] } # rubocop:disable Security/Eval
+  end
 
   def self.manifest(file) = interpolate(Release.yaml('manifests', file))
 
@@ -60,7 +56,9 @@ module Landscape
 
   # Properties that the manifest gives a job.
   def self.properties(file, job)
-    jobs = manifest(file).fetch('instance_groups').flat_map { |group| group.fetch('jobs') }
+    document = manifest(file)
+    parts = document.fetch('instance_groups') + document.fetch('addons', [])
+    jobs = parts.flat_map { |part| part.fetch('jobs') }
     jobs.find { |found| found['name'] == job }.fetch('properties', {})
   end
 
@@ -91,10 +89,9 @@ module Landscape
     render(job, properties, spec: spec('pg-0001', instance), consumes: consumes)
   end
 
-  # An errand of manifests/remount.yml; those that are not in it have no properties to be given.
-  def self.errand(job)
-    listed = manifest('remount.yml')['instance_groups'].flat_map { |group| group['jobs'] }.any? { |found| found['name'] == job }
-    properties = Marshal.load(Marshal.dump(listed ? self.properties('remount.yml', job) : {}))
+  # A job of manifests/remount.yml; the block may change its properties.
+  def self.control_plane(job)
+    properties = Marshal.load(Marshal.dump(self.properties('remount.yml', job)))
     yield properties if block_given?
     control(job, properties)
   end

@@ -6,17 +6,16 @@ require_relative 'ops_file'
 module Manifests
   DEPLOYMENTS = %w[remount.yml postgres.yml].freeze
 
+  # What operators give for a cloud: `cloud.aws.region` is the variable `aws_region`; its value is the example.
+  def self.cloud_values
+    Release.job('remount').properties.filter_map do |name, definition|
+      cloud, property = name[/\Acloud\.([a-z]+\..*)/, 1]&.split('.', 2)
+      ["#{cloud}_#{property}", definition.fetch('example', "the #{property}")] if property
+    end.to_h
+  end
+
   # What operators give beyond Landscape::VARIABLES, by the names that the ops files document.
   VALUES = {
-    'aws_region' => 'eu-central-1', 'aws_access_key_id' => 'AKIA', 'aws_secret_access_key' => 'aws-secret',
-    'azure_location' => 'westeurope', 'azure_subscription_id' => 'subscription', 'azure_resource_group_name' => 'bosh',
-    'azure_tenant_id' => 'tenant', 'azure_client_id' => 'client', 'azure_client_secret' => 'azure-secret',
-    'gcp_project' => 'acme', 'gcp_json_key' => "{\"type\": \"service_account\"}\n",
-    'alicloud_region' => 'eu-central-1', 'alicloud_access_key_id' => 'LTAI', 'alicloud_access_key_secret' => 'alicloud-secret',
-    'openstack_auth_url' => 'https://keystone.example.com:5000/v3', 'openstack_region' => 'RegionOne',
-    'openstack_application_credential_id' => 'id', 'openstack_application_credential_secret' => 'openstack-secret',
-    'openstack_username' => 'remount', 'openstack_api_key' => 'openstack-secret', 'openstack_domain' => 'default',
-    'openstack_project' => 'bosh', 'openstack_ca_cert' => '',
     's3_bucket' => 'backups', 's3_prefix' => 'eu', 's3_region' => 'eu-central-1', 's3_endpoint' => 'https://s3.example.com', 's3_ca' => 'S3 CA',
     's3_control_plane_access_key_id' => 'AKIA', 's3_control_plane_secret_access_key' => 's3-secret',
     's3_agent_access_key_id' => 'AKIA', 's3_agent_secret_access_key' => 's3-secret',
@@ -32,25 +31,26 @@ module Manifests
     'schedulers' => 3,
     'remount_version' => '1.2.3', 'postgres_port' => 5524, 'postgres_bin_directory' => '/var/vcap/packages/postgres-15/bin',
     'postgres_data_directory' => '/var/vcap/store/postgres/postgres-15.18'
-  }.freeze
+  }.merge(cloud_values).freeze
 
   # Values for what the Director's config server makes of `variables:`.
   MADE = { 'postgres_server' => { 'certificate' => 'SERVER CERTIFICATE', 'private_key' => 'SERVER KEY' },
            'remount_agent_addon' => { 'certificate' => 'AGENT CERTIFICATE', 'private_key' => 'AGENT KEY' } }.freeze
 
   # Files that say the same in different ways: a deployment takes one of each line at most.
-  CLOUDS = %w[use-aws.yml use-aws-instance-profile.yml use-azure.yml use-azure-managed-identity.yml use-gcp.yml
-              use-gcp-service-account.yml use-alicloud.yml use-alicloud-ram-role.yml use-openstack.yml use-openstack-password.yml].freeze
-  STORES = %w[use-s3.yml use-s3-instance-profile.yml use-s3-compatible.yml use-file-share.yml].freeze
-  DIRECTORS = %w[use-uaa.yml use-director-user.yml].freeze
-  REQUESTS = %w[restore-request.yml restore-to-time.yml].freeze
-  ARCHIVES = %w[archive-to-s3.yml archive-to-s3-instance-profile.yml archive-to-s3-compatible.yml archive-to-file-share.yml].freeze
+  CLOUDS = Dir.glob('clouds/*/use-*.yml', base: Release.path('manifests')).sort.freeze
+  STORES = %w[ops/use-s3.yml ops/use-s3-instance-profile.yml ops/use-s3-compatible.yml ops/use-file-share.yml].freeze
+  DIRECTORS = %w[ops/use-uaa.yml ops/use-director-user.yml].freeze
+  REQUESTS = %w[ops/restore-request.yml ops/restore-to-time.yml].freeze
+  ARCHIVES = %w[ops/archive-to-s3.yml ops/archive-to-s3-instance-profile.yml ops/archive-to-s3-compatible.yml
+                ops/archive-to-file-share.yml].freeze
   ALTERNATIVES = [CLOUDS, STORES, DIRECTORS, REQUESTS, ARCHIVES].freeze
 
   # Each needs another one before it.
-  AFTER = { 'scale-schedulers.yml' => ['use-external-database.yml'] }.freeze
+  AFTER = { 'ops/scale-schedulers.yml' => ['ops/use-external-database.yml'] }.freeze
 
-  def self.ops = Dir.children(Release.path('manifests', 'ops')).sort
+  # Below manifests/, as the lists above.
+  def self.ops = (Dir.glob('ops/*.yml', base: Release.path('manifests')) + CLOUDS).sort
 
   # The comment at the head of a manifest or ops file, as one line.
   def self.head(*parts)
@@ -59,14 +59,14 @@ module Manifests
   end
 
   # The manifest that an ops file is for, by its own first words.
-  def self.base(ops) = head('ops', ops)[%r{\AFor manifests/(\S+\.yml)[:,]}, 1]
+  def self.base(ops) = head(ops)[%r{\AFor manifests/(\S+\.yml)[:,]}, 1]
 
   def self.ops_for(base) = ops.select { |file| base(file) == base }
 
   # The document with these ops files applied, and those that they need before them.
   def self.with(base, *files)
     files.flat_map { |file| AFTER.fetch(file, []) + [file] }.uniq
-         .reduce(Release.yaml('manifests', base)) { |document, file| OpsFile.apply(document, Release.yaml('manifests', 'ops', file)) }
+         .reduce(Release.yaml('manifests', base)) { |document, file| OpsFile.apply(document, Release.yaml('manifests', file)) }
   end
 
   # Combinations of ops files that an operator may want: every cloud with every store, the Directors and
@@ -96,9 +96,9 @@ module Manifests
     value.flat_map { |key, inner| leaves(inner, path + [key]) }
   end
 
-  # The jobs of this release in a manifest.
+  # The jobs of this release that a deployment with this manifest has; an addon's are in each of its groups.
   def self.ours(manifest)
-    manifest['instance_groups'].flat_map { |group| group['jobs'] }.select { |job| job['release'] == 'remount' }
+    (manifest['instance_groups'] + manifest.fetch('addons', [])).flat_map { |part| part['jobs'] }.select { |job| job['release'] == 'remount' }
   end
 
   # Of properties with their variables filled in: those that the job's spec does not have.

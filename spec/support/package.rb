@@ -4,6 +4,8 @@ require 'digest'
 require 'fileutils'
 require 'yaml'
 
+require_relative 'fingerprint'
+
 # A package as `bosh create-release` reads and fingerprints it. RSpec asks it, and so does ci/compile-packages:
 #
 #   ruby spec/support/package.rb order [NAME…]      the packages (all of them), each after those it depends on
@@ -12,7 +14,7 @@ require 'yaml'
 #   ruby spec/support/package.rb stage NAME FOLDER  its files, as a compile VM unpacks them
 #
 # # Source
-# bosh-cli, release/pkg/dir_reader.go, release/resource/{fingerprint,archive}.go
+# bosh-cli, release/pkg/dir_reader.go, release/resource/archive.go
 class Package
   Invalid = Class.new(StandardError)
   ROOT = File.expand_path('../..', __dir__)
@@ -46,10 +48,7 @@ class Package
     found.merge('packaging' => File.join(folder, 'packaging')).sort.to_h
   end
 
-  def fingerprint
-    chunks = files.map { |file, path| file + content_digest(path) + (file == 'packaging' ? '' : mode(path)) }
-    Digest::SHA256.hexdigest(['v2', *chunks, dependencies.sort.join(',')].join)
-  end
+  def fingerprint = Fingerprint.of(files, chunks: dependencies, without_mode: ['packaging'])
 
   # A compiled package fits while neither its files nor those of its dependencies change.
   def key
@@ -83,17 +82,6 @@ class Package
       matches = names.to_h { |file| [file, File.join(base, file)] }
       all.merge(matches.reject { |_, path| File.lstat(path).directory? })
     end
-  end
-
-  def content_digest(path)
-    hex = File.symlink?(path) ? Digest::SHA256.hexdigest(File.readlink(path)) : Digest::SHA256.file(path).hexdigest
-    "sha256:#{hex}"
-  end
-
-  def mode(path)
-    return 'symlink' if File.symlink?(path)
-
-    (File.stat(path).mode & 0o111).zero? ? '100644' : '100755'
   end
 end
 

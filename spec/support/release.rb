@@ -14,8 +14,11 @@ module Release
 
   def self.errands = Dir.children(path('errands')).sort
 
-  # Those that drive a cloud: all that have something to do.
-  def self.driving_errands = errands.select { |errand| job(errand).properties.key?('cloud.type') }
+  # Those that drive a cloud: all that have something to do, and so a configuration.
+  def self.driving_errands = errands.select { |errand| job(errand).templates.value?('config/errand.json') }
+
+  # The clouds that an operator can choose, apart from the one on this machine.
+  def self.clouds = job('remount').properties.keys.filter_map { |name| name[/\Acloud\.([a-z]+)\./, 1] }.uniq - ['local']
 
   # Files below templates/, as the spec has to name them.
   def self.template_files(job)

@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use remount_core::documents::OnFailure;
@@ -9,13 +9,6 @@ use remount_core::{BackupId, DeploymentName, GroupName, RestoreId};
 use crate::failure::Failure;
 use crate::target::TargetArguments;
 
-/// Where the jobs render the configuration; the first that is there is taken.
-const CONFIGS: [&str; 3] = [
-    "/var/vcap/jobs/remount/config/remount.json",
-    "/var/vcap/jobs/restore/config/remount.json",
-    "/var/vcap/jobs/backup/config/remount.json",
-];
-
 /// Backups of PostgreSQL as disk snapshots with WAL, and restores by swapping disks.
 ///
 /// Exit codes: 0 done; 1 failed, nothing was changed; 2 wrong usage or configuration; 3 failed, changes
@@ -23,9 +16,9 @@ const CONFIGS: [&str; 3] = [
 #[derive(Debug, Parser)]
 #[command(name = "remount", version, max_term_width = 80)]
 pub struct Arguments {
-    /// The configuration [default: /var/vcap/jobs/{remount,restore,backup}/config/remount.json]
+    /// The configuration, of the job `remount` or of an errand [default: that of the job `remount`]
     #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     /// Answer with JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
@@ -37,20 +30,12 @@ pub struct Arguments {
     pub command: Command,
 }
 
-impl Arguments {
-    /// The configuration's file.
-    pub fn config(&self) -> PathBuf {
-        let there = || CONFIGS.iter().map(Path::new).find(|path| path.exists());
-        self.config.clone().unwrap_or_else(|| there().unwrap_or_else(|| Path::new(CONFIGS[0])).to_owned())
-    }
-}
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Take a backup now
     Backup {
-        /// The deployment; without it, those of the configuration's `backup.deployments`
+        /// The deployment; without it, those of the errand `backup` whose file is the configuration
         #[arg(long)]
         deployment: Option<DeploymentName>,
         /// Its PostgreSQL group, where it has more than one
@@ -102,6 +87,9 @@ pub enum Command {
         /// Ask what does not answer again, for up to two minutes
         #[arg(long)]
         wait: bool,
+        /// Read the configuration only; ask nobody
+        #[arg(long, conflicts_with = "wait")]
+        offline: bool,
     },
     /// The entry points of the BOSH errands
     Errand {
@@ -330,7 +318,7 @@ mod tests {
     #[test]
     fn the_configuration_may_be_named_before_and_after_the_command() {
         for line in ["--config /a list", "list --config /a"] {
-            assert_eq!(read(line).unwrap().config(), Path::new("/a"));
+            assert_eq!(read(line).unwrap().config, Some("/a".into()));
         }
     }
 }

@@ -28,7 +28,7 @@ pub fn open(config: &Config) -> Result<FlowContext, Failure> {
         store: config.store.open(&policy)?,
         owner: format!("remount on {}, process {}", host(), std::process::id()),
         own_deployment: config.deployment.clone(),
-        old_disks: config.restore.old_disks(),
+        old_disks: config.old_disks,
         timeouts: timeouts(config),
         cancellation: cancellation.clone(),
     };
@@ -70,7 +70,7 @@ fn timeouts(config: &Config) -> Timeouts {
     (timeouts.stop, timeouts.attach, timeouts.delete) = (task, task, task);
     // Replay is part of a start, and may take longer than any other task.
     timeouts.start = timeouts.start.max(task);
-    if let Some(seconds) = config.backup.lease_seconds {
+    if let Some(seconds) = config.lease_seconds {
         timeouts.agent_lease = Duration::from_secs(seconds);
         timeouts.lease_term = Duration::from_secs(seconds);
     }

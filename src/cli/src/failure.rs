@@ -5,6 +5,7 @@ use std::process;
 use crate::output::message;
 use remount_core::{ExitCode, OperatorError, report};
 use remount_flow::FlowError;
+use remount_host::NoRemountJob;
 
 /// A command failed.
 #[derive(Debug)]
@@ -75,6 +76,12 @@ impl Failure {
 impl From<FlowError> for Failure {
     fn from(error: FlowError) -> Self {
         Self { code: error.exit_code(), text: report(&error) }
+    }
+}
+
+impl From<NoRemountJob> for Failure {
+    fn from(error: NoRemountJob) -> Self {
+        Self::of(&error, true)
     }
 }
 

@@ -56,11 +56,48 @@ fn a_configuration_that_everybody_may_read_is_refused() {
 }
 
 #[test]
+fn an_errand_without_the_job_remount_beside_it_says_what_to_add() {
+    let site = Site::new();
+    std::fs::remove_file(site.path("remount.json")).unwrap();
+    for line in ["errand restore", "errand backup", "backup"] {
+        let said = site.run(line);
+        assert_eq!(said.code, 2, "{line}: {}", said.err);
+        let lines: Vec<_> = said.err.lines().collect();
+        assert!(
+            lines[0].starts_with("error: /") && lines[0].ends_with("remount.json is missing"),
+            "{}",
+            said.err
+        );
+        assert!(lines[1].starts_with("cause: the job `remount` is not on this VM"), "{}", said.err);
+        assert_eq!(lines[2], " next: add the job `remount` to the instance group and redeploy");
+    }
+}
+
+#[test]
+fn the_problems_of_both_files_are_told_at_once() {
+    let site = Site::with(&json!({"cloud": {"type": "moon"}, "restore": {"deployment": "pg-0001"}}));
+    let said = site.run("errand restore");
+    assert_eq!(said.code, 2, "{}", said.err);
+    for word in ["remount.json", "moon", "errand.json", "restore.target"] {
+        assert!(said.err.contains(word), "{word} is not said:\n{}", said.err);
+    }
+}
+
+#[test]
+fn the_configuration_alone_is_checked_without_asking_anybody() {
+    let site = Site::new();
+    let said = site.run("check --offline");
+    assert_eq!((said.code, said.out.as_str()), (0, "configuration: it is valid\n"), "{}", said.err);
+    site.configure(&json!({"store": {"type": "moon"}}));
+    assert_eq!(site.run("check --offline").code, 2);
+}
+
+#[test]
 fn errands_without_work_say_so_and_fail() {
     let site = Site::new();
     for (errand, instead) in [("drill", "remount plan"), ("prune", "remount disks release --due")] {
         // Without a configuration too: their jobs render none.
-        std::fs::write(site.path("remount.json"), "").unwrap();
+        std::fs::write(site.path("errand.json"), "").unwrap();
         let said = site.run(&format!("errand {errand}"));
         assert_eq!(said.code, 2, "{errand}: {}", said.err);
         for word in ["is not configured", "\ncause: ", "\n next: ", instead] {

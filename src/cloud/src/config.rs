@@ -1,68 +1,44 @@
-//! The `cloud` block of `remount.json`: which cloud, and how it is reached. The names are those of each
-//! cloud's BOSH CPI, so that an operator finds the values where the Director's are.
+//! The `cloud` block of `remount.json`: which cloud, and the settings of that one.
 
-mod alicloud;
-mod aws;
-mod azure;
-mod block;
-mod gcp;
-mod openstack;
-
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use remount_host::RetryPolicy;
 use serde::Deserialize;
 
-pub use self::alicloud::AlicloudConfig;
-pub use self::aws::AwsConfig;
-pub use self::azure::AzureConfig;
-pub use self::gcp::GcpConfig;
-pub use self::openstack::OpenstackConfig;
+use crate::alicloud::AlicloudSettings;
+use crate::aws::AwsSettings;
+use crate::azure::AzureSettings;
+use crate::gcp::GcpSettings;
+use crate::local::LocalSettings;
+use crate::openstack::OpenstackSettings;
 use crate::{Adapters, DiskCloud, Error, LocalCloud, Result, RetryingCloud};
 
-/// Which cloud holds the disks.
+/// Which cloud holds the disks. What can be read is valid: each cloud's settings refuse the rest.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum CloudConfig {
     /// Image files on one machine.
-    Local {
-        /// The folder that holds `disks` and `snapshots`.
-        root: PathBuf,
-    },
+    Local(LocalSettings),
     /// EBS volumes.
-    Aws(AwsConfig),
+    Aws(AwsSettings),
     /// Managed disks.
-    Azure(AzureConfig),
+    Azure(AzureSettings),
     /// Persistent disks of Compute Engine.
-    Gcp(GcpConfig),
+    Gcp(GcpSettings),
     /// Disks of ECS.
-    Alicloud(AlicloudConfig),
+    Alicloud(AlicloudSettings),
     /// Cinder volumes.
-    Openstack(OpenstackConfig),
+    Openstack(OpenstackSettings),
 }
 
 impl CloudConfig {
-    /// All that is wrong with the block, one sentence each. Nothing is opened.
-    #[must_use]
-    pub fn problems(&self) -> Vec<String> {
-        match self {
-            Self::Local { .. } => Vec::new(),
-            Self::Aws(config) => config.problems(),
-            Self::Azure(config) => config.problems(),
-            Self::Gcp(config) => config.problems(),
-            Self::Alicloud(config) => config.problems(),
-            Self::Openstack(config) => config.problems(),
-        }
-    }
-
     /// Whether this version can speak to the cloud at all: to be asked before anything else is done.
     ///
     /// # Errors
     /// [`Error::NoAdapter`].
     pub const fn supported(&self) -> Result<()> {
         match self {
-            Self::Local { .. } => Ok(()),
+            Self::Local(_) => Ok(()),
             _ => Err(Error::NoAdapter { cloud: self.name(), source: Adapters }),
         }
     }
@@ -73,7 +49,7 @@ impl CloudConfig {
     /// [`Error::NoAdapter`]; [`Error::Refused`] where the configuration cannot work.
     pub fn open(&self, policy: &RetryPolicy) -> Result<Arc<dyn DiskCloud>> {
         let cloud: Arc<dyn DiskCloud> = match self {
-            Self::Local { root } => Arc::new(LocalCloud::open(root)?),
+            Self::Local(settings) => Arc::new(LocalCloud::open(&settings.root)?),
             _ => return Err(Error::NoAdapter { cloud: self.name(), source: Adapters }),
         };
         Ok(Arc::new(RetryingCloud::new(cloud, policy.clone())))
@@ -81,7 +57,7 @@ impl CloudConfig {
 
     const fn name(&self) -> &'static str {
         match self {
-            Self::Local { .. } => "local",
+            Self::Local(_) => "local",
             Self::Aws(_) => "aws",
             Self::Azure(_) => "azure",
             Self::Gcp(_) => "gcp",
@@ -97,90 +73,88 @@ mod tests {
 
     use super::*;
 
+    /// Of each cloud: what it needs before its credentials.
+    const NEEDED: [(&str, &[&str]); 5] = [
+        ("aws", &["region"]),
+        ("azure", &["environment", "location", "subscription_id", "resource_group_name"]),
+        ("gcp", &["project"]),
+        ("alicloud", &["region"]),
+        ("openstack", &["auth_url", "endpoint_type"]),
+    ];
+
     fn read(text: &str) -> serde_json::Result<CloudConfig> {
         serde_json::from_str(text)
+    }
+
+    /// What is wrong with a block, as it is told.
+    fn problems(text: &str) -> String {
+        read(text).map_or_else(|error| error.to_string(), |config| format!("nothing: {config:?}"))
     }
 
     #[test]
     fn an_unknown_field_is_refused() {
         assert!(read(r#"{"type": "local", "root": "/x"}"#).is_ok());
-        assert!(read(r#"{"type": "local", "root": "/x", "rot": "/y"}"#).is_err());
+        assert!(read(r#"{"type": "local", "root": "x"}"#).is_err(), "relative to what?");
         assert!(read(r#"{"type": "lokal", "root": "/x"}"#).is_err());
-        for cloud in ["aws", "azure", "gcp", "alicloud", "openstack"] {
-            assert!(read(&format!(r#"{{"type": "{cloud}"}}"#)).is_ok(), "{cloud}: problems are told later");
-            let error = read(&format!(r#"{{"type": "{cloud}", "regoin": "x"}}"#)).unwrap_err();
-            assert!(error.to_string().contains("regoin"), "{cloud}: {error}");
+        for cloud in ["local", "aws", "azure", "gcp", "alicloud", "openstack"] {
+            let told = problems(&format!(r#"{{"type": "{cloud}", "regoin": "x"}}"#));
+            assert!(told.contains(&format!("`cloud.{cloud}.regoin` is unknown")), "{told}");
         }
     }
 
     #[test]
     fn a_folder_without_a_cloud_is_refused_rather_than_taken_for_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
-        let config = CloudConfig::Local { root: folder.path().to_owned() };
+        let config = read(&serde_json::json!({"type": "local", "root": folder.path()}).to_string()).unwrap();
         let error = config.open(&RetryPolicy::within(std::time::Duration::ZERO)).unwrap_err();
         assert!(error.to_string().contains("disks"), "{error}");
     }
 
     #[test]
     fn every_missing_value_is_told_at_once() {
-        for (cloud, missing) in [
-            ("aws", &["region", "credentials_source"][..]),
-            (
-                "azure",
-                &["environment", "location", "subscription_id", "resource_group_name", "credentials_source"],
-            ),
-            ("gcp", &["project", "credentials_source"]),
-            ("alicloud", &["region", "credentials_source"]),
-            ("openstack", &["auth_url", "endpoint_type", "credentials_source"]),
-        ] {
-            let problems = read(&format!(r#"{{"type": "{cloud}"}}"#)).unwrap().problems();
-            let expected: Vec<String> =
-                missing.iter().map(|name| format!("`cloud.{cloud}.{name}` is missing")).collect();
-            assert_eq!(problems, expected);
+        for (cloud, needed) in NEEDED {
+            let missing = needed.iter().chain(&["credentials_source"]);
+            let expected: Vec<_> = missing.map(|name| format!("`cloud.{cloud}.{name}` is missing")).collect();
+            assert_eq!(problems(&format!(r#"{{"type": "{cloud}"}}"#)), expected.join("; "));
         }
     }
 
     #[test]
     fn credentials_fit_their_source() {
-        for (given, problems) in [
+        for (given, told) in [
             (
                 r#""credentials_source": "static", "access_key_id": "A", "secret_access_key": """#,
-                &["`cloud.aws.secret_access_key` is missing: `cloud.aws.credentials_source` is `static`"][..],
+                "`cloud.aws.secret_access_key` is missing: `cloud.aws.credentials_source` is `static`",
             ),
             (
                 r#""credentials_source": "env_or_profile", "access_key_id": "A", "secret_access_key": "S""#,
-                &[
-                    "`cloud.aws.access_key_id` is set, but `cloud.aws.credentials_source` is `env_or_profile`",
-                    "`cloud.aws.secret_access_key` is set, but `cloud.aws.credentials_source` is `env_or_profile`",
-                ],
+                "`cloud.aws.access_key_id` is set, but `cloud.aws.credentials_source` is `env_or_profile`; \
+                 `cloud.aws.secret_access_key` is set, but `cloud.aws.credentials_source` is `env_or_profile`",
             ),
             (
-                r#""credentials_source": "profile""#,
-                &["`cloud.aws.credentials_source` is `profile`: it may be `static` or `env_or_profile`"],
+                r#""credentials_source": "profile", "access_key_id": "A""#,
+                "`cloud.aws.credentials_source` is `profile`: it may be `static` or `env_or_profile`",
             ),
-            (r#""credentials_source": "env_or_profile", "role_arn": "arn:aws:iam::1:role/r""#, &[]),
         ] {
-            let config = read(&format!(r#"{{"type": "aws", "region": "eu-central-1", {given}}}"#)).unwrap();
-            assert_eq!(config.problems(), problems, "{given}");
+            assert_eq!(problems(&format!(r#"{{"type": "aws", "region": "eu-central-1", {given}}}"#)), told);
         }
+        let role = r#"{"type": "aws", "region": "eu-central-1", "credentials_source": "env_or_profile", "role_arn": "r"}"#;
+        assert!(read(role).is_ok());
     }
 
     #[test]
     fn what_only_one_of_two_sources_uses_is_refused_for_the_other() {
         let with = |given: &str| {
             let common = r#""auth_url": "https://k:5000/v3", "endpoint_type": "publicURL""#;
-            read(&format!(r#"{{"type": "openstack", {common}, {given}}}"#)).unwrap().problems()
+            read(&format!(r#"{{"type": "openstack", {common}, {given}}}"#))
         };
         let password = r#""username": "u", "api_key": "k", "domain": "d", "project": "p""#;
-        assert_eq!(with(&format!(r#""credentials_source": "password", {password}"#)), Vec::<String>::new());
-        assert_eq!(
-            with(&format!(
-                r#""credentials_source": "application_credential", "application_credential_id": "i",
-                   "application_credential_secret": "s", {password}"#
-            ))
-            .len(),
-            4
+        assert!(with(&format!(r#""credentials_source": "password", {password}"#)).is_ok());
+        let both = format!(
+            r#""credentials_source": "application_credential", "application_credential_id": "i",
+               "application_credential_secret": "s", {password}"#
         );
+        assert_eq!(with(&both).unwrap_err().to_string().matches("is set, but").count(), 4);
     }
 
     #[test]
@@ -188,34 +162,34 @@ mod tests {
         let given = r#"{"type": "openstack", "auth_url": "http://k:5000/v3", "endpoint_type": "publicURL",
             "credentials_source": "application_credential", "application_credential_id": "i",
             "application_credential_secret": "s"}"#;
-        let problems = read(given).unwrap().problems();
         assert_eq!(
-            problems,
-            ["`cloud.openstack.auth_url` has to begin with https:// (credentials are sent there)"]
+            problems(given),
+            "`cloud.openstack.auth_url` has to begin with https:// (credentials are sent there)"
         );
     }
 
     #[test]
     fn secrets_are_not_printed() {
+        let valid = r#"{"type": "aws", "region": "r", "credentials_source": "static", "access_key_id": "hush", "secret_access_key": "hush"}"#;
+        assert!(!format!("{:?}", read(valid).unwrap()).contains("hush"));
         for block in [
             r#"{"type": "aws", "secret_access_key": "hush"}"#,
+            r#"{"type": "aws", "secret_acces_key": "hush"}"#,
             r#"{"type": "azure", "client_secret": "hush"}"#,
             r#"{"type": "gcp", "json_key": "hush"}"#,
             r#"{"type": "alicloud", "access_key_secret": "hush"}"#,
             r#"{"type": "openstack", "api_key": "hush", "application_credential_secret": "hush"}"#,
         ] {
-            let config = read(block).unwrap();
-            let told = format!("{config:?} {}", config.problems().join(" "));
-            assert!(!told.contains("hush"), "{told}");
+            let told = problems(block);
+            assert!(told.contains("cloud.") && !told.contains("hush"), "{told}");
         }
     }
 
     #[test]
     fn a_cloud_without_an_adapter_is_refused_in_three_lines() {
-        let error = read(r#"{"type": "gcp"}"#)
-            .unwrap()
-            .open(&RetryPolicy::within(std::time::Duration::ZERO))
-            .unwrap_err();
+        let config =
+            read(r#"{"type": "gcp", "project": "p", "credentials_source": "service_account"}"#).unwrap();
+        let error = config.open(&RetryPolicy::within(std::time::Duration::ZERO)).unwrap_err();
         assert_eq!(error.retry(), Retry::Never);
         let lines = report(&error);
         assert!(

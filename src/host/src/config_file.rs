@@ -1,10 +1,15 @@
-//! A program's configuration: one JSON file that its job rendered. All problems are told at once: a deploy per
+//! A program's configuration: a JSON file that its job rendered. All problems are told at once: a deploy per
 //! mistake is a bad night. The content is never repeated in an error: it may hold secrets.
+//!
+//! A block lies in the file itself, or in a file of its own: `store`, or `store_file` with that file's path. What several
+//! jobs on a VM share is rendered once by the job `remount`; the others name its file as `remount_file`.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use remount_core::{OperatorError, Retry};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -18,6 +23,47 @@ pub struct ConfigError {
     pub path: PathBuf,
     /// All that is wrong with it, one sentence each.
     pub problems: Vec<String>,
+}
+
+/// What the job `remount` renders is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is missing", .path.display())]
+pub struct NoRemountJob {
+    /// The file.
+    pub path: PathBuf,
+    #[source]
+    source: NotOnThisVm,
+}
+
+/// Why it is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the job `remount` is not on this VM: it renders Director, cloud, store and keys for the jobs beside it"
+)]
+struct NotOnThisVm;
+
+impl OperatorError for NoRemountJob {
+    fn retry(&self) -> Retry {
+        Retry::Never
+    }
+
+    fn next_step(&self) -> Option<String> {
+        Some("add the job `remount` to the instance group and redeploy".into())
+    }
+}
+
+/// Looks whether the job `remount` has rendered its file.
+///
+/// # Errors
+/// It has not.
+pub fn of_remount_job(path: &Path) -> Result<&Path, NoRemountJob> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(NoRemountJob { path: path.to_owned(), source: NotOnThisVm })
+        }
+        // What else is wrong with it shows when it is read.
+        _ => Ok(path),
+    }
 }
 
 /// The blocks of a configuration, and what was found wrong with them so far.
@@ -59,7 +105,7 @@ impl Blocks {
 
     /// Takes a block that has to be there.
     pub fn needed<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-        if self.given.get(name).is_none_or(Value::is_null) {
+        if !self.has(name) && !self.has(&file_key(name)) {
             self.given.remove(name);
             self.problems.push(format!("`{name}` is missing"));
             return None;
@@ -69,11 +115,48 @@ impl Blocks {
 
     /// Takes a block. One that is null counts as absent: templates write what is not set so.
     pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-        let value = self.given.remove(name).filter(|value| !value.is_null())?;
+        let (value, place) = match self.file(name) {
+            Some(path) => (self.content_of(&path)?, format!("{}: ", path.display())),
+            None => (self.given.remove(name).filter(|value| !value.is_null())?, String::new()),
+        };
         match serde_json::from_value(value) {
             Ok(block) => Some(block),
             Err(error) => {
-                self.problems.push(format!("`{name}`: {error}"));
+                self.problems.push(format!("{place}`{name}`: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Takes the path of the file that holds a block.
+    pub fn file(&mut self, name: &str) -> Option<PathBuf> {
+        let key = file_key(name);
+        let value = self.given.remove(&key).filter(|value| !value.is_null())?;
+        if self.has(name) {
+            self.problems.push(format!("`{name}` and `{key}` exclude each other"));
+        }
+        match value {
+            Value::String(path) => Some(path.into()),
+            _ => {
+                self.problems.push(format!("`{key}` is not the path of a file"));
+                None
+            }
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.given.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    fn content_of(&mut self, path: &Path) -> Option<Value> {
+        match Self::read(path) {
+            Ok(blocks) => {
+                let problems = blocks.problems.into_iter();
+                self.problems.extend(problems.map(|problem| format!("{}: {problem}", path.display())));
+                Some(Value::Object(blocks.given))
+            }
+            Err(error) => {
+                self.problems.push(error.to_string());
                 None
             }
         }
@@ -117,6 +200,10 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     Err(ConfigError { path: path.to_owned(), problems })
 }
 
+fn file_key(name: &str) -> String {
+    format!("{name}_file")
+}
+
 fn lines(problems: &[String]) -> String {
     match problems {
         [only] => format!(" {only}"),
@@ -141,6 +228,49 @@ mod tests {
         for word in ["x.json", "`b`", "`d` is missing", "more", "`colour` is unknown"] {
             assert!(told.contains(word), "{word} is not in {told}");
         }
+    }
+
+    #[test]
+    fn a_block_may_lie_in_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.json");
+        fs::write(&path, r#"{"x": 1}"#).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let blocks = |text: Value| Blocks::parse(Path::new("a.json"), text.to_string().as_bytes()).unwrap();
+        let mut good = blocks(serde_json::json!({"b_file": path}));
+        assert_eq!(good.needed::<Map<String, Value>>("b").unwrap()["x"], 1);
+        good.finish().unwrap();
+        for (wrong, problem) in [
+            (serde_json::json!({"b_file": path, "b": {}}), "exclude each other"),
+            (serde_json::json!({"b_file": 7}), "not the path of a file"),
+            (serde_json::json!({"b_file": folder.path().join("none.json")}), "none.json cannot be used"),
+            (serde_json::json!({"b_file": null}), "`b` is missing"),
+        ] {
+            let mut blocks = blocks(wrong);
+            blocks.needed::<Map<String, Value>>("b");
+            let told = blocks.finish().unwrap_err().to_string();
+            assert!(told.contains(problem), "{told}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let mut open = blocks(serde_json::json!({"b_file": path}));
+        open.needed::<Map<String, Value>>("b");
+        assert!(open.finish().unwrap_err().to_string().contains("mode 644"));
+    }
+
+    #[test]
+    fn a_vm_without_the_job_remount_is_told_in_three_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(of_remount_job(folder.path()).is_ok());
+        let error = of_remount_job(&folder.path().join("remount.json")).unwrap_err();
+        let lines = remount_core::report(&error);
+        assert!(
+            lines.contains("remount.json is missing\ncause: the job `remount` is not on this VM"),
+            "{lines}"
+        );
+        assert!(
+            lines.ends_with(" next: add the job `remount` to the instance group and redeploy"),
+            "{lines}"
+        );
     }
 
     #[test]

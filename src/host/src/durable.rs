@@ -101,7 +101,6 @@ pub fn sync_file_system(path: &Path) -> Result<()> {
 }
 
 /// Says which file an error is about.
-#[must_use]
 pub fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
     move |source| FileError { path, source }

@@ -34,7 +34,7 @@ mod vm_files;
 
 pub use account::{Account, AccountError, is_root};
 pub use blocking::blocking;
-pub use config_file::ConfigError;
+pub use config_file::{ConfigError, NoRemountJob};
 pub use deadline::Deadline;
 pub use durable::FileError;
 pub use file_lock::{FileLock, LockError};

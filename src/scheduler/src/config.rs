@@ -1,9 +1,10 @@
-//! `scheduler.json` (`docs/formats.md`).
+//! `scheduler.json` (`docs/formats.md` section 4.5), which names the file of the job `remount`: this version needs nothing of it, and
+//! refuses to start without it, so that the next one finds a deployment of the right shape.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use remount_host::config_file::Blocks;
+use remount_host::config_file::{Blocks, of_remount_job};
 use remount_host::{ConfigError, Secret};
 use serde::Deserialize;
 
@@ -38,7 +39,16 @@ impl Config {
     /// # Errors
     /// All that is wrong with it. Its content is never repeated: it holds a password.
     pub fn load(path: &Path) -> Result<Self> {
-        Ok(Blocks::read(path).and_then(|blocks| Self::of(blocks, path))?)
+        let mut blocks = Blocks::read(path)?;
+        let shared: Option<PathBuf> = blocks.file("remount");
+        if shared.is_none() {
+            blocks.note(["`remount_file` is missing".to_owned()]);
+        }
+        let config = Self::of(blocks, path)?;
+        if let Some(shared) = shared {
+            Blocks::read(of_remount_job(&shared)?)?;
+        }
+        Ok(config)
     }
 
     fn of(mut blocks: Blocks, path: &Path) -> Result<Self, ConfigError> {

@@ -1,9 +1,9 @@
-//! What the scheduler ends with.
+//! Why the scheduler cannot run.
 
 use remount_core::{ExitCode, OperatorError, Retry};
-use remount_host::ConfigError;
+use remount_host::{ConfigError, NoRemountJob};
 
-/// What this program's functions answer.
+/// The result of this program's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The scheduler cannot run.
@@ -12,7 +12,10 @@ pub enum Error {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Something of the operating system.
+    /// The job `remount` is not on this VM.
+    #[error(transparent)]
+    NoRemountJob(#[from] NoRemountJob),
+    /// A call to the operating system failed.
     #[error("{action}")]
     System {
         /// What was tried.
@@ -27,7 +30,7 @@ impl Error {
     /// What the exit code tells of the state of the world.
     pub const fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) => ExitCode::Usage,
+            Self::Config(_) | Self::NoRemountJob(_) => ExitCode::Usage,
             Self::System { .. } => ExitCode::Unchanged,
         }
     }
@@ -41,7 +44,8 @@ impl OperatorError for Error {
     fn next_step(&self) -> Option<String> {
         match self {
             Self::Config(_) => Some("fix the properties of the job remount-scheduler and redeploy".into()),
-            Self::System { .. } => None,
+            Self::NoRemountJob(error) => error.next_step(),
+            Self::System { .. } => Some("fix the cause, then restart the job remount-scheduler".into()),
         }
     }
 }

@@ -13,12 +13,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use postgres::{PATIENCE, Postgres, folder, give_to_vcap};
+use postgres::{Postgres, WAIT_LIMIT, folder, give_to_vcap};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use remount_postgres::{LocalConfig, LocalServer, Reachable};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "catalog-secret";
+
+/// Writes `scheduler.json`.
+fn configure(home: &Path, database: &Value) -> PathBuf {
+    let config = home.join("scheduler.json");
+    let remount = home.join("remount.json");
+    let text = json!({"remount_file": remount, "listen": "127.0.0.1:0", "database": database}).to_string();
+    fs::write(&config, text).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    config
+}
 
 /// A running scheduler.
 struct Scheduler {
@@ -29,9 +39,10 @@ struct Scheduler {
 
 impl Scheduler {
     fn start(home: &Path, database: &Value) -> Self {
-        let (config, log) = (home.join("scheduler.json"), home.join("scheduler.log"));
-        fs::write(&config, json!({"listen": "127.0.0.1:0", "database": database}).to_string()).unwrap();
-        fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+        let log = home.join("scheduler.log");
+        fs::write(home.join("remount.json"), "{}").unwrap();
+        fs::set_permissions(home.join("remount.json"), fs::Permissions::from_mode(0o600)).unwrap();
+        let config = configure(home, database);
         let errors = fs::File::create(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_remount-scheduler"));
         command.arg("--config").arg(config).stdin(Stdio::null()).stderr(errors);
@@ -50,7 +61,7 @@ impl Scheduler {
 
     /// Waits until the log shows what is wanted.
     fn wait_for<T>(&mut self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_LIMIT;
         loop {
             let text = self.log_text();
             if let Some(found) = found(&text) {
@@ -117,9 +128,31 @@ fn a_configuration_that_cannot_work_is_refused_with_all_that_is_wrong() {
     let output = command.arg("--config").arg(config).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
-    for word in ["`listen`", "hots", "`more` is unknown", " next: "] {
+    for word in ["`listen`", "hots", "`more` is unknown", "`remount_file` is missing", " next: "] {
         assert!(text.contains(word), "{word} is not said: {text}");
     }
+}
+
+#[test]
+fn it_does_not_start_without_the_job_remount_beside_it() {
+    let home = folder();
+    let config =
+        configure(home.path(), &json!({"host": "a", "port": 1, "name": "b", "user": "c", "password": "d"}));
+    let check = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_remount-scheduler"));
+        let output = command.arg("--check").arg("--config").arg(&config).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, text) = check();
+    assert_eq!(code, Some(2), "{text}");
+    for word in ["remount.json is missing", "cause: the job `remount` is not on this VM", "next: add the job"]
+    {
+        assert!(text.contains(word), "{word} is not said: {text}");
+    }
+    let shared = home.path().join("remount.json");
+    fs::write(&shared, "{}").unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(check(), (Some(0), String::new()));
 }
 
 /// A server that lets nobody in by network without TLS and password.
@@ -146,7 +179,7 @@ impl Catalog {
         let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["-c", setting.as_str()]).collect();
         server.spawn_with(&arguments);
         let local = LocalServer::new(LocalConfig { port, ..server.config() });
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_LIMIT;
         while local.reachable().await.unwrap() != Reachable::Yes {
             assert!(Instant::now() < until, "{}", server.log_text());
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -14,7 +14,7 @@ use crate::opendal_objects::{OpendalObjects, Writes};
 use crate::retrying::RetryingObjects;
 use crate::{Error, Result, SigningKey, Store, transport};
 
-/// The `store` block of a program's configuration (`src/ARCHITECTURE.md`).
+/// The `store` block of a program's configuration (`docs/formats.md` section 4.1).
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
@@ -29,7 +29,8 @@ pub struct StoreConfig {
     endpoint: Option<String>,
     access_key_id: Option<String>,
     secret_access_key: Option<Secret>,
-    ca_file: Option<PathBuf>,
+    /// `s3`: the authorities of the endpoint's certificate, in PEM; none: the system's.
+    ca: Option<String>,
     signing_key: SigningKey,
     #[serde(default = "default_timeout_seconds")]
     timeout_seconds: u64,
@@ -122,7 +123,7 @@ impl StoreConfig {
             service = service.disable_ec2_metadata();
         }
         let operator = Operator::new(service).map_err(|error| Error::Config(error.to_string()))?;
-        let transport = transport::open(self.ca_file.as_deref(), self.timeout())?;
+        let transport = transport::open(self.ca.as_deref(), self.timeout())?;
         let operator = operator.with_context(OperationContext::new().with_http_transport(transport));
         Ok(OpendalObjects::new(operator, Writes::Service, self.timeout()))
     }
@@ -145,7 +146,7 @@ impl fmt::Debug for StoreConfig {
             .field("bucket", &self.bucket)
             .field("region", &self.region)
             .field("endpoint", &self.endpoint)
-            .field("ca_file", &self.ca_file)
+            .field("ca", &self.ca)
             .field("timeout_seconds", &self.timeout_seconds)
             .finish_non_exhaustive()
     }

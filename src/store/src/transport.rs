@@ -2,7 +2,6 @@
 //!
 //! OpenDAL's default client is one per process and bound to the runtime that used it first.
 
-use std::path::Path;
 use std::time::Duration;
 
 use opendal::HttpTransporter;
@@ -13,20 +12,19 @@ use crate::{Error, Result};
 /// A connection that is not there by then is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(crate) fn open(ca_file: Option<&Path>, timeout: Duration) -> Result<HttpTransporter> {
+pub(crate) fn open(ca: Option<&str>, timeout: Duration) -> Result<HttpTransporter> {
     remount_host::tls::install_provider();
     let mut client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT.min(timeout));
-    if let Some(path) = ca_file {
-        client = client.tls_certs_only(certificates(path)?);
+    if let Some(pem) = ca {
+        client = client.tls_certs_only(certificates(pem)?);
     }
     let client = client.build().map_err(|error| Error::Config(format!("HTTP client: {error}")))?;
     Ok(HttpTransporter::new(ReqwestTransport::new(client)))
 }
 
-fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>> {
-    let wrong = |problem: String| Error::Config(format!("`store.ca_file`: {}: {problem}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+fn certificates(pem: &str) -> Result<Vec<reqwest::Certificate>> {
+    let wrong = |problem: String| Error::Config(format!("`store.ca`: {problem}"));
     let certificates =
-        reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+        reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| wrong(error.to_string()))?;
     if certificates.is_empty() { Err(wrong("it holds no certificate".into())) } else { Ok(certificates) }
 }

@@ -93,14 +93,14 @@ async fn only_the_pinned_ca_is_trusted() {
     let error = stranger.objects().list("a/").await.map(drop).unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
 
-    json["ca_file"] = certificate.to_str().into();
+    json["ca"] = generated.cert.pem().into();
     let friend = config(json.clone()).open(&policy()).unwrap();
     let error = friend.objects().list("a/").await.map(drop).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "it answers that the bucket is missing: {error:?}");
 
-    json["ca_file"] = key.to_str().into();
+    json["ca"] = "no certificate".into();
     let error = config(json).open(&policy()).unwrap_err();
-    assert!(error.to_string().contains("ca_file"), "{error}");
+    assert!(error.to_string().contains("store.ca"), "{error}");
 }
 
 #[tokio::test]

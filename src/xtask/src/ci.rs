@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::command::{cargo, succeeds};
+use crate::packages;
 use crate::tidy;
 use crate::workspace::Workspace;
 
@@ -21,6 +22,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
     tidy::print_lines(&problems);
     if !problems.is_empty() {
         failed.push("tidy");
+    }
+    eprintln!("== packages");
+    if !packages::check(workspace)? {
+        failed.push("packages");
     }
     for (name, arguments) in CARGO_CHECKS {
         eprintln!("== {name}");

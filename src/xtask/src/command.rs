@@ -1,5 +1,6 @@
 //! Running cargo.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -8,9 +9,14 @@ use crate::workspace::Workspace;
 
 /// The cargo that runs this program, at the top of the repository.
 pub(crate) fn cargo(workspace: &Workspace) -> Command {
+    cargo_in(&workspace.root)
+}
+
+/// The cargo that runs this program, in another folder.
+pub(crate) fn cargo_in(folder: &Path) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
-    command.current_dir(&workspace.root);
+    command.current_dir(folder);
     command
 }
 

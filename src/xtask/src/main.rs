@@ -1,10 +1,11 @@
-//! House rules and chores: `cargo xtask tidy | ci | bench | proofs`.
+//! House rules and chores: `cargo xtask tidy | ci | packages | bench | proofs`.
 //!
 //! `tidy` and `ci` are static checks; `scripts/test` runs the tests. Nothing of Remount is linked in here.
 
 mod bench;
 mod ci;
 mod command;
+mod packages;
 mod proofs;
 mod tidy;
 mod workspace;
@@ -15,6 +16,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
+use crate::packages::Packages;
 use crate::proofs::Proofs;
 use crate::workspace::Workspace;
 
@@ -37,6 +39,8 @@ enum Chore {
     },
     /// Everything that can be checked without running: format, clippy, tidy, documentation
     Ci,
+    /// Writes the manifests and lock files that the BOSH packages are compiled with
+    Packages(Packages),
     /// Measures what the README quotes
     Bench(Bench),
     /// Breaks every step of backup and restore in every way, and prints how each ends
@@ -68,6 +72,7 @@ fn run() -> Result<ExitCode> {
             ExitCode::from(u8::from(!problems.is_empty()))
         }
         Chore::Ci => ExitCode::from(u8::from(!ci::run(&workspace)?)),
+        Chore::Packages(packages) => ExitCode::from(u8::from(!packages.run(&workspace)?)),
         Chore::Bench(bench) => bench.run(&workspace)?,
         Chore::Proofs(proofs) => proofs.run(&workspace)?,
     })

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::output::{message, output};
 use crate::progress::Steps;
 
-/// Takes one backup, or those of the configuration.
+/// Takes one backup, or those of the errand `backup`.
 pub async fn run(
     config: &Config,
     deployment: Option<DeploymentName>,
@@ -30,9 +30,10 @@ pub async fn run(
 /// Backs up every deployment of `backup.deployments`: one that fails does not keep the next from its backup.
 /// Then deletes the old disks whose time is over, of those that were backed up: it is the errand that runs often.
 pub async fn of_configuration(config: &Config, steps: &dyn Progress, output: Output) -> Result<(), Failure> {
-    let deployments = &config.backup.deployments;
+    let deployments = &config.errand.backup.deployments;
     if deployments.is_empty() {
-        let next = "name them there, or one with `remount backup --deployment`";
+        let next =
+            "set `backup.deployments` of the errand `backup`, or name one with `remount backup --deployment`";
         return Err(Failure::usage("`backup.deployments` names no deployment", next));
     }
     let context = context::open(config)?;

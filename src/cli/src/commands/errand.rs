@@ -120,7 +120,7 @@ async fn one(
 /// Stores what the properties `restore.deployment` and `restore.target.*` ask for as a request, so that it is
 /// found again when this process dies on the way. One that is pending already is not asked for twice.
 async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure> {
-    let wish = &config.restore;
+    let wish = &config.errand.restore;
     let Some(target) = wish.target.clone().filter(|_| !wish.deployment.is_empty()) else {
         return Ok(());
     };

@@ -40,7 +40,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Command::Errand { errand: Errand::Absent(errand) } = arguments.command {
         return Err(errand::not_configured(errand));
     }
-    let config = Config::load(&arguments.config())?;
+    let config = match &arguments.config {
+        Some(path) => Config::load(path)?,
+        None => Config::of_this_vm()?,
+    };
     if needs_cloud(&arguments.command) {
         // Before anything else: no request may be stored, no server touched, for a cloud out of reach.
         config.cloud.supported()?;
@@ -62,13 +65,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Rollback { restore: id } => started::roll_back(&config, &id).await,
         Command::Abort { restore: id } => started::abort(&config, &id).await,
         Command::Disks(arguments) => disks::run(&config, *arguments, output).await,
-        Command::Check { wait } => {
-            check::run(
-                &config,
-                if wait { check::Wait::OutAnOutage } else { check::Wait::OutLostAnswers },
-                output,
-            )
-            .await
+        Command::Check { offline: true, .. } => check::offline(output),
+        Command::Check { wait, .. } => {
+            let wait = if wait { check::Wait::OutAnOutage } else { check::Wait::OutLostAnswers };
+            check::run(&config, wait, output).await
         }
         Command::Errand { errand } => errand::run(&config, errand, output).await,
     }

@@ -45,7 +45,7 @@ impl Site {
         site
     }
 
-    /// Writes the configuration, with these blocks in place of its own.
+    /// Writes the configuration, with these blocks in place of its own; `backup` and `restore` are the errands'.
     pub fn configure(&self, blocks: &Value) {
         let mut config = json!({
             "director": {"url": "http://127.0.0.1:1", "username": "a", "password": "b"},
@@ -54,16 +54,28 @@ impl Site {
             "agents": {"port": 7443, "certificate_file": "/none", "private_key_file": "/none", "ca_file": "/none"},
             "deployment": "remount",
         });
+        let mut errand = json!({"remount_file": self.path("remount.json")});
         for (name, block) in blocks.as_object().unwrap() {
-            config[name] = block.clone();
+            let file = if ["backup", "restore"].contains(&name.as_str()) { &mut errand } else { &mut config };
+            file[name] = block.clone();
         }
-        std::fs::write(self.path("remount.json"), config.to_string()).unwrap();
+        for (name, file) in [("remount.json", &config), ("errand.json", &errand)] {
+            std::fs::write(self.path(name), file.to_string()).unwrap();
+        }
         self.open_to(0o600);
     }
 
     /// Gives the configuration this mode.
     pub fn open_to(&self, mode: u32) {
-        std::fs::set_permissions(self.path("remount.json"), std::fs::Permissions::from_mode(mode)).unwrap();
+        for name in ["remount.json", "errand.json"] {
+            std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+
+    /// The file that the job renders whose command this is.
+    fn config_for(&self, line: &str) -> PathBuf {
+        let is_errands = line.starts_with("errand") || line == "backup";
+        self.path(if is_errands { "errand.json" } else { "remount.json" })
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -75,7 +87,7 @@ impl Site {
         let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_remount"))
             .args(line.split_whitespace())
             .arg("--config")
-            .arg(self.path("remount.json"))
+            .arg(self.config_for(line))
             .output()
             .unwrap();
         Said {
@@ -89,7 +101,7 @@ impl Site {
     pub fn run_unread(&self, line: &str) -> Option<i32> {
         let unread = || std::io::pipe().unwrap().1;
         let mut command = Command::new(env!("CARGO_BIN_EXE_remount"));
-        command.args(line.split_whitespace()).arg("--config").arg(self.path("remount.json"));
+        command.args(line.split_whitespace()).arg("--config").arg(self.config_for(line));
         command.stdout(unread()).stderr(unread()).status().unwrap().code()
     }
 

@@ -1,18 +1,46 @@
 //! The cloud on one machine: image files on a reflink file system. For the lab, and for servers
 //! whose "cloud" is a local XFS. A snapshot is a reflink copy: there is no upload to wait for.
+//!
+//! Two parties work on it: [`LocalCloud`] is the part every cloud offers, `cpi.rs` what a CPI does.
 
+mod catalog;
+mod cpi;
 mod disks;
+mod errors;
+mod image;
 mod record;
+mod snapshots;
 
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 use remount_core::{DiskCid, RequestKey, SnapshotCid};
+use serde::Deserialize;
 
-pub use disks::{Detached, LocalDisks};
+pub use catalog::LocalDisks;
+pub use cpi::Detached;
 pub use record::Quota;
 
+use crate::settings::{Given, Problems, Settings};
 use crate::{Disk, DiskCloud, DiskSpec, Error, Result, Snapshot, Tags};
+
+/// Where the image files are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Given")]
+pub struct LocalSettings {
+    /// The folder that holds `disks` and `snapshots`.
+    pub root: PathBuf,
+}
+
+impl TryFrom<Given> for LocalSettings {
+    type Error = Problems;
+
+    fn try_from(given: Given) -> Result<Self, Problems> {
+        let mut settings = Settings::of("local", given);
+        let read = Self { root: settings.absolute_path("root") };
+        settings.finish(read)
+    }
+}
 
 /// [`DiskCloud`] over [`LocalDisks`].
 #[derive(Clone, Debug)]

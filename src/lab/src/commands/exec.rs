@@ -13,7 +13,7 @@ use crate::folder::Folder;
 /// The control VM.
 pub(super) const CONTROL: &str = "remount/remount/0";
 /// Its `remount`, with the deployment's configuration.
-const REMOUNT: &str = "/var/vcap/jobs/restore/bin/remount";
+const REMOUNT: &str = "/var/vcap/jobs/remount/bin/remount";
 
 /// Runs a command on an instance.
 #[derive(Debug, Args)]

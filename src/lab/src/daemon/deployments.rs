@@ -99,7 +99,7 @@ fn values(folder: &Folder, shape: &Shape, access: &Access) -> BTreeMap<String, V
     let clusters: Vec<String> = (1..=shape.deployments).map(|number| format!("pg-{number:04}")).collect();
     BTreeMap::from([
         ("store".into(), json!({"type": "fs", "root": folder.store(), "signing_key": random_hex(32)})),
-        ("cloud".into(), json!({"type": "local", "root": folder.cloud()})),
+        ("cloud".into(), json!({"type": "local", "local": {"root": folder.cloud()}})),
         (
             "director".into(),
             json!({"url": access.url, "ca": access.ca, "username": access.username, "password": access.password}),

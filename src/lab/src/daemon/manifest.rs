@@ -3,21 +3,30 @@
 use serde_json::{Value, json};
 
 /// Customers come by loopback; commit times are tracked, so that the stories know what was committed when; and
-/// nobody has to wait a quarter of an hour to see that a broken store is refused or a dead driver forgotten.
+/// a test sees within seconds that a broken store is refused and a dead process's lease ends.
 pub fn for_the_lab(manifest: &mut Value) {
-    let groups = manifest["instance_groups"].as_array_mut();
-    for job in groups.into_iter().flatten().filter_map(|group| group["jobs"].as_array_mut()).flatten() {
-        let name = job["name"].as_str().unwrap_or_default().to_owned();
-        let properties = &mut job["properties"];
-        match name.as_str() {
-            "postgres" => {
-                properties["client_cidrs"] = json!(["127.0.0.0/8"]);
-                properties["settings"] = json!({"track_commit_timestamp": "on"});
-            }
-            "remount-agent" => properties["pre_start"]["deadline_seconds"] = json!(20),
-            "backup" | "restore" => properties["backup"]["lease_seconds"] = json!(10),
-            _ => {}
+    for part in ["instance_groups", "addons"] {
+        let groups = manifest[part].as_array_mut();
+        groups
+            .into_iter()
+            .flatten()
+            .filter_map(|group| group["jobs"].as_array_mut())
+            .flatten()
+            .for_each(change);
+    }
+}
+
+fn change(job: &mut Value) {
+    let name = job["name"].as_str().unwrap_or_default().to_owned();
+    let properties = &mut job["properties"];
+    match name.as_str() {
+        "postgres" => {
+            properties["client_cidrs"] = json!(["127.0.0.0/8"]);
+            properties["settings"] = json!({"track_commit_timestamp": "on"});
         }
+        "remount-agent" => properties["pre_start"]["deadline_seconds"] = json!(20),
+        "remount" => properties["backup"]["lease_seconds"] = json!(10),
+        _ => {}
     }
 }
 
@@ -27,12 +36,14 @@ mod tests {
 
     #[test]
     fn what_the_manifest_says_beside_it_stays() {
-        let mut manifest = json!({"instance_groups": [{"jobs": [
-            {"name": "backup", "properties": {"backup": {"deployments": ["pg-0001"]}}},
-            {"name": "bpm"},
-        ]}]});
+        let mut manifest = json!({
+            "instance_groups": [{"jobs": [{"name": "bpm"}, {"name": "remount-agent", "properties": {"listen_port": 1}}]}],
+            "addons": [{"jobs": [{"name": "remount", "properties": {"agents": {"port": 7443}}}]}],
+        });
         for_the_lab(&mut manifest);
-        let backup = &manifest["instance_groups"][0]["jobs"][0]["properties"]["backup"];
-        assert_eq!(*backup, json!({"deployments": ["pg-0001"], "lease_seconds": 10}));
+        let agent = &manifest["instance_groups"][0]["jobs"][1]["properties"];
+        assert_eq!(*agent, json!({"listen_port": 1, "pre_start": {"deadline_seconds": 20}}));
+        let remount = &manifest["addons"][0]["jobs"][0]["properties"];
+        assert_eq!(*remount, json!({"agents": {"port": 7443}, "backup": {"lease_seconds": 10}}));
     }
 }

@@ -16,8 +16,8 @@ const INSTALLED: &str = "data/packages";
 /// What no landscape does without, below a folder of packages.
 const PROGRAMS: [&str; 4] = [
     "remount/bin/remount",
-    "remount/bin/remount-agent",
-    "remount/bin/remount-wal",
+    "remount-agent/bin/remount-agent",
+    "remount-agent/bin/remount-wal",
     "postgres-15/bin/postgres",
 ];
 
@@ -32,7 +32,8 @@ pub(super) fn of_this_build(program: &Path) -> Result<Binds> {
         ensure!(path.exists(), "{} is missing: `cargo build --workspace --bins`", path.display());
     }
     Ok(BTreeMap::from([
-        (Path::new(INSTALLED).join("remount/bin"), binaries),
+        (Path::new(INSTALLED).join("remount/bin"), binaries.clone()),
+        (Path::new(INSTALLED).join("remount-agent/bin"), binaries),
         (Path::new(INSTALLED).join(POSTGRES.0), PathBuf::from(POSTGRES.1)),
     ]))
 }
@@ -73,12 +74,15 @@ mod tests {
             touch(&folder.join("cache").join(program));
         }
         fs::create_dir(&current).unwrap();
-        fs::rename(folder.join("cache/remount"), current.join("remount")).unwrap();
+        for package in ["remount", "remount-agent"] {
+            fs::rename(folder.join("cache").join(package), current.join(package)).unwrap();
+        }
         std::os::unix::fs::symlink("../cache/postgres-15", current.join("postgres-15")).unwrap();
         let root = fs::canonicalize(folder).unwrap();
         let expected = BTreeMap::from([
             (PathBuf::from("data/packages/postgres-15"), root.join("cache/postgres-15")),
             (PathBuf::from("data/packages/remount"), root.join("current/remount")),
+            (PathBuf::from("data/packages/remount-agent"), root.join("current/remount-agent")),
         ]);
         assert_eq!(compiled(&current).unwrap(), expected);
     }
@@ -90,6 +94,6 @@ mod tests {
             touch(&folder.path().join(program));
         }
         let error = compiled(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("remount/bin/remount-wal is missing"), "{error}");
+        assert!(error.contains("remount-agent/bin/remount-wal is missing"), "{error}");
     }
 }

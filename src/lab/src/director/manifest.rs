@@ -21,6 +21,18 @@ pub(crate) struct Manifest {
     stemcells: Vec<StemcellRef>,
     #[serde(default)]
     pub(crate) instance_groups: Vec<GroupSpec>,
+    #[serde(default)]
+    addons: Vec<AddonSpec>,
+}
+
+/// Jobs for every instance group of the deployment.
+#[derive(Clone, Debug, Deserialize)]
+// The lab knows no filters: an addon that has one is refused, instead of being given to everyone.
+#[serde(deny_unknown_fields)]
+struct AddonSpec {
+    #[serde(rename = "name")]
+    _name: String,
+    jobs: Vec<JobRef>,
 }
 
 /// A stemcell of a manifest; groups name it by its alias.
@@ -154,10 +166,14 @@ pub(crate) fn variables(manifest: &Value) -> Result<Vec<VariableSpec>> {
 }
 
 impl Manifest {
-    /// The typed form of an interpolated manifest.
+    /// The typed form of an interpolated manifest, with each addon's jobs in every group.
     pub(crate) fn from_value(value: Value) -> Result<Self> {
-        serde_json::from_value(value)
-            .map_err(|error| DirectorError::manifest(format!("The manifest cannot be used: {error}")))
+        let mut manifest: Self = serde_json::from_value(value)
+            .map_err(|error| DirectorError::manifest(format!("The manifest cannot be used: {error}")))?;
+        for group in &mut manifest.instance_groups {
+            group.jobs.extend(manifest.addons.iter().flat_map(|addon| addon.jobs.clone()));
+        }
+        Ok(manifest)
     }
 
     /// The stemcell that a group names; the lab's own where a manifest names none.
@@ -228,6 +244,19 @@ mod tests {
         let once = parse_watch_time(&Value::from(20)).unwrap();
         assert_eq!(once.schedule().count(), 1);
         assert!(parse_watch_time(&Value::from("5-1")).is_err());
+    }
+
+    #[test]
+    fn an_addons_jobs_are_in_every_group_after_its_own() {
+        let text = "{name: d, instance_groups: [{name: a, instances: 1, jobs: [{name: x}]}, {name: b, instances: 1}], \
+                    addons: [{name: shared, jobs: [{name: y, release: r, properties: {p: 1}}]}]}";
+        let manifest = Manifest::from_value(parse(text).unwrap()).unwrap();
+        let names = |n: usize| -> Vec<String> {
+            manifest.instance_groups[n].jobs.iter().map(|job| job.name.clone()).collect()
+        };
+        assert_eq!((names(0), names(1)), (vec!["x".into(), "y".into()], vec!["y".into()]));
+        let filtered = text.replace("jobs: [{name: y", "include: {jobs: []}, jobs: [{name: y");
+        assert!(Manifest::from_value(parse(&filtered).unwrap()).is_err());
     }
 
     #[test]

@@ -42,7 +42,7 @@ cd /var/vcap/store/postgres/data
 runuser -u vcap -- bash -c '
   for run in $(seq 101); do
     before=${EPOCHREALTIME/./}
-    /var/vcap/packages/remount/bin/remount-wal fetch --config /var/vcap/jobs/remount-agent/config/agent.json \
+    /var/vcap/packages/remount-agent/bin/remount-wal fetch --config /var/vcap/jobs/remount-agent/config/agent.json \
       000000FE.history /tmp/absent
     [ $? = 1 ] || exit 2
     echo $((${EPOCHREALTIME/./} - before))

@@ -59,7 +59,7 @@ impl CopyBack {
         let label = manifest["backup_label"].as_str().context("the manifest has no label")?;
         let timeline = manifest["timeline"].as_u64().context("the manifest has no timeline")?;
         let settings = format!(
-            "restore_command = '/var/vcap/packages/remount/bin/remount-wal fetch --config \
+            "restore_command = '/var/vcap/packages/remount-agent/bin/remount-wal fetch --config \
              /var/vcap/jobs/remount-agent/config/agent.json %f %p'\n\
              recovery_target_time = '{}'\nrecovery_target_timeline = '{timeline}'\n\
              recovery_target_action = 'promote'\n",

@@ -1,5 +1,5 @@
 //! Remount's client and the lab's Director under the contract of every Director: two implementations of one API, by
-//! different hands. Where they and `reference/bosh-director.md` disagree, the page is right.
+//! different hands. Where they and `docs/reference/bosh-director.md` disagree, the page is right.
 
 use std::sync::Arc;
 use std::time::Duration;

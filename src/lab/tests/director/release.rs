@@ -21,7 +21,7 @@ fn the_releases_own_manifests_deploy() {
         ("persistent_disk_mib".to_owned(), json!(2048)),
         ("backup_deployments".to_owned(), json!(["pg-0001"])),
         ("store".to_owned(), store),
-        ("cloud".to_owned(), json!({"type": "local", "root": "/cloud"})),
+        ("cloud".to_owned(), json!({"type": "local", "local": {"root": "/cloud"}})),
         (
             "director".to_owned(),
             json!({"url": lab.director.url(), "ca": lab.director.ca_pem(), "username": "admin", "password": "x"}),
@@ -41,6 +41,9 @@ fn the_releases_own_manifests_deploy() {
     let names: Vec<&str> = primary.jobs.iter().map(|job| job.name.as_str()).collect();
     assert_eq!(names, ["postgres", "remount-agent"]);
     assert!(primary.jobs[1].files["config/agent.json"].content.contains("pg-0001"));
+    let control = world.vms.values().find(|vm| vm.spec.deployment == "remount").unwrap();
+    let names: Vec<&str> = control.jobs.iter().map(|job| job.name.as_str()).collect();
+    assert_eq!(names, ["restore", "backup", "drill", "prune", "remount"], "the addon's job is there too");
     assert!(primary.jobs[0].files["bin/pre-start"].executable);
-    assert_eq!(primary.jobs[0].packages, ["postgres-15", "postgres-17", "remount"]);
+    assert_eq!(primary.jobs[0].packages, ["postgres-15", "postgres-17", "remount-agent"]);
 }

@@ -8,7 +8,7 @@
 //! | [`server`] | `Server`, `Servers` | memory, the agent's client against real agents and PostgreSQL servers |
 //!
 //! A decorator (the retrying ones) passes the suite of what it wraps. Where two implementations differ the real
-//! one is right and the fake is changed; where the lab differs from what `reference/bosh-director.md` says of a
+//! one is right and the fake is changed; where the lab differs from what `docs/reference/bosh-director.md` says of a
 //! real Director, the lab is.
 //!
 //! # A new implementation

@@ -1,4 +1,4 @@
-//! What the Director's tasks do to instances and disks, with its unpleasant rules (`reference/bosh-director.md`,
+//! What the Director's tasks do to instances and disks, with its unpleasant rules (`docs/reference/bosh-director.md`,
 //! sections 0, 4, 5).
 
 use remount_cloud::DiskState;

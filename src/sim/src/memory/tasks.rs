@@ -1,4 +1,4 @@
-//! The Director's tasks: workers, the deployment's lock, checkpoints (`reference/bosh-director.md`, sections 2, 7). What
+//! The Director's tasks: workers, the deployment's lock, checkpoints (`docs/reference/bosh-director.md`, sections 2, 7). What
 //! they do to instances and disks is in `actions`.
 //!
 //! A task that is cancelled ends where it would begin, or at the checkpoint of an action; an attach has none.

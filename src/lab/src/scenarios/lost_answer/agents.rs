@@ -9,15 +9,15 @@ use remount_postgres::AGENT_TLS_NAME;
 use serde_json::{Value, json};
 
 use super::super::cluster::{Cluster, DEPLOYMENT};
-use super::super::driver::Driver;
 use super::super::landscape::{InstanceStatus, Landscape};
+use super::super::remount_process::RemountProcess;
 use crate::folder::write_private;
 use remount_faultproxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
 
 /// Ports that were free on one address may be taken on the next: so often others are tried.
 const PORTS_TRIED: u32 = 20;
 
-/// Proxies before the agents of a cluster, and a configuration that leads a driver to them.
+/// Proxies before the agents of a cluster, and a configuration that leads a process to them.
 #[derive(Debug)]
 pub struct BeforeAgents {
     primary: Proxy,
@@ -33,8 +33,8 @@ impl BeforeAgents {
     pub async fn begin(cluster: &Cluster, path: &str, skip: u32) -> Result<Self> {
         let fault = json!([{"path": path, "after": skip, "fault": {"kind": "drop_after"}}]);
         let control = cluster.root_of(&cluster.lab.instance("remount", 0).await?)?;
-        let rendered = control.join("var/vcap/jobs/restore/config/remount.json");
-        let text = fs::read_to_string(&rendered).context("read the configuration of the errand restore")?;
+        let rendered = control.join("var/vcap/jobs/remount/config/remount.json");
+        let text = fs::read_to_string(&rendered).context("read the configuration of the job remount")?;
         let mut config: Value = serde_json::from_str(&text).context("read remount.json")?;
         let port = config["agents"]["port"].as_u64().context("remount.json names no port of the agents")?;
         let instances =
@@ -51,7 +51,7 @@ impl BeforeAgents {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn driver(&self, lab: &Landscape, arguments: &[&str]) -> Result<Driver> {
+    pub fn remount(&self, lab: &Landscape, arguments: &[&str]) -> Result<RemountProcess> {
         let config = self.config.to_string_lossy();
         let remount = [
             "exec",
@@ -61,7 +61,7 @@ impl BeforeAgents {
             "--config",
             &config,
         ];
-        Driver::start_as(lab, &remount, arguments, false)
+        RemountProcess::start_as(lab, &remount, arguments, false)
     }
 
     /// Goes away.
@@ -86,9 +86,9 @@ fn proxies(
     let before = |index: usize, port: u16| -> Result<Proxy> {
         let instance = &instances[index];
         let tls = UpstreamTls {
-            ca_file: control.join("var/vcap/jobs/restore/config/agents-ca.pem"),
+            ca_file: control.join("var/vcap/jobs/remount/config/agents-ca.pem"),
             name: Some(AGENT_TLS_NAME.into()),
-            identity: Some(identity(control, "restore", "agents-")),
+            identity: Some(identity(control, "remount", "agents-")),
         };
         let url = format!("https://{}:{agents_port}", instance.ip);
         let mut config = ProxyConfig::new(Upstream::new(&url, Some(&tls))?, scripts[index].clone());

@@ -1,4 +1,4 @@
-//! What every [`Director`] must do, as far as flows rely on it (`reference/bosh-director.md`).
+//! What every [`Director`] must do, as far as flows rely on it (`docs/reference/bosh-director.md`).
 //!
 //! | subject | rule | check |
 //! |---|---|---|

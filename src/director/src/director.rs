@@ -176,12 +176,18 @@ pub trait Director: Debug + Send + Sync {
     /// The names of all deployments.
     async fn deployments(&self) -> Result<Vec<DeploymentName>>;
 
-    /// The instances of a deployment, those without a VM too. Works during errands.
-    async fn instances(&self, deployment: &DeploymentName) -> Result<Vec<Instance>>;
-
-    /// Stops one instance (`actions/stop`), touching nothing else.
+    /// The instances of a deployment, those without a VM too. Works during errands, and is a task: it waits where
+    /// every worker is busy.
     ///
     /// # Errors
+    /// [`Error::NotFound`]: there is no such deployment.
+    async fn instances(&self, deployment: &DeploymentName) -> Result<Vec<Instance>>;
+
+    /// Stops one instance (`actions/stop`), touching nothing else. One that is stopped or detached is left as it is,
+    /// but for a hard stop of a stopped one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: there is no such instance.
     /// [`Error::Unanswered`]: the task may exist; look for it with [`Director::tasks`] by `context`.
     async fn stop(
         &self,
@@ -202,7 +208,7 @@ pub trait Director: Debug + Send + Sync {
 
     /// Makes an instance's VM anew, with the disks that are recorded for it, though its agent does not answer
     /// (`actions/recreate?ignore_unresponsive_agent=true`); every other action asks the agent first and fails
-    /// with 450002. The instance is started where it is to be.
+    /// with 450002. The instance is started then, also where it was stopped or detached.
     async fn recreate(
         &self,
         deployment: &DeploymentName,
@@ -212,7 +218,8 @@ pub trait Director: Debug + Send + Sync {
 
     /// Attaches a disk to a stopped instance in the place of its own, which becomes an orphan. Size
     /// and properties of the record are kept (`disk_properties=copy`). Takes no lock and carries no
-    /// context: after a lost answer the task is found by its description, which holds the CID.
+    /// context: after a lost answer the task is found by its description, which holds the CID. A failure leaves the
+    /// old disk detached in the cloud and recorded for the instance.
     async fn attach_disk(
         &self,
         deployment: &DeploymentName,
@@ -229,7 +236,8 @@ pub trait Director: Debug + Send + Sync {
     /// The newest tasks of a deployment, newest first, at most `limit`.
     async fn tasks(&self, deployment: &DeploymentName, limit: u32) -> Result<Vec<Task>>;
 
-    /// Asks for a task's cancellation; it ends at its next checkpoint. A finished task counts as done.
+    /// Asks for a task's cancellation; it ends at its next checkpoint, or when a worker would begin it. A finished task
+    /// counts as done. Scripts of a job (pre-start, post-start) are not cut short.
     async fn cancel(&self, task: TaskId) -> Result<()>;
 
     /// The locks that are held.
@@ -238,6 +246,10 @@ pub trait Director: Debug + Send + Sync {
     /// The orphaned disks.
     async fn orphaned_disks(&self) -> Result<Vec<OrphanedDisk>>;
 
-    /// Deletes an orphaned disk, and with it every snapshot that the *Director* recorded for it.
+    /// Deletes an orphaned disk, and with it every snapshot that the *Director* recorded for it. A disk that the
+    /// Director does not know is left alone, and that is a success.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with code 520000: an instance has the disk.
     async fn delete_orphaned_disk(&self, disk: &DiskCid) -> Result<TaskId>;
 }

@@ -7,9 +7,10 @@
 //!   otherwise, `disk_cid unique` found only after the detach, a soft start that never looks at disks, orphans;
 //! * the cloud: snapshots and disks that take a while, tags, creates made one by their key;
 //! * PostgreSQL: commits in WAL segments that are archived in the store, streaming, backup mode that ends by
-//!   itself, `backup.json` on the disk and the agent's decision table of DESIGN section 5, replay to a target
+//!   itself, `backup.json` on the disk and the agent's decision table (`docs/design.md`, section 5), replay to a target
 //!   or a refusal to start, promotion to a new timeline, a standby that must not start before the fork is known.
 //!
+//! It passes the contract suites ([`crate::contract`]), as the real parts do: what it has of the traits is theirs.
 //! [`World::inject`] makes any call fail, lose its request or its answer.
 
 mod actions;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use remount_core::{BackupId, WalSegment};
 use remount_host::RetryPolicy;
 use remount_postgres::{RetryingServers, Servers};
-use remount_sim::contract::server::{self, Fixture, Place};
+use remount_sim::contract::server::{self, Fixture, ServerAddress};
 use remount_sim::memory::World;
 
 use crate::world;
@@ -16,22 +16,22 @@ use crate::world;
 pub struct Cluster(pub World);
 
 impl Cluster {
-    fn place(&self, index: usize) -> Place {
-        Place { instance: self.0.slug(index), address: format!("127.0.0.{}", index + 1) }
+    fn place(&self, index: usize) -> ServerAddress {
+        ServerAddress { instance: self.0.slug(index), address: format!("127.0.0.{}", index + 1) }
     }
 
-    fn index(&self, place: &Place) -> usize {
+    fn index(&self, place: &ServerAddress) -> usize {
         usize::from(*place == self.place(1))
     }
 }
 
 #[async_trait]
 impl Fixture for Cluster {
-    fn primary(&self) -> Place {
+    fn primary(&self) -> ServerAddress {
         self.place(0)
     }
 
-    fn standby(&self) -> Place {
+    fn standby(&self) -> ServerAddress {
         self.place(1)
     }
 
@@ -39,23 +39,23 @@ impl Fixture for Cluster {
         self.0.is_archived(segment).await
     }
 
-    async fn mark(&self, of: &Place) -> Option<BackupId> {
+    async fn mark(&self, of: &ServerAddress) -> Option<BackupId> {
         self.0.mark(self.index(of))
     }
 
-    async fn stop_server(&self, at: &Place) {
+    async fn stop_server(&self, at: &ServerAddress) {
         self.0.stop_server(self.index(at)).await;
     }
 
-    async fn start_server(&self, at: &Place) {
+    async fn start_server(&self, at: &ServerAddress) {
         self.0.start_server(self.index(at)).await;
     }
 
-    async fn kill_agent(&self, at: &Place) {
+    async fn kill_agent(&self, at: &ServerAddress) {
         self.0.kill_agent(self.index(at));
     }
 
-    async fn start_agent(&self, at: &Place) {
+    async fn start_agent(&self, at: &ServerAddress) {
         self.0.start_agent(self.index(at));
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn a_hard_stop_in_the_half_state_fails(subject: Subject) -> Ver
     Verdict::Holds
 }
 
-pub(super) async fn the_half_state_is_mended_by_attaching_the_recorded_disk(subject: Subject) -> Verdict {
+pub(super) async fn the_half_state_is_repaired_by_attaching_the_recorded_disk(subject: Subject) -> Verdict {
     let first = subject.half_attached().await;
     let disk = disk_of(&first);
     subject.done(subject.attach(&first.slug, &disk).await).await;
@@ -47,7 +47,7 @@ pub(super) async fn the_half_state_is_mended_by_attaching_the_recorded_disk(subj
     subject.done(subject.start(&first.slug).await).await;
     assert_eq!(subject.look(&first.slug).await, first, "all is as before");
 
-    // Another disk mends it, too.
+    // Another disk repairs it, too.
     let again = subject.half_attached().await;
     let new = subject.fixture.new_disk(&again).await;
     subject.done(subject.attach(&first.slug, &new).await).await;

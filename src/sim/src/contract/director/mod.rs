@@ -20,7 +20,7 @@
 //! | | a failure leaves the old disk detached and recorded | `a_failed_attach_leaves_the_old_disk_detached_and_recorded` |
 //! | | a soft start is blind to disks | `a_start_in_the_half_state_attaches_nothing` |
 //! | | a hard stop is not | `a_hard_stop_in_the_half_state_fails` |
-//! | | attaching the recorded disk mends it | `the_half_state_is_mended_by_attaching_the_recorded_disk` |
+//! | | attaching the recorded disk repairs it | `the_half_state_is_repaired_by_attaching_the_recorded_disk` |
 //! | | another instance's disk is refused when the old one is gone already | `a_disk_of_another_instance_is_refused_after_the_detach` |
 //! | | a detached instance gets its disk when its VM is made | `a_detached_instance_changes_in_the_record_alone` |
 //! | locks | an errand holds its deployment's lock, all that takes it waits and fails with 100 | `an_errand_holds_its_deployments_lock` |
@@ -85,7 +85,7 @@ const CHECKS: &[Check<Subject>] = checks![Subject:
     half_state::a_failed_attach_leaves_the_old_disk_detached_and_recorded,
     half_state::a_start_in_the_half_state_attaches_nothing,
     half_state::a_hard_stop_in_the_half_state_fails,
-    half_state::the_half_state_is_mended_by_attaching_the_recorded_disk,
+    half_state::the_half_state_is_repaired_by_attaching_the_recorded_disk,
     locks::an_errand_holds_its_deployments_lock,
     locks::an_attach_takes_no_lock,
     workers::busy_workers_leave_a_task_queued,

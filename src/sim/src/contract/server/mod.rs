@@ -68,7 +68,7 @@ const CHECKS: &[Check<Subject>] = checks![Subject:
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ServerAddress {
     /// Its instance.
     pub instance: InstanceSlug,
     /// The address of its VM.
@@ -80,21 +80,21 @@ pub struct Place {
 #[async_trait]
 pub trait Fixture: Debug + Send + Sync {
     /// The primary.
-    fn primary(&self) -> Place;
+    fn primary(&self) -> ServerAddress;
     /// Its standby.
-    fn standby(&self) -> Place;
+    fn standby(&self) -> ServerAddress;
     /// Whether the segment is in the archive.
     async fn is_archived(&self, segment: &WalSegment) -> bool;
     /// The backup that `backup.json` on the instance's disk names.
-    async fn mark(&self, of: &Place) -> Option<BackupId>;
+    async fn mark(&self, of: &ServerAddress) -> Option<BackupId>;
     /// Stops PostgreSQL on a VM, in good order; the agent goes on.
-    async fn stop_server(&self, at: &Place);
+    async fn stop_server(&self, at: &ServerAddress);
     /// Starts it again.
-    async fn start_server(&self, at: &Place);
+    async fn start_server(&self, at: &ServerAddress);
     /// Kills the agent on a VM; PostgreSQL goes on.
-    async fn kill_agent(&self, at: &Place);
+    async fn kill_agent(&self, at: &ServerAddress);
     /// Starts another one.
-    async fn start_agent(&self, at: &Place);
+    async fn start_agent(&self, at: &ServerAddress);
 }
 
 /// Runs the suite. `fresh` may answer with the same servers for each check.

@@ -3,12 +3,12 @@
 use remount_postgres::Error;
 
 use super::subject::{LONG, assert_down, assert_no_backup, assert_unreachable, new_backup};
-use super::{Place, Subject};
+use super::{ServerAddress, Subject};
 use crate::contract::Verdict;
 
 pub(super) async fn another_instance_does_not_answer(subject: Subject) -> Verdict {
     let (primary, standby) = (subject.fixture.primary(), subject.fixture.standby());
-    let swapped = Place { instance: primary.instance, address: standby.address };
+    let swapped = ServerAddress { instance: primary.instance, address: standby.address };
     assert_unreachable("the standby at the primary's address", subject.at(&swapped).status().await);
     Verdict::Holds
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use remount_core::{BackupId, OperatorError as _, Retry};
 use remount_postgres::{Error, Result, Server, ServerStatus, Servers};
 
-use super::{Fixture, Place};
+use super::{Fixture, ServerAddress};
 use crate::contract::wait;
 
 /// How long a fact may take to become true: a segment is archived, a standby streams.
@@ -23,7 +23,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub(super) fn at(&self, place: &Place) -> Arc<dyn Server> {
+    pub(super) fn at(&self, place: &ServerAddress) -> Arc<dyn Server> {
         self.servers.server(&place.instance, &place.address).expect("a client")
     }
 
@@ -40,7 +40,7 @@ impl Subject {
         self.primary().status().await.expect("the primary's status")
     }
 
-    pub(super) async fn mark(&self, place: &Place) -> Option<BackupId> {
+    pub(super) async fn mark(&self, place: &ServerAddress) -> Option<BackupId> {
         self.fixture.mark(place).await
     }
 

@@ -36,7 +36,7 @@ enum Lie {
     /// What has failed is done.
     HidesFailures,
     /// A failed attach puts the old disk back.
-    MendsFailedAttaches,
+    RepairsFailedAttaches,
     /// There are no orphans.
     HidesOrphans,
     /// As without `disk_properties=copy`.
@@ -70,7 +70,7 @@ const LIARS: [(Lie, &str); 21] = [
     (Lie::StartsAnew, "asking_for_what_is_so_is_done"),
     (Lie::RecreatesNothing, "a_silent_agent_is_got_past_by_a_recreate_alone"),
     (Lie::HidesFailures, "an_attach_needs_a_stopped_instance"),
-    (Lie::MendsFailedAttaches, "a_failed_attach_leaves_the_old_disk_detached_and_recorded"),
+    (Lie::RepairsFailedAttaches, "a_failed_attach_leaves_the_old_disk_detached_and_recorded"),
     (Lie::HidesOrphans, "an_attach_swaps_the_disk_and_orphans_the_old_one"),
     (Lie::RecordsOneMib, "the_recorded_size_is_copied"),
     (Lie::HidesLocks, "an_errand_holds_its_deployments_lock"),
@@ -113,7 +113,7 @@ impl Liar {
     }
 
     /// Attaches what was there before, where an attach has failed.
-    async fn mend(&self, deployment: &DeploymentName, slug: &InstanceSlug, attach: TaskId) -> Result<()> {
+    async fn repair(&self, deployment: &DeploymentName, slug: &InstanceSlug, attach: TaskId) -> Result<()> {
         let recorded = |all: Vec<Instance>| all.into_iter().find(|instance| instance.slug == *slug);
         let instance = recorded(self.inner.instances(deployment).await?);
         let Some(instance) = instance.filter(|instance| instance.desired == "stopped") else { return Ok(()) };
@@ -218,8 +218,8 @@ impl Director for Liar {
             self.inner.attach_disk(deployment, instance, disk).await?;
         }
         let task = first?;
-        if self.tells(Lie::MendsFailedAttaches) {
-            self.mend(deployment, instance, task).await?;
+        if self.tells(Lie::RepairsFailedAttaches) {
+            self.repair(deployment, instance, task).await?;
         }
         Ok(task)
     }

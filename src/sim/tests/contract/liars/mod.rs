@@ -17,10 +17,10 @@ async fn assert_caught<L: Copy + Debug>(liars: &[(L, &'static str)], suite: impl
         join_all(liars.iter().map(|(liar, check)| async { (*liar, *check, suite(*liar).await) })).await;
     let (mut all, mut useful) = (BTreeSet::new(), BTreeSet::new());
     for (liar, check, report) in reports {
-        assert!(report.broken().contains(&check), "`{check}` believes {liar:?}: {report}");
+        assert!(report.broken().contains(&check), "`{check}` does not catch {liar:?}: {report}");
         all.extend(report.checks());
         useful.extend(report.broken());
     }
-    let useless: Vec<_> = all.difference(&useful).collect();
-    assert!(useless.is_empty(), "these catch nobody: {useless:?}");
+    let idle: Vec<_> = all.difference(&useful).collect();
+    assert!(idle.is_empty(), "these checks catch no liar: {idle:?}");
 }

@@ -2,7 +2,7 @@
 # frozen_string_literal: true
 
 # Renders the templates of jobs as the Director does: JSON on standard input, JSON on standard output
-# (src/ARCHITECTURE.md, "The lab"). The lab's Director calls it as a program; spec/ uses it as a library.
+# (docs/formats.md, section 6). The lab's Director calls it as a program; spec/ uses it as a library.
 #
 # All problems of all templates are reported, one sentence each, on standard error; then it ends with 1
 # and prints nothing on standard output, so a half-rendered VM cannot come to be.

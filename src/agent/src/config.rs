@@ -1,4 +1,4 @@
-//! `agent.json` (`docs/formats.md`).
+//! `agent.json` (`docs/formats.md` section 4.2).
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 use serde::Deserialize;
 
 use crate::error::Result;
+use crate::store_client::StoreClient;
 
 /// The configuration of this program.
 #[derive(Debug)]
@@ -118,6 +119,12 @@ impl AgentConfig {
             user,
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         })
+    }
+
+    /// This cluster's part of the store.
+    #[must_use]
+    pub fn store_client(&self) -> StoreClient {
+        StoreClient::new(&self.store, &self.identity.cluster)
     }
 
     fn problems(&self) -> Vec<String> {

@@ -1,12 +1,12 @@
-//! What Remount itself keeps on the disk and on the VM (DESIGN section 5).
+//! What Remount itself keeps on the disk and on the VM (`docs/design.md` section 5).
 //!
-//! | file | says |
+//! | file | means |
 //! |---|---|
-//! | `<store>/remount/backup.json` | I am a copy, or a backup is being taken of me |
+//! | `<store>/remount/backup.json` | this disk is a copy, or a backup is being taken of it |
 //! | `<store>/remount/applied/<restore>.json` | this disk has applied that plan |
 //! | `<data>/initialised.json` | this VM has seen data on its disk |
 //!
-//! Fields that a later version adds are passed over; a larger `format` is refused.
+//! Fields that a later version adds are ignored; a larger `format` is refused.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +38,9 @@ impl Disk {
     }
 
     /// Makes the folders, for the user that the daemon runs as.
+    ///
+    /// # Errors
+    /// The file system's, or its `chown`.
     pub fn create_folders(&self, owner: Account) -> Result<()> {
         owner.create_folder(&self.0.remount())?;
         owner.create_folder(&self.0.applied_plans())?;
@@ -46,6 +49,9 @@ impl Disk {
 
     /// Whether the disk is mounted. The kernel's own list is asked: a bind mount shares its device
     /// number with the folder around it.
+    ///
+    /// # Errors
+    /// `/proc/self/mountinfo` cannot be read.
     pub fn is_mounted(&self) -> Result<bool> {
         let mounts = fs::read("/proc/self/mountinfo").map_err(system("read /proc/self/mountinfo"))?;
         let path = fs::canonicalize(&self.0.store).unwrap_or_else(|_| self.0.store.clone());
@@ -53,22 +59,34 @@ impl Disk {
     }
 
     /// The mark of a backup, if there is one.
+    ///
+    /// # Errors
+    /// It is there and cannot be read; nobody knows then whether the disk is a copy.
     pub fn backup_mark(&self) -> Result<Option<BackupMark>> {
         read(&self.0.backup_mark())
     }
 
-    /// Marks the disk: from now on every copy of it says of which backup it is.
+    /// Marks the disk: from now on every copy of it names the backup it is from.
+    ///
+    /// # Errors
+    /// The file system's; there may be a mark or none.
     pub fn mark_backup(&self, backup: &BackupId, now: Timestamp) -> Result<()> {
         let mark = BackupMark { format: FORMAT, backup: backup.clone(), started_at: now };
         write(&self.0.backup_mark(), &mark)
     }
 
     /// Removes the mark. None counts as removed.
+    ///
+    /// # Errors
+    /// The file system's; the mark may still be there.
     pub fn remove_mark(&self) -> Result<()> {
         Ok(durable::remove(&self.0.backup_mark())?)
     }
 
     /// Every plan that this disk has applied, newest restore last.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
     pub fn applied(&self) -> Result<Vec<AppliedPlan>> {
         let folder = self.0.applied_plans();
         let entries = match fs::read_dir(&folder) {
@@ -88,16 +106,25 @@ impl Disk {
     }
 
     /// Records an applied plan, or its outcome.
+    ///
+    /// # Errors
+    /// The file system's; the earlier record is then still there.
     pub fn record(&self, applied: &AppliedPlan) -> Result<()> {
         write(&self.0.applied_plans().join(format!("{}.json", applied.restore)), applied)
     }
 
     /// Whether this VM has seen data on its disk.
+    ///
+    /// # Errors
+    /// The note is there and cannot be read.
     pub fn initialised(&self) -> Result<Option<InitialisedNote>> {
         read(&self.0.initialised_note())
     }
 
     /// Notes that this VM has seen data on its disk.
+    ///
+    /// # Errors
+    /// The file system's; the earlier note is then still there.
     pub fn note_initialised(&self, note: &InitialisedNote) -> Result<()> {
         write(&self.0.initialised_note(), note)
     }

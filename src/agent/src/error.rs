@@ -5,9 +5,9 @@ use remount_core::{ExitCode, OperatorError, Retry};
 use remount_host::tls::TlsError;
 use remount_host::{AccountError, ConfigError, FileError, LockError};
 
-use crate::fence::Refusal;
+use crate::refusal::Refusal;
 
-/// What this program's functions answer.
+/// The result of this program's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A hook or the daemon failed.
@@ -19,7 +19,7 @@ pub enum Error {
     /// The fence refuses: PostgreSQL may not start on this disk.
     #[error("PostgreSQL may not start: {0}")]
     Refused(Refusal),
-    /// PostgreSQL is down, or never got where it should.
+    /// PostgreSQL is down, or did not become what was wanted in time.
     #[error("{what}")]
     Server {
         /// What was waited for, and PostgreSQL's own reason.
@@ -37,15 +37,15 @@ pub enum Error {
         /// Whether more time would have helped.
         archive: Archive,
     },
-    /// A program of PostgreSQL's failed.
+    /// A program of PostgreSQL failed.
     #[error("{program} failed: {detail}")]
     Program {
         /// Its name.
         program: String,
-        /// Its words.
+        /// What it printed.
         detail: String,
     },
-    /// Something of the operating system.
+    /// A call to the operating system failed.
     #[error("{action}")]
     System {
         /// What was tried.
@@ -57,16 +57,16 @@ pub enum Error {
     /// Another process does this already.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The service user cannot be acted as.
+    /// The service user does not exist, or cannot be changed to.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// A file of ours.
+    /// A file of Remount cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A certificate or key.
+    /// A certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The server or a file of ours.
+    /// The server, or a file of its data directory.
     #[error(transparent)]
     Postgres(#[from] remount_postgres::Error),
     /// The object store.
@@ -117,17 +117,18 @@ impl OperatorError for Error {
             Self::Refused(refusal) => Some(refusal.next_step()),
             Self::Server { next, .. } => Some(next.clone()),
             Self::Late { archive: Archive::Slow, .. } => {
-                Some("give it more time: `drain.deadline_seconds` of the job remount-agent".into())
+                Some("raise `drain.deadline_seconds` of the job remount-agent and redeploy".into())
             }
             Self::Late { archive: Archive::Dead, .. } => Some(
-                "look at the words of `remount-wal` in PostgreSQL's log; until the next start has archived it, the WAL is \
-                 on this disk alone"
+                "read the messages of `remount-wal` in PostgreSQL's log and fix their cause; until the next start archives \
+                 it, this WAL is on this disk only"
                     .into(),
             ),
             Self::Program { .. } => Some("fix what its message says, then start the instance again".into()),
-            Self::System { .. } | Self::Account(_) => None,
-            Self::File(_) => Some("look at that file: is its disk full, or read-only? was it changed by hand?".into()),
-            Self::Lock(_) => Some("wait until it has ended, or look for it with `fuser`".into()),
+            Self::System { .. } => Some("fix the cause, then start the instance again".into()),
+            Self::Account(_) => Some("check that this user exists on the VM: `id vcap`".into()),
+            Self::File(_) => Some("check whether the disk of that file is full or read-only, and whether the file was changed by hand".into()),
+            Self::Lock(_) => Some("wait until that process has ended; `fuser` on the file shows which one it is".into()),
             Self::Postgres(error) => error.next_step(),
             Self::Store(error) => error.next_step(),
         }

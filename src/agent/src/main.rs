@@ -2,13 +2,13 @@
 //!
 //! | command | who runs it | as | does |
 //! |---|---|---|---|
-//! | `pre-start` | BOSH, before any process starts | root | judges the disk; applies a restore's plan |
+//! | `pre-start` | BOSH, before any process starts | root | decides whether PostgreSQL may start; applies a restore's plan |
 //! | `post-start` | BOSH, after the processes run | root → vcap | waits until recovery has ended |
 //! | `serve` | monit through bpm | vcap | the backup API over mTLS |
-//! | `post-deploy` | BOSH, after a whole deploy | root → vcap | asks the archive whether it takes what is written |
-//! | `drain` | BOSH, before the processes stop | root → vcap | gets the last WAL archived |
-//! | `post-stop` | BOSH, after the processes stopped | root | says what is left unarchived |
-//! | `status` | a person | root or vcap | prints what the server says of itself |
+//! | `post-deploy` | BOSH, after a whole deploy | root → vcap | checks that the object store accepts writes |
+//! | `drain` | BOSH, before the processes stop | root → vcap | archives the last WAL |
+//! | `post-stop` | BOSH, after the processes stopped | root | reports WAL that is not archived |
+//! | `status` | a person | root or vcap | prints the server's status |
 //! | `postgres pre-start`, `run`, `post-start`, `drain` | the job `postgres` | root, vcap | makes, runs and stops the server |
 //!
 //! When each runs and why it is there: `docs/lifecycle.md`.
@@ -22,6 +22,7 @@ mod fence;
 mod hooks;
 mod postgres_job;
 mod postgres_log;
+mod refusal;
 mod serve;
 mod server_state;
 mod status;
@@ -44,40 +45,40 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Decide whether PostgreSQL may start on this disk; apply a restore's plan to it.
+    /// Decide whether PostgreSQL may start on this disk; apply a restore's plan to it
     PreStart(ConfigFile),
-    /// Wait until the server has ended its recovery.
+    /// Wait until the server has ended its recovery
     PostStart(ConfigFile),
-    /// Serve the backup API.
+    /// Serve the backup API
     Serve(ConfigFile),
-    /// Ask the object store whether it takes what this instance writes.
+    /// Check that the object store accepts what this instance writes
     PostDeploy(ConfigFile),
-    /// Get the last WAL archived before the server stops.
+    /// Archive the last WAL before the server stops
     Drain(ConfigFile),
-    /// Say what the stop has left unarchived.
+    /// Report WAL that the stop has left unarchived
     PostStop(ConfigFile),
-    /// Print what the server says of itself, as JSON.
+    /// Print the server's status as JSON
     Status(ConfigFile),
-    /// The hooks of the job `postgres`.
+    /// The scripts of the job `postgres`
     #[command(subcommand)]
     Postgres(PostgresCommand),
 }
 
 #[derive(Subcommand)]
 enum PostgresCommand {
-    /// Judge the disk, then initialise an empty one: `initdb`, or a base backup of the primary.
+    /// Decide whether PostgreSQL may start; initialise an empty disk by `initdb` or a base backup
     PreStart(ConfigFile),
-    /// Become the server.
+    /// Run the server in the place of this process
     Run(ConfigFile),
-    /// Re-apply roles and passwords on the primary.
+    /// Set roles, passwords and databases on the primary
     PostStart(ConfigFile),
-    /// Stop the server in good order.
+    /// Archive the last WAL, then stop the server and wait for it
     Drain(ConfigFile),
 }
 
 #[derive(clap::Args)]
 struct ConfigFile {
-    /// The configuration that the job rendered.
+    /// The configuration that the job rendered
     #[arg(long)]
     config: PathBuf,
 }

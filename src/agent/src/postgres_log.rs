@@ -30,7 +30,7 @@ fn last_life(text: &str) -> &str {
     starts.chain([text]).find(|life| reasons(life).next().is_some()).unwrap_or(text)
 }
 
-/// A server in recovery turns sessions away; that is no reason for anything.
+/// A server in recovery refuses sessions: that is not why it ended.
 fn reasons(text: &str) -> impl DoubleEndedIterator<Item = &str> {
     let is_reason = |line: &&str| {
         SEVERITIES.iter().any(|severity| line.contains(severity))

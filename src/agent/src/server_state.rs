@@ -13,7 +13,7 @@ use crate::postgres_log;
 const PAUSE: Duration = Duration::from_millis(50);
 /// A server that is down for so long is not being restarted by monit at this moment.
 const DOWN_SECONDS: u64 = 15;
-/// A server that went away so often, having been there, will not stay.
+/// A server that went down so often after it had been up is not going to stay up.
 const MAX_RESTARTS: u32 = 3;
 
 /// What the server has to have become.
@@ -38,6 +38,9 @@ impl Wanted {
 }
 
 /// Waits until the server is what is wanted, and fails with PostgreSQL's own reason where it goes down.
+///
+/// # Errors
+/// [`Error::Server`] with PostgreSQL's own reason: it is down, or not what is wanted by the deadline.
 pub async fn await_state(server: &LocalServer, deadline: Deadline, wanted: Wanted) -> Result<()> {
     let grace = || Deadline::after_seconds(DOWN_SECONDS);
     let (mut down_until, mut was_there, mut restarts) = (grace(), false, 0);
@@ -68,7 +71,7 @@ pub async fn await_state(server: &LocalServer, deadline: Deadline, wanted: Wante
     }
 }
 
-/// A question that fails because the server goes down in this moment is asked again.
+/// A query that fails because the server goes down at this moment is repeated.
 async fn is_it(server: &LocalServer, wanted: Wanted) -> Result<bool> {
     let asked = match wanted {
         Wanted::Answering => return Ok(true),
@@ -89,12 +92,12 @@ fn down(server: &LocalServer) -> Error {
     let folder = &server.config().log_directory;
     let reasons = postgres_log::last_reasons(folder);
     let what = if reasons.is_empty() {
-        format!("PostgreSQL is down, and {} holds no reason", folder.display())
+        format!("PostgreSQL is down, and its log in {} gives no reason", folder.display())
     } else {
         format!("PostgreSQL is down; it says: {}", reasons.join(" | "))
     };
-    let next = "if it asks for WAL or a timeline that the archive does not have, choose another target; else mend \
-                what it says and `bosh start --no-converge` the instance";
+    let next = "if it needs WAL or a timeline that the archive does not have, choose another target; otherwise fix \
+                the reason and `bosh start --no-converge` the instance";
     Error::Server { what, next: next.into() }
 }
 
@@ -102,6 +105,6 @@ fn late(server: &LocalServer, deadline: Deadline, wanted: Wanted) -> Error {
     let reasons = postgres_log::last_reasons(&server.config().log_directory);
     let said = if reasons.is_empty() { String::new() } else { format!("; it says: {}", reasons.join(" | ")) };
     let what = format!("PostgreSQL did not {} within {} s{said}", wanted.words(), deadline.seconds());
-    let next = "look at its log; a long replay needs a larger `post_start.deadline_seconds`".into();
+    let next = "read its log; for a long replay raise `post_start.deadline_seconds`".into();
     Error::Server { what, next }
 }

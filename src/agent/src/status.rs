@@ -1,17 +1,20 @@
-//! `status`: what the server says of itself, for a person on the VM.
+//! `status`: the server's status, for a person on the VM.
 
 use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::hooks;
-use remount_postgres::{LocalServer, ServerStatus};
+use remount_postgres::{Identity, LocalServer, ServerStatus};
 
 /// Prints the status as JSON on standard output.
+///
+/// # Errors
+/// The server does not answer, or a record of ours cannot be read.
 pub fn print(config: &AgentConfig) -> Result<()> {
     remount_host::Account::named(&config.user)?.become_it()?;
     let status = hooks::runtime()?.block_on(async {
         let disk = Disk::new(&config.directories);
-        let mut status = of(config, &LocalServer::new(config.postgres.clone()), &disk).await?;
+        let mut status = of(&LocalServer::new(config.postgres.clone()), &config.identity, &disk).await?;
         status.backup = disk.backup_mark()?.map(|mark| mark.backup);
         Ok::<_, crate::error::Error>(status)
     })?;
@@ -19,9 +22,12 @@ pub fn print(config: &AgentConfig) -> Result<()> {
     Ok(())
 }
 
-/// The server's own words, and what the disk knows of restores.
-pub async fn of(config: &AgentConfig, server: &LocalServer, disk: &Disk) -> Result<ServerStatus> {
-    let mut status = server.status(&config.identity).await?;
+/// The server's status, and which restore the disk has applied.
+///
+/// # Errors
+/// The server does not answer, or a record of ours cannot be read.
+pub async fn of(server: &LocalServer, identity: &Identity, disk: &Disk) -> Result<ServerStatus> {
+    let mut status = server.status(identity).await?;
     status.applied_restore = disk.applied()?.pop().map(|applied| applied.restore);
     if status.applied_restore.is_none() {
         status.replayed_to = None; // Promoted by somebody else.

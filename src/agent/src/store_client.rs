@@ -3,35 +3,54 @@
 use std::future::Future;
 use std::time::Duration;
 
+use remount_core::ClusterName;
 use remount_host::{Deadline, RetryPolicy};
-use remount_store::{ClusterStore, Error as StoreError};
-
-use crate::config::AgentConfig;
+use remount_store::{ClusterStore, Error as StoreError, StoreConfig};
 
 /// Between two attempts at a file system that is not mounted yet.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Asks `question` of the cluster's part of the store. What asking again can mend is waited out until the deadline; the
-/// last error is then the answer.
-///
-/// # Errors
-/// The store refuses, or has not answered by the deadline.
-pub async fn ask<T, Q, A>(config: &AgentConfig, deadline: Deadline, question: Q) -> Result<T, StoreError>
-where
-    Q: FnOnce(ClusterStore) -> A,
-    A: Future<Output = Result<T, StoreError>>,
-{
-    let store = loop {
-        match config.store.open(&RetryPolicy::within(deadline.left())) {
-            Ok(store) => break store,
-            // A file system that is not mounted yet looks like a wrong configuration.
-            Err(error) => {
-                log::warn!(error:% = error, deadline_seconds = deadline.seconds(); "the object store does not answer; waiting");
-                if !deadline.pause(PAUSE).await {
-                    return Err(error);
+/// This cluster's part of the store, opened for each question: a store that is down at the start of this program does
+/// not stop it.
+#[derive(Clone, Debug)]
+pub struct StoreClient {
+    config: StoreConfig,
+    cluster: ClusterName,
+}
+
+impl StoreClient {
+    /// Of this cluster.
+    pub fn new(config: &StoreConfig, cluster: &ClusterName) -> Self {
+        Self { config: config.clone(), cluster: cluster.clone() }
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &ClusterName {
+        &self.cluster
+    }
+
+    /// Asks `question` of the cluster's part of the store. What fails in passing is tried again until the deadline;
+    /// the last error is then returned.
+    ///
+    /// # Errors
+    /// The store refuses, or has not answered by the deadline.
+    pub async fn ask<T, Q, A>(&self, deadline: Deadline, question: Q) -> Result<T, StoreError>
+    where
+        Q: FnOnce(ClusterStore) -> A,
+        A: Future<Output = Result<T, StoreError>>,
+    {
+        let store = loop {
+            match self.config.open(&RetryPolicy::within(deadline.left())) {
+                Ok(store) => break store,
+                // A file system that is not mounted yet looks like a wrong configuration.
+                Err(error) => {
+                    log::warn!(error:% = error, deadline_seconds = deadline.seconds(); "the object store does not answer; waiting");
+                    if !deadline.pause(PAUSE).await {
+                        return Err(error);
+                    }
                 }
             }
-        }
-    };
-    question(store.cluster(&config.identity.cluster)).await
+        };
+        question(store.cluster(&self.cluster)).await
+    }
 }

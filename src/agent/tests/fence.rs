@@ -1,4 +1,4 @@
-//! The decision table of DESIGN section 5, row by row, on real directories and a real store.
+//! The fence's decision tables (`docs/design.md` section 5), row by row, on real directories and a real store.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests are outside of what clippy takes for tests.
 

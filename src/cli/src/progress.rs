@@ -43,7 +43,7 @@ impl Steps {
     }
 }
 
-/// Draws the open line again and again, until nobody holds the screen any more.
+/// Draws the open line again and again, until the screen is dropped.
 fn count(screen: Weak<Mutex<Screen>>) {
     std::thread::spawn(move || {
         while let Some(screen) = screen.upgrade() {
@@ -59,7 +59,7 @@ impl Progress for Steps {
         let mut screen = lock(&self.screen);
         if !self.live {
             let at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-            screen.write(&format!("{at} {}\n", line_of(event)));
+            screen.write(&format!("{at} {}\n", event));
             return;
         }
         match event.kind {
@@ -68,12 +68,12 @@ impl Progress for Steps {
                 screen.redraw();
             }
             ProgressKind::Note => {
-                screen.write(&format!("\r\x1b[2K{}\n", line_of(event)));
+                screen.write(&format!("\r\x1b[2K{}\n", event));
                 screen.redraw();
             }
             _ => {
                 screen.open = None;
-                screen.write(&format!("\r\x1b[2K{}\n", line_of(event)));
+                screen.write(&format!("\r\x1b[2K{}\n", event));
             }
         }
     }
@@ -85,14 +85,13 @@ impl Screen {
             return;
         };
         let running = ProgressEvent { seconds: since.elapsed().as_secs_f64(), ..event.clone() };
-        let line = line_of(&running);
-        self.write(&format!("\r\x1b[2K{line}"));
+        self.write(&format!("\r\x1b[2K{running}"));
     }
 
     /// A reader that went away stops nothing: the journal has it all.
     fn write(&mut self, text: &str) {
         if let Err(error) = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
-            log::debug!(error:% = error; "nobody reads the progress any more");
+            log::debug!(error:% = error; "the progress is no longer read");
         }
     }
 }
@@ -108,24 +107,6 @@ impl Drop for Steps {
 
 fn lock(screen: &Mutex<Screen>) -> std::sync::MutexGuard<'_, Screen> {
     screen.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One step in one line: where in the list, its name, what happened, and a word on it.
-fn line_of(event: &ProgressEvent) -> String {
-    let ProgressEvent { number, total, step, seconds, .. } = event;
-    let what = match event.kind {
-        ProgressKind::Begun => "…".to_owned(),
-        ProgressKind::Note => "   ".to_owned(),
-        ProgressKind::Done => "done".to_owned(),
-        ProgressKind::Failed => "FAILED".to_owned(),
-        ProgressKind::UndoBegun => "undoing …".to_owned(),
-        ProgressKind::Undone => "undone".to_owned(),
-        ProgressKind::UndoFailed => "UNDO FAILED".to_owned(),
-    };
-    let shows_time = event.kind != ProgressKind::Note && *seconds >= 0.05;
-    let time = if shows_time { format!(" {seconds:.1} s") } else { String::new() };
-    let detail = event.detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
-    format!("[{number:>2}/{total}] {step:<15} {what}{time}{detail}").trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -160,19 +141,6 @@ mod tests {
             kind,
             seconds,
             detail: detail.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn a_line_says_where_in_the_list_it_is() {
-        let lines = [
-            (event(ProgressKind::Begun, 0.0, None), "[ 9/13] swap_primary    …"),
-            (event(ProgressKind::Note, 3.0, Some("task 7")), "[ 9/13] swap_primary         task 7"),
-            (event(ProgressKind::Done, 1.26, Some("disk-1")), "[ 9/13] swap_primary    done 1.3 s  disk-1"),
-            (event(ProgressKind::UndoFailed, 2.0, None), "[ 9/13] swap_primary    UNDO FAILED 2.0 s"),
-        ];
-        for (event, line) in lines {
-            assert_eq!(line_of(&event), line);
         }
     }
 

@@ -36,7 +36,7 @@ pub enum MoreWal {
 pub struct RunningPrimary {
     /// Its clock.
     pub now: Timestamp,
-    /// The timeline it writes on. This, not the newest in the archive, is the line of the living
+    /// The timeline it writes on. This, not the newest in the archive, is the timeline of the living
     /// cluster: a restore that was rolled back leaves a younger timeline behind that nobody lives on.
     pub timeline: TimelineId,
     /// Flushed up to here.

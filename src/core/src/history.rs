@@ -103,7 +103,7 @@ impl TimelineHistory {
         TimelineId::new(u32::from_str_radix(digits, 16).ok()?).ok()
     }
 
-    /// Where this timeline's line of ancestors left `timeline`: none for the timeline itself
+    /// Where this history left `timeline`: none for the timeline itself
     /// (it has no end yet) and for timelines that are not ancestors.
     #[must_use]
     pub fn left(&self, timeline: TimelineId) -> Option<Lsn> {
@@ -116,14 +116,14 @@ impl TimelineHistory {
         timeline == self.timeline || self.left(timeline).is_some()
     }
 
-    /// The same line, ending with its member `timeline` instead of going on to the youngest.
+    /// The same history, ending with `timeline` instead of going on to the youngest.
     #[must_use]
     pub fn up_to(&self, timeline: TimelineId) -> Self {
         let forks = self.forks.iter().filter(|fork| fork.parent < timeline).cloned().collect();
         Self { timeline: timeline.min(self.timeline), forks }
     }
 
-    /// The timeline of the line that owns the byte at `lsn`.
+    /// The timeline of the history that owns the byte at `lsn`.
     #[must_use]
     pub fn owner_of(&self, lsn: Lsn) -> TimelineId {
         self.forks.iter().find(|fork| lsn < fork.lsn).map_or(self.timeline, |fork| fork.parent)
@@ -160,7 +160,7 @@ fn parse_fork(line: &str) -> Option<Fork> {
 }
 
 impl fmt::Display for TimelineHistory {
-    /// The line of timelines, as `1 → 2 (from 0/7000000)`.
+    /// The timeline history, as `1 → 2 (from 0/7000000)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut children = self.forks.iter().skip(1).map(|fork| fork.parent).chain([self.timeline]);
         write!(f, "{}", self.forks.first().map_or(self.timeline, |fork| fork.parent))?;

@@ -1,4 +1,4 @@
-//! Restore planning: which backup, which line of timelines, which WAL. Or the exact reason why not.
+//! Restore planning: which backup, which timelines, which WAL. Or the exact reason why not.
 //!
 //! It answers everything that can be known before a disk is touched. PostgreSQL itself notices some of
 //! these cases only after the cluster was stopped, and some never: it takes a gap in the archive for its
@@ -6,15 +6,15 @@
 //!
 //! | question | answer |
 //! |---|---|
-//! | which timeline? (`line`) | the wanted one; else the running primary's; else the newest in the archive |
-//! | which backup? (`base`) | the newest on that line that ends before the target |
-//! | is the WAL there? (`reach`) | each segment from the backup's start to the target, on its one timeline |
-//! | which number comes next? (`line`) | the first above the line without a history file, as PostgreSQL probes |
+//! | which timeline? (`timelines`) | the wanted one; else the running primary's; else the newest in the archive |
+//! | which backup? (`base`) | the newest on those timelines that ends before the target |
+//! | is the WAL there? (`coverage`) | each segment from the backup's start to the target, on its one timeline |
+//! | which number comes next? (`timelines`) | the first above the followed one without a history file, as PostgreSQL probes |
 
 mod base;
+mod coverage;
 mod error;
-mod line;
-mod reach;
+mod timelines;
 mod wal;
 
 #[cfg(test)]
@@ -47,12 +47,12 @@ pub fn plan_recovery(
     archive: &ArchiveListing,
     target: &RestoreTarget,
 ) -> Result<RecoveryPath, PlanError> {
-    reach::refuse_the_future(archive, target)?;
+    coverage::refuse_the_future(archive, target)?;
     let backups = base::of_this_cluster(manifests, archive, target)?;
-    let history = line::resolve(&backups, archive, target)?;
+    let history = timelines::resolve(&backups, archive, target)?;
     let backup = base::choose(&backups, archive, &history, target)?;
-    let reached = reach::reach(&backups, backup, archive, history, target)?;
-    let new_timeline = line::next_timeline(&backups, archive, reached.history.timeline)?;
+    let reached = coverage::reach(&backups, backup, archive, history, target)?;
+    let new_timeline = timelines::next_timeline(&backups, archive, reached.history.timeline)?;
     Ok(RecoveryPath {
         backup: backup.id.clone(),
         snapshot: backup.snapshot.cid.clone(),

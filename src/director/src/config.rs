@@ -1,4 +1,4 @@
-//! The `director` block of a program's configuration (`src/ARCHITECTURE.md`).
+//! The `director` block of a program's configuration (`docs/formats.md` section 4.4).
 
 use std::net::IpAddr;
 use std::path::PathBuf;

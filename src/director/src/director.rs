@@ -167,7 +167,7 @@ pub enum StopKind {
 /// has accepted it, and [`crate::follow`] follows it to its end.
 ///
 /// # Source
-/// `cloudfoundry/bosh`, the Director's API controllers; facts in `reference/bosh-director.md`.
+/// `cloudfoundry/bosh`, the Director's API controllers; facts in `docs/reference/bosh-director.md`.
 #[async_trait]
 pub trait Director: Debug + Send + Sync {
     /// Who answers there.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::OldDiskRetention;
 
-/// What every flow is given. The adapters try again what fails in passing: nobody here repeats a call.
+/// What every flow is given. The adapters try again what fails in passing: no flow repeats a call.
 #[derive(Clone, Debug)]
 pub struct FlowContext {
     /// Disks and snapshots.

@@ -153,7 +153,7 @@ pub enum FlowError {
         #[source]
         source: Box<FlowError>,
     },
-    /// A step failed and everything stays as it is, as was asked for or because going back would lose more.
+    /// A step failed and everything stays as it is, as was asked for or because a rollback would lose more.
     #[error("restore {restore} is held at step `{step}`")]
     Held {
         /// The restore.
@@ -190,7 +190,7 @@ pub enum FlowError {
         #[source]
         source: Box<FlowError>,
     },
-    /// Old disks were given up, and not all of them could be deleted, or nobody knows.
+    /// Old disks were given up, and not all of them could be deleted, or that is unknown.
     #[error("release of the old disks of restore {restore}: {deleted} of {of} are deleted for certain")]
     ReleaseUnfinished {
         /// The restore.

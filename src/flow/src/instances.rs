@@ -23,7 +23,7 @@ pub async fn all(ctx: &FlowContext, deployment: &DeploymentName) -> Result<Vec<I
 }
 
 /// What a `bosh deploy --dry-run` with more instances leaves: a record that is to run and has never had anything. To
-/// restore it would make the VM that nobody has deployed. A bootstrap instance that has lost all is not meant.
+/// restore it would create a VM that was never deployed. A bootstrap instance that has lost all is not meant.
 fn is_record_alone(instance: &Instance) -> bool {
     let has_nothing = instance.vm.is_none() && instance.disks.is_empty();
     has_nothing && instance.desired == "started" && !instance.bootstrap

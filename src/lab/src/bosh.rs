@@ -148,7 +148,7 @@ impl Bosh {
         text.with_context(|| format!("deployment {deployment} was never deployed"))
     }
 
-    /// What the health monitor asks where an agent is silent: VMs that do not answer are made anew.
+    /// What the health monitor asks where an agent is silent: VMs that do not answer are recreated.
     ///
     /// # Errors
     /// The Director's own words.

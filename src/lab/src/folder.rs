@@ -82,7 +82,7 @@ impl Folder {
         program.contains("remount-lab").then_some(pid)
     }
 
-    /// Makes the folder anew: what a killed landscape left is removed. Mounts it cannot have left: they were in
+    /// Makes the folder, empty: what a killed landscape left is removed. Mounts it cannot have left: they were in
     /// its own mount namespace.
     ///
     /// # Errors

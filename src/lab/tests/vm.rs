@@ -16,7 +16,7 @@ use remount_lab::vm::{Machine, MachineConfig};
 use remount_lab::{namespace, xfs};
 
 /// How long a fact may take to come true.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
 fn machine(folder: &Path) -> Machine {
     let image = folder.join("disks.img");
@@ -61,7 +61,7 @@ fn daemon(name: &str, script: &str) -> RenderedJob {
 }
 
 fn until(what: &str, mut fact: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + LIMIT;
     while !fact() {
         assert!(Instant::now() < end, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
@@ -72,7 +72,7 @@ fn until(what: &str, mut fact: impl FnMut() -> bool) {
 fn inside(machine: &Machine, vm: &VmCid, script: &str) -> String {
     let errand = job("probe", &[("bin/run", &format!("#!/bin/bash\n{script}\n"))]);
     machine.apply(vm, &[errand]).unwrap();
-    let outcome = machine.run_errand(vm, "probe", &|| false, PATIENCE).unwrap();
+    let outcome = machine.run_errand(vm, "probe", &|| false, LIMIT).unwrap();
     assert_eq!(outcome.exit_code, 0, "{script}: {}", outcome.stderr);
     outcome.stdout.trim().to_owned()
 }
@@ -86,7 +86,7 @@ fn a_job_finds_the_packages_that_its_spec_names_and_no_others() {
             let mut probe = job("probe", &[("bin/run", "#!/bin/bash\nls /var/vcap/packages\n")]);
             probe.packages = packages.iter().map(|&name| name.to_owned()).collect();
             machine.apply(&vm, &[probe]).unwrap();
-            let outcome = machine.run_errand(&vm, "probe", &|| false, PATIENCE).unwrap();
+            let outcome = machine.run_errand(&vm, "probe", &|| false, LIMIT).unwrap();
             outcome.stdout.trim().to_owned()
         };
         assert_eq!(seen(&["postgres-15", "never-compiled"]), "postgres-15");
@@ -133,7 +133,7 @@ fn a_disk_made_from_a_snapshot_takes_the_old_ones_place() {
         machine.detach_disk(&vm, &new).unwrap();
         machine.attach_disk(&vm, &old).unwrap();
         machine.mount_disk(&vm, &old).unwrap();
-        assert_eq!(inside(&machine, &vm, "cat /var/vcap/store/word"), "now", "the way back lost a write");
+        assert_eq!(inside(&machine, &vm, "cat /var/vcap/store/word"), "now", "the rollback lost a write");
     });
 }
 
@@ -245,7 +245,7 @@ fn an_unmount_waits_for_those_who_still_use_the_disk() {
         let script = "#!/bin/sh\ncd /var/vcap/store && echo in && sleep 1";
         machine.apply(&vm, &[job("user", &[("bin/run", script)])]).unwrap();
         std::thread::scope(|scope| {
-            let errand = scope.spawn(|| machine.run_errand(&vm, "user", &|| false, PATIENCE).unwrap());
+            let errand = scope.spawn(|| machine.run_errand(&vm, "user", &|| false, LIMIT).unwrap());
             until("the errand uses the disk", || log(&machine, &vm, "user/run.stdout.log") == "in\n");
             machine.unmount_disk(&vm, &disk).unwrap();
             assert_eq!(errand.join().unwrap().exit_code, 0);
@@ -266,7 +266,7 @@ fn files_have_the_owners_and_modes_of_a_real_agent() {
                     /var/vcap/jobs/a/config/deep/secret.json /var/vcap/sys/log/a | sed s,/var/vcap/,,";
         let probe = job("probe", &[("bin/run", &format!("#!/bin/sh\n{list}; ls /var/vcap/jobs"))]);
         machine.apply(&vm, &[job("a", &files), probe]).unwrap();
-        let listing = machine.run_errand(&vm, "probe", &|| false, PATIENCE).unwrap().stdout;
+        let listing = machine.run_errand(&vm, "probe", &|| false, LIMIT).unwrap().stdout;
         let expected = "jobs/a/bin/pre-start 750 root:vcap\njobs/a/config/deep 750 root:vcap\n\
                         jobs/a/config/deep/secret.json 640 root:vcap\nsys/log/a 770 root:vcap\na\nprobe\n";
         assert_eq!(listing, expected);
@@ -328,7 +328,7 @@ fn monit_starts_restarts_and_stops_a_process() {
 
         let killer = job("killer", &[("bin/run", "#!/bin/sh\nkill -9 $(cat /var/vcap/sys/run/bpm/d/d.pid)")]);
         machine.apply(&vm, &[daemon("d", script), killer]).unwrap();
-        assert_eq!(machine.run_errand(&vm, "killer", &|| false, PATIENCE).unwrap().exit_code, 0);
+        assert_eq!(machine.run_errand(&vm, "killer", &|| false, LIMIT).unwrap().exit_code, 0);
         until("it was started again", || {
             fs::read_to_string(&pid_file).is_ok_and(|new| !new.is_empty() && new != pid)
         });
@@ -369,14 +369,14 @@ fn a_cancelled_errand_gets_a_signal_and_keeps_its_output() {
         let cancelled = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let errand = scope.spawn(|| {
-                machine.run_errand(&vm, "e", &|| cancelled.load(Ordering::Relaxed), PATIENCE).unwrap()
+                machine.run_errand(&vm, "e", &|| cancelled.load(Ordering::Relaxed), LIMIT).unwrap()
             });
             until("it has begun", || log(&machine, &vm, "e/run.stdout.log") == "begun\n");
             cancelled.store(true, Ordering::Relaxed);
             let outcome = errand.join().unwrap();
             assert_eq!((outcome.exit_code, outcome.stdout.as_str()), (3, "begun\nundone\n"));
         });
-        let missing = machine.run_errand(&vm, "none", &|| false, PATIENCE).unwrap_err().to_string();
+        let missing = machine.run_errand(&vm, "none", &|| false, LIMIT).unwrap_err().to_string();
         assert!(missing.ends_with("Could not find errand none"), "{missing}");
     });
 }

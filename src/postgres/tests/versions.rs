@@ -241,7 +241,7 @@ async fn a_server_tells_what_it_is(major: u32) {
 
     let switched = server.switch_wal().await.unwrap();
     let archived = home.path().join("archive").join(switched.last_segment.to_string());
-    let until = std::time::Instant::now() + support::PATIENCE;
+    let until = std::time::Instant::now() + support::WAIT_LIMIT;
     while !archived.exists() {
         assert!(std::time::Instant::now() < until, "{} is not archived", archived.display());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -12,7 +12,7 @@ pub trait Journal<E>: Send + Sync {
     /// It is not known whether the event was written: nothing more may be done by this process.
     async fn append(&self, what: What) -> Result<(), E>;
 
-    /// Who asked that the run goes no further; none where nobody did.
+    /// Who asked that the run goes no further; none where there is no such request.
     ///
     /// # Errors
     /// The journal's store does not answer.

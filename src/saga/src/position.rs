@@ -143,7 +143,7 @@ fn same_steps(ours: &[&str], theirs: &[String]) -> Result<(), PositionError> {
         return Ok(());
     }
     Err(PositionError(format!(
-        "it was begun by a version of Remount with other steps ({}): go on with that version",
+        "a version of Remount with other steps ({}) began it: resume it with that version",
         theirs.join(", ")
     )))
 }

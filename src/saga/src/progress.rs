@@ -1,5 +1,7 @@
 //! What a run tells while it goes on. The program decides how it looks.
 
+use std::fmt;
+
 use remount_core::RunId;
 use serde::{Deserialize, Serialize};
 
@@ -48,10 +50,63 @@ pub enum ProgressKind {
     UndoFailed,
 }
 
-/// Nobody listens.
+/// One line: where in the list the step is, its name, what happened, and the detail.
+impl fmt::Display for ProgressEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, total, step, seconds, .. } = self;
+        let what = match self.kind {
+            ProgressKind::Begun => "…",
+            ProgressKind::Note => "   ",
+            ProgressKind::Done => "done",
+            ProgressKind::Failed => "FAILED",
+            ProgressKind::UndoBegun => "undoing …",
+            ProgressKind::Undone => "undone",
+            ProgressKind::UndoFailed => "UNDO FAILED",
+        };
+        let shows_time = self.kind != ProgressKind::Note && *seconds >= 0.05;
+        let time = if shows_time { format!(" {seconds:.1} s") } else { String::new() };
+        let detail = self.detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
+        let line = format!("[{number:>2}/{total}] {step:<15} {what}{time}{detail}");
+        f.write_str(line.trim_end())
+    }
+}
+
+/// Discards every event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quiet;
 
 impl Progress for Quiet {
     fn event(&self, _: &ProgressEvent) {}
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn event(kind: ProgressKind, seconds: f64, detail: Option<&str>) -> ProgressEvent {
+        ProgressEvent {
+            run: "20261123T004500Z-k3f9".parse().unwrap(),
+            step: "swap_primary".into(),
+            number: 9,
+            total: 13,
+            kind,
+            seconds,
+            detail: detail.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_line_says_where_in_the_list_it_is() {
+        let lines = [
+            (event(ProgressKind::Begun, 0.0, None), "[ 9/13] swap_primary    …"),
+            (event(ProgressKind::Note, 3.0, Some("task 7")), "[ 9/13] swap_primary         task 7"),
+            (event(ProgressKind::Done, 1.26, Some("disk-1")), "[ 9/13] swap_primary    done 1.3 s  disk-1"),
+            (event(ProgressKind::UndoFailed, 2.0, None), "[ 9/13] swap_primary    UNDO FAILED 2.0 s"),
+        ];
+        for (event, line) in lines {
+            assert_eq!(event.to_string(), line);
+        }
+    }
 }

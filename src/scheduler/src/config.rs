@@ -1,4 +1,4 @@
-//! `scheduler.json` (`docs/formats.md`), which names the file of the job `remount`: this version needs nothing of it, and
+//! `scheduler.json` (`docs/formats.md` section 4.5), which names the file of the job `remount`: this version needs nothing of it, and
 //! refuses to start without it, so that the next one finds a deployment of the right shape.
 
 use std::net::SocketAddr;

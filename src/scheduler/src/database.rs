@@ -9,28 +9,28 @@ use tokio_postgres::{Config, NoTls, Socket};
 
 use crate::tls::MakeTls;
 
-/// How long one look may take, from the name's look-up to the answer.
+/// How long one check may take, from the name lookup to the answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// A database that is connected to anew at every look.
+/// A database to which each check opens a new connection.
 pub struct Database {
     config: Config,
     tls: Option<MakeTls>,
 }
 
 impl Database {
-    /// The database with this configuration; encrypted where there is somebody to trust.
+    /// The database with this configuration; encrypted where an authority is configured.
     pub fn new(mut config: Config, tls: Option<MakeTls>) -> Self {
         config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
         config.connect_timeout(LIMIT).application_name("remount-scheduler");
         Self { config, tls }
     }
 
-    /// Logs in and asks something.
+    /// Logs in and runs a query.
     ///
     /// # Errors
-    /// Why not, without the password.
-    pub async fn look(&self) -> Result<(), String> {
+    /// Why it failed, without the password.
+    pub async fn check(&self) -> Result<(), String> {
         let asked = async {
             match &self.tls {
                 Some(tls) => ask(&self.config, tls.clone()).await,
@@ -60,7 +60,7 @@ where
     answer.map(drop)
 }
 
-/// The server's own words, or the chain of the driver's.
+/// The server's message, or the driver's with its cause.
 fn words(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), std::error::Error::source(error)) {
         (Some(refusal), _) => {

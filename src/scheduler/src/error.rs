@@ -1,9 +1,9 @@
-//! What the scheduler ends with.
+//! Why the scheduler cannot run.
 
 use remount_core::{ExitCode, OperatorError, Retry};
 use remount_host::{ConfigError, NoRemountJob};
 
-/// What this program's functions answer.
+/// The result of this program's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The scheduler cannot run.
@@ -15,7 +15,7 @@ pub enum Error {
     /// The job `remount` is not on this VM.
     #[error(transparent)]
     NoRemountJob(#[from] NoRemountJob),
-    /// Something of the operating system.
+    /// A call to the operating system failed.
     #[error("{action}")]
     System {
         /// What was tried.
@@ -45,7 +45,7 @@ impl OperatorError for Error {
         match self {
             Self::Config(_) => Some("fix the properties of the job remount-scheduler and redeploy".into()),
             Self::NoRemountJob(error) => error.next_step(),
-            Self::System { .. } => None,
+            Self::System { .. } => Some("fix the cause, then restart the job remount-scheduler".into()),
         }
     }
 }

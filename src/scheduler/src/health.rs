@@ -5,8 +5,8 @@
 //! | 200 | `{"scheduling": "not in this version", "database": "reachable"}` |
 //! | 503 | the same with `"unreachable"`, or `"unknown"` before the first look |
 //!
-//! The database is looked at in a rhythm of our own, not once per question: whoever asks costs it nothing. Why it cannot
-//! be reached is in the log alone, because anybody on the network may ask here.
+//! The database is checked at an interval, not once per request, so that requests cost it nothing. Why it cannot be
+//! reached is in the log alone, because everyone on the network may ask here.
 
 use std::future::pending;
 use std::time::Duration;
@@ -25,15 +25,15 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::error::{Result, system};
 
-/// Between two looks at the database.
-const RHYTHM: Duration = Duration::from_secs(10);
-/// What an answer under way is given to end when the process is asked to.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// Between two checks of the database.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// How long an answer under way may take when the process is asked to stop.
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
 
 /// What is known of the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Known {
-    Nothing,
+enum DatabaseState {
+    Unknown,
     Reachable,
     Unreachable(String),
 }
@@ -51,8 +51,8 @@ pub async fn serve(config: &Config) -> Result<()> {
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(system(format!("listen on {}", config.listen)))?;
     let address = listener.local_addr().map_err(system("ask for our own address"))?;
-    log::warn!(address:%; "this version schedules nothing: it tells its health and no more");
-    let (known, asked) = watch::channel(Known::Nothing);
+    log::warn!(address:%; "this version schedules nothing: it only tells its health");
+    let (known, asked) = watch::channel(DatabaseState::Unknown);
     let routes = Router::new().route("/healthz", get(health)).with_state(asked);
     let (stop, stopped) = watch::channel(false);
     let serving = axum::serve(listener, routes).with_graceful_shutdown(until_told(stopped));
@@ -63,7 +63,7 @@ pub async fn serve(config: &Config) -> Result<()> {
         () = watch_over(&config.database, &known) => {}
     }
     stop.send_replace(true);
-    if timeout(FAREWELL, &mut serving).await.is_err() {
+    if timeout(SHUTDOWN_LIMIT, &mut serving).await.is_err() {
         serving.abort();
     }
     log::info!("the scheduler has stopped");
@@ -76,29 +76,31 @@ async fn until_told(mut stopped: watch::Receiver<bool>) {
     }
 }
 
-async fn health(State(known): State<watch::Receiver<Known>>) -> (StatusCode, Json<Health>) {
+async fn health(State(known): State<watch::Receiver<DatabaseState>>) -> (StatusCode, Json<Health>) {
     let (status, database) = match *known.borrow() {
-        Known::Reachable => (StatusCode::OK, "reachable"),
-        Known::Unreachable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unreachable"),
-        Known::Nothing => (StatusCode::SERVICE_UNAVAILABLE, "unknown"),
+        DatabaseState::Reachable => (StatusCode::OK, "reachable"),
+        DatabaseState::Unreachable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unreachable"),
+        DatabaseState::Unknown => (StatusCode::SERVICE_UNAVAILABLE, "unknown"),
     };
     (status, Json(Health { scheduling: "not in this version", database }))
 }
 
-/// Looks for ever, and logs what changes.
-async fn watch_over(database: &Database, known: &watch::Sender<Known>) {
+/// Checks the database until the process ends, and logs what changes.
+async fn watch_over(database: &Database, known: &watch::Sender<DatabaseState>) {
     loop {
-        let now = match database.look().await {
-            Ok(()) => Known::Reachable,
-            Err(why) => Known::Unreachable(why),
+        let now = match database.check().await {
+            Ok(()) => DatabaseState::Reachable,
+            Err(why) => DatabaseState::Unreachable(why),
         };
         if *known.borrow() != now {
             match &now {
-                Known::Unreachable(why) => log::warn!("the database cannot be reached: {why}"),
-                Known::Reachable | Known::Nothing => log::info!("the database can be reached"),
+                DatabaseState::Unreachable(why) => log::warn!("the database cannot be reached: {why}"),
+                DatabaseState::Reachable | DatabaseState::Unknown => {
+                    log::info!("the database can be reached")
+                }
             }
             known.send_replace(now);
         }
-        sleep(RHYTHM).await;
+        sleep(CHECK_INTERVAL).await;
     }
 }

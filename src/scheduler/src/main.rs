@@ -1,9 +1,9 @@
-//! `remount-scheduler`: is to start backups when they are due, from a queue in PostgreSQL (DESIGN section 9).
+//! `remount-scheduler`: will start backups when they are due, from a queue in PostgreSQL (`docs/design.md` section 9).
 //!
-//! **It schedules nothing in this version.** It runs, so that a deployment has its shape already: it looks whether its
-//! database can be reached, and says both at `GET /healthz` and in its log. Nothing is written to the database.
+//! **It schedules nothing in this version.** It runs so that deployments do not change their shape later: it checks whether
+//! its database can be reached, and tells both at `GET /healthz` and in its log. It writes nothing to the database.
 //!
-//! Never here: a success that nobody has had.
+//! Never reports success for work that it did not do.
 
 mod config;
 mod database;
@@ -22,7 +22,7 @@ use error::{Result, system};
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
-    /// The configuration that the job rendered.
+    /// The configuration that the job rendered
     #[arg(long)]
     config: PathBuf,
     /// Only read the configuration: what pre-start does
@@ -51,7 +51,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("start the runtime"))?;
     let outcome = runtime.block_on(health::serve(&config));
-    // A look-up of a name that hangs keeps its thread; it must not keep the process.
+    // A name lookup that hangs keeps its thread; it must not keep the process.
     runtime.shutdown_background();
     outcome
 }

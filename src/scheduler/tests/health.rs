@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use postgres::{PATIENCE, Postgres, folder, give_to_vcap};
+use postgres::{Postgres, WAIT_LIMIT, folder, give_to_vcap};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use remount_postgres::{LocalConfig, LocalServer, Reachable};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ impl Scheduler {
 
     /// Waits until the log shows what is wanted.
     fn wait_for<T>(&mut self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_LIMIT;
         loop {
             let text = self.log_text();
             if let Some(found) = found(&text) {
@@ -179,7 +179,7 @@ impl Catalog {
         let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["-c", setting.as_str()]).collect();
         server.spawn_with(&arguments);
         let local = LocalServer::new(LocalConfig { port, ..server.config() });
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_LIMIT;
         while local.reachable().await.unwrap() != Reachable::Yes {
             assert!(Instant::now() < until, "{}", server.log_text());
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -14,7 +14,7 @@ use crate::opendal_objects::{OpendalObjects, Writes};
 use crate::retrying::RetryingObjects;
 use crate::{Error, Result, SigningKey, Store, transport};
 
-/// The `store` block of a program's configuration (`src/ARCHITECTURE.md`).
+/// The `store` block of a program's configuration (`docs/formats.md` section 4.1).
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {

@@ -1,4 +1,4 @@
-//! WAL in the store: the bad-input table of `reference/wal-benchmarks.md`, row by row.
+//! WAL in the store: the table of bad input (`docs/reference/wal-archive.md` section 1), row by row.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

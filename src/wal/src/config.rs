@@ -1,4 +1,4 @@
-//! What `remount-wal` needs of the agent's configuration (`docs/formats.md`).
+//! What `remount-wal` needs of the agent's configuration (`docs/formats.md` section 4.2).
 
 use std::path::Path;
 

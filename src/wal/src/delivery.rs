@@ -1,4 +1,4 @@
-//! Putting a file where PostgreSQL wants it: whole, durable, or not at all.
+//! Puts a file where PostgreSQL wants it: whole and durable, or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -26,6 +26,9 @@ impl<'a> Delivery<'a> {
     }
 
     /// Makes what was written durable and puts it in place.
+    ///
+    /// # Errors
+    /// The file system's; the target is then as it was.
     pub fn finish(self) -> Result<()> {
         let failed = |path: &Path| {
             let path = path.to_owned();

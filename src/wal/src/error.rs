@@ -1,4 +1,4 @@
-//! What can go wrong with a push or a fetch, and what PostgreSQL is told of it.
+//! What can go wrong with a push or a fetch, and which exit code PostgreSQL gets.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use remount_store::ArchiveFileError;
 
 use crate::USAGE;
 
-/// What this program's parts answer.
+/// The result of this program's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Not determined by the deadline.
@@ -40,8 +40,8 @@ pub enum Error {
         /// Why.
         source: remount_postgres::Error,
     },
-    /// The note of an applied plan cannot be used.
-    #[error("the note of an applied restore {} cannot be used: {detail}", path.display())]
+    /// The record of an applied plan cannot be used.
+    #[error("the record of an applied restore, {}, cannot be used: {detail}", path.display())]
     Record {
         /// The file.
         path: PathBuf,
@@ -56,8 +56,8 @@ pub enum Error {
         /// The restore.
         restore: RestoreId,
     },
-    /// The segment lies beyond the point where the planned line left its timeline.
-    #[error("{segment} is not on the planned timelines of restore {restore}, which continues on {expected}")]
+    /// The segment lies beyond the point where the planned timelines left its own.
+    #[error("{segment} is not on the planned timelines of restore {restore}, which continue with {expected}")]
     OffTimeline {
         /// What PostgreSQL asked for.
         segment: WalSegment,
@@ -96,7 +96,7 @@ pub enum Error {
         /// Why.
         source: remount_store::Error,
     },
-    /// The time is over.
+    /// The deadline has passed.
     #[error("no success within {seconds} s")]
     Deadline {
         /// The deadline.
@@ -105,7 +105,7 @@ pub enum Error {
         #[source]
         last: Option<Box<Error>>,
     },
-    /// The operating system gives us no event loop.
+    /// The operating system gives no event loop.
     #[error("the runtime cannot be started")]
     Runtime {
         /// Why.
@@ -114,7 +114,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What PostgreSQL is told of a failed fetch: always above 125, so that recovery stops.
+    /// The exit code of a failed fetch: always above 125, so that recovery stops.
     pub fn fetch_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Name(_) | Self::Open { .. } => USAGE,
@@ -131,7 +131,7 @@ impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
             Self::Store { source, .. } => source.retry(),
-            // A filesystem that is not mounted yet looks like this, too.
+            // A file system that is not mounted yet looks like this, too.
             Self::UnknownCluster { .. } => Retry::Soon,
             _ => Retry::Never,
         }
@@ -141,25 +141,27 @@ impl OperatorError for Error {
         let text = match self {
             Self::Store { source, .. } | Self::Open { source } => return source.next_step(),
             Self::Deadline { last: Some(last), .. } => return last.next_step(),
-            Self::Config(_) => "mend the properties of the job remount-agent and deploy again",
-            Self::Name(_) => "use it as archive_command or restore_command, with %f and %p",
-            Self::File { .. } | Self::Runtime { .. } => "look at the VM: disk full, permissions, limits",
-            Self::ControlFile { .. } => "check `postgres.data_directory`; is the right disk mounted?",
-            Self::Record { .. } => "start the instance again, its pre-start writes the note anew",
+            Self::Config(_) => "fix the properties of the job remount-agent and redeploy",
+            Self::Name(_) => "set it as `archive_command` with %p, or as `restore_command` with %f and %p",
+            Self::File { .. } | Self::Runtime { .. } => "check the VM: disk full, permissions, limits",
+            Self::ControlFile { .. } => "check `postgres.data_directory`, and that the right disk is mounted",
+            Self::Record { .. } => {
+                "if a newer version of Remount wrote it, deploy that version; otherwise roll the restore back: `remount rollback`"
+            }
             Self::NoFork { .. } => {
-                "start the instance through its job, whose pre-start waits for the fork (`remount journal`)"
+                "start the instance with `bosh start --no-converge`: its pre-start waits for the fork (`remount journal`)"
             }
             Self::OffTimeline { .. } => {
                 "the expected segment is missing: look for it in the archive, or restore to a point before it"
             }
             Self::Gap { .. } => {
-                "plan again (`remount plan`): a gap ends what can be restored from this backup"
+                "put the segment back into the archive, or restore to an earlier point (`remount plan`)"
             }
             Self::UnknownCluster { .. } => {
-                "check `store.*`: bucket, prefix and root, and that its filesystem is mounted"
+                "check `store.*`: bucket, prefix or root, and that the file system is mounted"
             }
             Self::Deadline { last: None, .. } => {
-                "check that the store answers; PostgreSQL asks again when it starts"
+                "check that the store answers; PostgreSQL tries a push again by itself, a fetch when it is started again"
             }
         };
         Some(text.to_owned())

@@ -1,4 +1,4 @@
-//! `fetch`: delivers one file, or says that there is none. Only the store's own word counts for that.
+//! `fetch`: delivers one file, or reports that there is none, where the store itself says so.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::planned_timelines::PlannedTimelines;
 use crate::system_identifier;
 use crate::within::within;
 
-/// What PostgreSQL is told.
+/// What became of a fetch that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetched {
     /// The file is in place.
@@ -23,6 +23,9 @@ pub enum Fetched {
 }
 
 /// Delivers the file `name` to `target`, which is relative to the data directory.
+///
+/// # Errors
+/// Every [`Error`]; [`Error::fetch_code`] says what PostgreSQL is told. The target is then as it was.
 pub async fn fetch(config: Config, name: &str, target: &Path) -> Result<Fetched> {
     let file: ArchiveFile = name.parse().map_err(Error::Name)?;
     let planned = PlannedTimelines::open(&config.directories.applied_plans())?;
@@ -83,7 +86,7 @@ impl Source<'_> {
     }
 
     /// A cluster whose standby or restore asks for WAL has left something in its store. A store
-    /// without anything is an unmounted filesystem, an emptied bucket or another prefix.
+    /// without anything is an unmounted file system, an emptied bucket or another prefix.
     async fn absent(&self) -> Result<Fetched> {
         if self.cluster.is_known().await.map_err(|source| self.failed(source))? {
             Ok(Fetched::Absent)

@@ -1,7 +1,7 @@
 //! `remount-wal`: PostgreSQL's `archive_command` and `restore_command`.
 //!
 //! Exit codes decide between recovery and data loss: PostgreSQL takes 1 to 125 of the restore command
-//! for "the archive ends here" and promotes; above 125 it stops.
+//! for "the archive ends here" and promotes; above 125 it stops recovery.
 //!
 //! | | 0 | 1 | 200 | 201 | 202 | 255 |
 //! |---|---|---|---|---|---|---|
@@ -29,7 +29,7 @@ use config::Config;
 use error::{Error, Result};
 use fetch::Fetched;
 
-/// PostgreSQL's "end of archive".
+/// PostgreSQL takes it for the end of the archive.
 const ABSENT: u8 = 1;
 /// The archiver tries again.
 const NOT_ARCHIVED: u8 = 1;
@@ -42,14 +42,14 @@ fn main() -> ExitCode {
     let archiving = std::env::args_os().nth(1).is_some_and(|verb| verb == "push");
     // Rust's own code after a panic is 101: for a fetch that would be the end of the archive.
     std::panic::set_hook(Box::new(move |panic| {
-        say(&format!("error: a defect of remount-wal: {panic}"));
+        print(&format!("error: a defect of remount-wal: {panic}"));
         std::process::exit(i32::from(if archiving { NOT_ARCHIVED } else { DEFECT }));
     }));
     env_logger::Builder::new().filter_level(log::LevelFilter::Warn).init();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(usage) => {
-            say(usage.render().to_string().trim_end());
+            print(usage.render().to_string().trim_end());
             let helped = !usage.use_stderr();
             return ExitCode::from(if helped {
                 0
@@ -79,7 +79,7 @@ fn run<T>(path: &std::path::Path, work: impl AsyncFnOnce(Config) -> Result<T>) -
     outcome
 }
 
-/// The system identifier, from the control file: PostgreSQL itself is busy waiting for us.
+/// The system identifier, from the control file: PostgreSQL waits for this process and cannot be asked.
 fn system_identifier(data_directory: &std::path::Path) -> Result<SystemIdentifier> {
     ControlData::read_system_identifier(data_directory).map_err(|source| Error::ControlFile { source })
 }
@@ -88,7 +88,7 @@ fn push_code(outcome: Result<()>) -> u8 {
     match outcome {
         Ok(()) => 0,
         Err(error) => {
-            say(&report(&error));
+            print(&report(&error));
             NOT_ARCHIVED
         }
     }
@@ -99,14 +99,14 @@ fn fetch_code(outcome: Result<Fetched>) -> u8 {
         Ok(Fetched::Delivered) => 0,
         Ok(Fetched::Absent) => ABSENT,
         Err(error) => {
-            say(&report(&error));
+            print(&report(&error));
             error.fetch_code()
         }
     }
 }
 
-/// Standard error is PostgreSQL's log. Where that is closed, nobody can be told, and the exit code
-/// still has to be right.
-fn say(text: &str) {
+/// Prints to standard error, which is PostgreSQL's log. Where it is closed the message is lost, and the exit code still
+/// has to be right.
+fn print(text: &str) {
     writeln!(std::io::stderr(), "remount-wal: {}", text.replace('\n', "\nremount-wal: ")).unwrap_or_default();
 }

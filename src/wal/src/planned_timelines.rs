@@ -2,7 +2,7 @@
 //!
 //! PostgreSQL looks for a segment on the newest timeline first and, where the archive has none,
 //! takes the parent's, without comparing it with the point where the parent was left: it would replay
-//! past the fork, silently. While a plan is applied and its outcome open, the planned timelines are known here.
+//! past the fork, without an error. While a plan is applied and its outcome is open, the planned timelines are known here.
 
 use std::path::Path;
 
@@ -28,7 +28,10 @@ impl PlannedTimelines {
     /// there is none.
     ///
     /// Only the newest counts: an older open one was copied along with the disk that a backup was
-    /// taken of, and binds nobody.
+    /// taken of.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Record`]; [`Error::NoFork`] for a standby whose fork is not recorded.
     pub fn open(folder: &Path) -> Result<Option<Self>> {
         let Some(name) = newest(folder)? else {
             return Ok(None);

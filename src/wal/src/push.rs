@@ -1,4 +1,4 @@
-//! `push`: archives one file. Success is only said of what is durable.
+//! `push`: archives one file. It succeeds only when the file is durable in the store.
 
 use std::path::Path;
 
@@ -13,6 +13,9 @@ use crate::system_identifier;
 use crate::within::within;
 
 /// Archives the file at `path`, which is relative to the data directory PostgreSQL runs us in.
+///
+/// # Errors
+/// Every [`Error`]: the file may be in the archive; PostgreSQL tries again, and that is harmless.
 pub async fn push(config: Config, path: &Path) -> Result<()> {
     let file = file_of(path)?;
     let content = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
@@ -34,8 +37,8 @@ fn file_of(path: &Path) -> Result<ArchiveFile> {
     name.parse().map_err(Error::Name)
 }
 
-/// The size that the segment's header says its cluster has. The archive compares it with the file's;
-/// of a file without a header it tells what is wrong with that.
+/// The segment size in the file's header. The archive compares it with the file's size, and refuses a file without a
+/// valid header.
 fn segment_size(content: &[u8]) -> SegmentSize {
     SegmentHeader::parse(content).map_or(SegmentSize::DEFAULT, |header| header.segment_size)
 }

@@ -1,4 +1,4 @@
-//! The limit of a push or a fetch. The store tries again what fails in passing; this ends it, and says so.
+//! The limit of a push or a fetch. The store tries again what fails in passing; this ends it with an error.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use remount_host::Deadline;
 
 use crate::error::{Error, Result};
 
-/// Does `work`, within `limit`. What still failed in passing when the time was over is an expired deadline.
+/// Does `work`, within `limit`. A failure that could still pass when the time is over becomes an expired deadline.
 ///
 /// # Errors
 /// [`Error::Deadline`], or that of `work`.

@@ -5,19 +5,28 @@
 //! | `layer` | an arrow that points up or sideways, a library where it must not be linked |
 //! | `wall` | files and functions that are too long, tests not counted |
 //! | `smell` | what is half done or hides a failure: `unwrap` outside tests, forgotten notes, skipped tests |
+//! | `errors` | a public function of the agent or of `remount-wal` that does not say how it fails |
 //! | `lints` | a crate that does not inherit the workspace's lints (missing documentation is one of them) |
 //! | `layout` | names at the top that nobody planned |
 //! | `errand`, `property` | errands and jobs that disagree, properties that explain nothing |
 //! | `readme` | dependencies that the README does not account for |
+//! | `map` | a crate that is not on `src/ARCHITECTURE.md`, a file that is named there and does not exist |
+//! | `citation` | a page or section that is cited and does not exist |
+//! | `word` | private slang; the message has the standard term |
 
+mod citations;
+mod errors;
 mod jobs;
 mod layers;
 mod layout;
 mod lints;
+mod map;
 mod readme;
 mod rust_source;
 mod smells;
+mod texts;
 mod walls;
+mod words;
 
 #[cfg(test)]
 mod planted;
@@ -64,10 +73,15 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Problem>> {
     layout::check(&workspace.root, &mut report)?;
     jobs::check(&workspace.root, &mut report)?;
     readme::check(&workspace.root, &mut report)?;
+    map::check(workspace, &mut report)?;
+    let texts = texts::of_repository(&workspace.root)?;
+    citations::check(&workspace.root, &texts, &mut report);
+    words::check(&texts, &mut report);
     for package in &workspace.packages {
         for source in rust_source::of_package(&package.folder)? {
             walls::check(&source, &mut report);
             smells::check(&source, &mut report);
+            errors::check(&package.name, &source, &mut report);
         }
     }
     report.problems.sort();

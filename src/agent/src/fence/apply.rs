@@ -1,20 +1,30 @@
 //! Carrying a plan out on a disk: the data directory first, the record of it last. A crash between
 //! the two applies the same plan again.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use remount_core::Role;
 use remount_core::documents::{AppliedPlan, FORMAT, ForkRecord, RestorePlan};
 use remount_postgres::{DataDirectory, Preparation, RecoveryGoal, RecoverySettings};
 
-use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::{Result, system};
 
 /// Applies `plan`; a fork makes the instance a standby.
-pub fn apply(config: &AgentConfig, disk: &Disk, plan: &RestorePlan, fork: Option<ForkRecord>) -> Result<()> {
+///
+/// # Errors
+/// The file system's. The plan may be applied in part; the next pre-start applies it again.
+pub fn apply(
+    disk: &Disk,
+    data: &DataDirectory,
+    restore_command: &str,
+    plan: &RestorePlan,
+    fork: Option<ForkRecord>,
+) -> Result<()> {
     let goal = fork.as_ref().map_or(RecoveryGoal::Promote, RecoveryGoal::Follow);
     let role = if fork.is_some() { Role::Standby } else { Role::Primary };
-    let settings = RecoverySettings::of(plan, goal, &restore_command(config)?);
+    let settings = RecoverySettings::of(plan, goal, restore_command);
     let preparation = Preparation {
         restore: &plan.id,
         role,
@@ -22,7 +32,7 @@ pub fn apply(config: &AgentConfig, disk: &Disk, plan: &RestorePlan, fork: Option
         tablespace_map: &plan.tablespace_map,
         settings: &settings,
     };
-    DataDirectory::new(&config.postgres.data_directory).prepare(&preparation)?;
+    data.prepare(&preparation)?;
     disk.record(&AppliedPlan {
         format: FORMAT,
         restore: plan.id.clone(),
@@ -38,17 +48,19 @@ pub fn apply(config: &AgentConfig, disk: &Disk, plan: &RestorePlan, fork: Option
     Ok(())
 }
 
-/// `remount-wal` lies beside this program; both come from one package.
-fn restore_command(config: &AgentConfig) -> Result<String> {
+/// The command by which PostgreSQL fetches WAL. `remount-wal` lies beside this program; both come from one package.
+///
+/// # Errors
+/// This program does not know where it lies.
+pub fn restore_command(config_file: &Path) -> Result<String> {
     let ours = std::env::current_exe().map_err(system("find our own program"))?;
     let program = ours.with_file_name("remount-wal");
-    let shell = |path: &std::path::Path| {
-        format!("'{}'", path.display().to_string().replace('\'', "'\\''")).replace('%', "%%")
-    };
-    let plain = |path: &std::path::Path| {
+    let shell =
+        |path: &Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''")).replace('%', "%%");
+    let plain = |path: &Path| {
         let text = path.display().to_string();
         let safe = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
         if text.chars().all(safe) { text } else { shell(path) }
     };
-    Ok(format!("{} fetch --config {} %f %p", plain(&program), plain(&config.path)))
+    Ok(format!("{} fetch --config {} %f %p", plain(&program), plain(config_file)))
 }

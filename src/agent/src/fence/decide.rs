@@ -1,4 +1,4 @@
-//! The decision table of DESIGN section 5, without input or output.
+//! The fence's decision tables (`docs/design.md` section 5), without input or output.
 //!
 //! | mounted | data | `backup.json` | applied for it | instance had data | decision |
 //! |---|---|---|---|---|---|
@@ -6,17 +6,17 @@
 //! | yes | none | absent | | this VM saw it | refuse |
 //! | yes | none | absent | | not known here | ask the store: refuse, or initialise |
 //! | yes | none | present | | | refuse |
-//! | yes | there | absent | | | start; nobody is asked |
+//! | yes | there | absent | | | start; the store is not asked |
 //! | yes | there | present | yes | | start: a crash in recovery resumes it |
 //! | yes | there | present | no | | ask the store for the plan |
 //!
-//! | published plan | instance's part | decision |
+//! | published plan | the instance in it | decision |
 //! |---|---|---|
-//! | none, the backup was never completed | | the VM crashed during it: forget the mark, start |
+//! | none, the backup was never completed | | the VM went down during it: remove the mark, start |
 //! | none, the backup is complete | | refuse: a copy without a restore |
 //! | of another backup | | refuse: the wrong disk |
 //! | of this backup, another cluster's data | | refuse: the wrong disk |
-//! | of this backup | none | refuse |
+//! | of this backup | not in it | refuse |
 //! | of this backup | primary | apply |
 //! | of this backup | standby | wait for the fork, apply |
 //!
@@ -29,10 +29,9 @@ use remount_core::documents::RestorePlan;
 use remount_core::{BackupId, InstanceSlug, Role};
 use remount_postgres::{ControlData, DataDirectory, DataState};
 
-use super::Refusal;
-use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::Result;
+use crate::refusal::Refusal;
 
 /// What the disk and the VM say.
 pub struct Facts {
@@ -45,10 +44,14 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub fn gather(config: &AgentConfig, disk: &Disk) -> Result<Self> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The control file, the mark or a record cannot be read.
+    pub fn gather(instance: &InstanceSlug, data: &DataDirectory, disk: &Disk) -> Result<Self> {
         Ok(Self {
-            instance: config.identity.instance.clone(),
-            data: DataDirectory::new(&config.postgres.data_directory).state()?,
+            instance: instance.clone(),
+            data: data.state()?,
             backup: disk.backup_mark()?.map(|mark| mark.backup),
             applied: disk.applied()?.into_iter().map(|applied| applied.backup).collect(),
             seen_here: disk.initialised()?.is_some(),
@@ -65,13 +68,15 @@ pub enum LocalDecision {
     AskForPlan(BackupId),
 }
 
+/// Decides what can be decided without the store.
+/// Decides what can be decided without the store.
 pub fn locally(facts: Facts) -> LocalDecision {
     let Facts { instance, data, backup, applied, seen_here } = facts;
     match (data, backup) {
         (DataState::Empty, None) if seen_here => LocalDecision::Refuse(Refusal::DataMissing { instance }),
         (DataState::Empty, None) => LocalDecision::AskWhetherRegistered,
         (DataState::Empty, Some(backup)) => LocalDecision::Refuse(Refusal::CopyWithoutData { backup }),
-        (DataState::Cluster(_), None) => LocalDecision::Start("a normal start".into()),
+        (DataState::Cluster(_), None) => LocalDecision::Start("the disk has no mark: a normal start".into()),
         (DataState::Cluster(_), Some(backup)) if applied.contains(&backup) => LocalDecision::Start(format!(
             "the plan for backup {backup} was applied to this disk before: recovery goes on"
         )),
@@ -104,6 +109,10 @@ pub struct Found<'a> {
     pub instance: &'a InstanceSlug,
 }
 
+/// Decides what the published plan means for this disk.
+///
+/// # Errors
+/// The control file cannot be read.
 pub fn with_plan<'a>(
     found: &Found<'_>,
     plan: Option<&'a RestorePlan>,
@@ -120,19 +129,19 @@ pub fn with_plan<'a>(
             wanted: plan.path.backup.clone(),
             found: backup.clone(),
         }
-    } else if let Some(part) = part(plan, instance) {
+    } else if let Some(role) = role_in(plan, instance) {
         let found = ControlData::read(data_directory)?.system_identifier;
         if found == plan.path.system_identifier {
-            return Ok(PlanDecision::Apply(plan, part));
+            return Ok(PlanDecision::Apply(plan, role));
         }
         Refusal::OtherCluster { restore: plan.id.clone(), wanted: plan.path.system_identifier, found }
     } else {
-        Refusal::NoPart { restore: plan.id.clone(), instance: instance.clone() }
+        Refusal::NotPlanned { restore: plan.id.clone(), instance: instance.clone() }
     };
     Ok(PlanDecision::Refuse(refusal))
 }
 
-fn part(plan: &RestorePlan, instance: &InstanceSlug) -> Option<PlannedRole> {
+fn role_in(plan: &RestorePlan, instance: &InstanceSlug) -> Option<PlannedRole> {
     let planned = plan.instances.iter().find(|planned| planned.instance == *instance)?;
     Some(match planned.role {
         Role::Primary => PlannedRole::Primary,

@@ -1,4 +1,4 @@
-//! Who works in a folder: every process of PostgreSQL has its data directory as its working directory.
+//! Which process uses a folder: every process of PostgreSQL has its data directory as its working directory.
 
 use std::fs;
 use std::path::Path;
@@ -6,6 +6,9 @@ use std::path::Path;
 use crate::error::{Result, system};
 
 /// The first process whose working directory is this folder, with its name. One that ends meanwhile is none.
+///
+/// # Errors
+/// `/proc` cannot be read.
 pub fn working_in(folder: &Path) -> Result<Option<(u32, String)>> {
     let Ok(folder) = fs::canonicalize(folder) else { return Ok(None) };
     for entry in fs::read_dir("/proc").map_err(system("list the processes"))? {

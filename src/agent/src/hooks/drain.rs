@@ -1,18 +1,18 @@
-//! `drain`: gets the last WAL archived while the server still runs and serves.
+//! `drain`: archives the last WAL while the server still runs and serves.
 //!
-//! A fast stop archives it too, but by then nobody is served any more, and bpm's patience is short. BOSH reads one
-//! integer from standard output, the seconds to wait; all that is done here is done before that, within a limit, so it
-//! is always `0` and BOSH never asks again. The arguments and variables by which BOSH tells what comes next are not
+//! A fast stop archives it too, but by then the server serves no client, and bpm waits only 15 s. BOSH reads one
+//! integer from standard output, the seconds to wait. Everything here is done before it is printed, within a limit, so it
+//! is always `0` and BOSH does not call again. The arguments and variables by which BOSH tells what comes next are not
 //! read: whatever comes, the WAL has to be in the archive.
 //!
-//! It never fails: a store that is down must not keep a VM from being stopped, nor a configuration that cannot be
-//! read, for the stop is also the first part of the deploy that would mend it.
+//! It never fails: neither a store that is down nor a configuration that cannot be read may keep a VM from being
+//! stopped, because the stop is also the first part of the deploy that would fix it.
 
 use std::path::Path;
 use std::time::Duration;
 
 use remount_core::WalSegment;
-use remount_postgres::{LocalServer, Reachable};
+use remount_postgres::{Identity, LocalServer, Reachable};
 
 use crate::config::AgentConfig;
 use crate::error::{Archive, Error, Result};
@@ -27,35 +27,41 @@ pub fn drain(path: &Path) {
     answer(AgentConfig::load(path).and_then(|config| {
         Account::named(&config.user)?.become_it()?;
         let server = LocalServer::new(config.postgres.clone());
-        hooks::runtime()?.block_on(archive_rest(&config, &server))
+        hooks::runtime()?.block_on(archive_rest(
+            &server,
+            &config.identity,
+            Deadline::after_seconds(config.drain.deadline_seconds),
+        ))
     }));
 }
 
-/// What BOSH reads: that the stop may go on, whatever the drain came to.
+/// Prints what BOSH reads: the stop goes on, whatever the outcome.
 pub fn answer(outcome: Result<String>) {
     match outcome {
         Ok(done) => log::info!("{done}"),
-        Err(error) => log::warn!("the stop goes on, though:\n{}", remount_core::report(&error)),
+        Err(error) => log::warn!("drain failed, and the stop goes on:\n{}", remount_core::report(&error)),
     }
     println!("0");
 }
 
 /// Archives all that is written by now, within the limit of drain. The drains of the jobs `remount-agent` and `postgres`
-/// both do, side by side: the second finds little left.
-pub async fn archive_rest(config: &AgentConfig, server: &LocalServer) -> Result<String> {
-    let deadline = Deadline::after_seconds(config.drain.deadline_seconds);
+/// both do this, in parallel: the second finds little left.
+///
+/// # Errors
+/// [`Error::Late`] where the limit passes first, or PostgreSQL's. The WAL is then on the disk, and the next start archives it.
+pub async fn archive_rest(server: &LocalServer, identity: &Identity, deadline: Deadline) -> Result<String> {
     let late = |what, archive| Error::Late { what, seconds: deadline.seconds(), archive };
     let checkpoint = || late("the checkpoint before the stop did not end".into(), Archive::Slow);
-    let (last, before) = match deadline.limit(switch(config, server)).await.ok_or_else(checkpoint)?? {
+    let (last, before) = match deadline.limit(switch(server, identity)).await.ok_or_else(checkpoint)?? {
         Switched::To(last, before) => (last, before),
         Switched::Nothing(why) => return Ok(why.into()),
     };
     let mut now = before.clone();
     loop {
-        match deadline.limit(server.status(&config.identity)).await {
+        match deadline.limit(server.status(identity)).await {
             Some(Ok(status)) => now = status.last_archived,
             Some(Err(error)) if server.reachable().await? == Reachable::Yes => return Err(error.into()),
-            Some(Err(_)) => return Ok("PostgreSQL is being stopped: its own end archives the rest".into()),
+            Some(Err(_)) => return Ok("PostgreSQL is being stopped; its shutdown archives the rest".into()),
             None => {}
         }
         if now.as_deref().and_then(segment_of).is_some_and(|done| done >= last) {
@@ -75,14 +81,14 @@ enum Switched {
 }
 
 /// Checkpoints, so that the one of the stop is short, and ends the segment that is being written.
-async fn switch(config: &AgentConfig, server: &LocalServer) -> Result<Switched> {
+async fn switch(server: &LocalServer, identity: &Identity) -> Result<Switched> {
     if server.reachable().await? != Reachable::Yes {
-        return Ok(Switched::Nothing("PostgreSQL does not serve: nothing to archive"));
+        return Ok(Switched::Nothing("PostgreSQL accepts no connections: nothing to archive"));
     }
     if server.in_recovery().await? {
         return Ok(Switched::Nothing("a standby archives nothing"));
     }
-    let status = server.status(&config.identity).await?;
+    let status = server.status(identity).await?;
     if status.settings.get("archive_mode").is_none_or(|mode| mode == "off") {
         return Ok(Switched::Nothing("archiving is off"));
     }

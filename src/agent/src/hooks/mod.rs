@@ -15,6 +15,9 @@ pub use post_stop::post_stop;
 pub use pre_start::{lock, pre_start};
 
 /// A runtime on this thread alone: hooks wait much and compute little.
+///
+/// # Errors
+/// The kernel gives no event loop.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("start the runtime"))
 }

@@ -1,8 +1,8 @@
 //! `post-start`: waits until the server has ended its recovery, and records that.
 
 use jiff::Timestamp;
-use remount_core::Role;
 use remount_core::documents::{AppliedPlan, FORMAT, InitialisedNote, RecoveryOutcome};
+use remount_core::{InstanceId, Role};
 use remount_host::{Account, Deadline};
 use remount_postgres::LocalServer;
 
@@ -11,12 +11,16 @@ use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::server_state::{Wanted, await_state};
-use crate::store_client;
+use crate::store_client::StoreClient;
 
 /// The store may be down at a normal start; noting the instance can wait for the next one.
 const REGISTER_SECONDS: u64 = 10;
 
 /// Waits until the server has ended its recovery, records that, and notes the instance as initialised.
+///
+/// # Errors
+/// [`Error::Server`](crate::error::Error::Server) where PostgreSQL is down or has not ended its recovery by the deadline; a record
+/// of ours cannot be written. The server runs on; the next start looks again.
 pub fn post_start(config: &AgentConfig) -> Result<()> {
     Account::named(&config.user)?.become_it()?;
     runtime()?.block_on(async {
@@ -28,7 +32,8 @@ pub fn post_start(config: &AgentConfig) -> Result<()> {
         if let Some(applied) = open {
             conclude(&disk, applied)?;
         }
-        note_initialised(config, &disk).await
+        let deadline = Deadline::after_seconds(REGISTER_SECONDS.min(config.post_start.deadline_seconds));
+        note_initialised(&config.store_client(), &config.identity.instance.id, &disk, deadline).await
     })
 }
 
@@ -43,13 +48,13 @@ async fn await_start(server: &LocalServer, deadline: Deadline, open: Option<&App
             let timeline = applied.fork.as_ref().map(|fork| fork.timeline);
             await_state(server, deadline, Wanted::Streaming(timeline)).await
         }
-        // An ordinary standby may well start before its primary does: answering is all it owes.
+        // An ordinary standby may start before its primary does: it only has to answer.
         None if standby => await_state(server, deadline, Wanted::Answering).await,
         None => await_state(server, deadline, Wanted::Promoted).await,
     }
 }
 
-/// The outcome first: a mark without it would be taken for recovery going on, which does no harm.
+/// The outcome first: a crash in between leaves the mark with an outcome, and the next start removes it.
 fn conclude(disk: &Disk, applied: AppliedPlan) -> Result<()> {
     let outcome = match applied.role {
         Role::Primary => RecoveryOutcome::Recovered,
@@ -64,20 +69,23 @@ fn conclude(disk: &Disk, applied: AppliedPlan) -> Result<()> {
     Ok(())
 }
 
-/// From now on an empty disk under this instance is a missing one. A store that is down delays the
-/// note on its side to the next start: the VM's own note is there.
-async fn note_initialised(config: &AgentConfig, disk: &Disk) -> Result<()> {
+/// From now on an empty disk under this instance is a missing disk. If the store is down, its note is written at the
+/// next start; the VM's own note is there.
+async fn note_initialised(
+    store: &StoreClient,
+    id: &InstanceId,
+    disk: &Disk,
+    deadline: Deadline,
+) -> Result<()> {
     let before = disk.initialised()?;
     if before.as_ref().is_some_and(|note| note.registered) {
         return Ok(());
     }
-    let id = &config.identity.instance.id;
-    let deadline = Deadline::after_seconds(REGISTER_SECONDS.min(config.post_start.deadline_seconds));
-    let asked = store_client::ask(config, deadline, |store| async move { store.register_instance(id).await });
+    let asked = store.ask(deadline, |store| async move { store.register_instance(id).await });
     let registered = match asked.await {
         Ok(()) => true,
         Err(error) => {
-            log::warn!(error:% = error; "the instance is not noted in the object store yet; the next start tries again");
+            log::warn!(error:% = error; "the instance is not registered in the object store yet; the next start tries again");
             false
         }
     };

@@ -1,7 +1,7 @@
-//! `post-stop`: says what the stop has left, when nothing can change it any more.
+//! `post-stop`: reports WAL that is not archived, after the server has stopped.
 //!
-//! Drain may have run into its limit, or been skipped, and bpm may have killed the server since: only now it is known
-//! how it ended, whichever release the server is of. It only looks: what is missing in the archive must not keep the VM
+//! Drain may have reached its limit or been skipped, and bpm may have killed the server since: only now it is known
+//! how it ended, whichever release the server is of. It changes nothing: WAL that is not archived must not keep the VM
 //! from being stopped, and the next start archives it.
 
 use std::fs;
@@ -18,7 +18,9 @@ pub fn post_stop(path: &Path) {
     match AgentConfig::load(path).and_then(|config| remains(&config.postgres.data_directory)) {
         Ok(lines) if lines.is_empty() => log::info!("stopped cleanly, nothing is left to archive"),
         Ok(lines) => lines.iter().for_each(|line| log::warn!("{line}")),
-        Err(error) => log::warn!("what the stop has left is not known:\n{}", remount_core::report(&error)),
+        Err(error) => {
+            log::warn!("it cannot be determined which WAL is not archived:\n{}", remount_core::report(&error))
+        }
     }
 }
 
@@ -31,7 +33,7 @@ fn remains(data_directory: &Path) -> Result<Vec<String>> {
     let left = unarchived(&data_directory.join("pg_wal/archive_status"))?;
     if let (Some(first), Some(last)) = (left.first(), left.last()) {
         lines.push(format!(
-            "{} files of WAL are not archived, {first} to {last}: they are on this disk alone until the next start archives them",
+            "{} files of WAL are not archived, {first} to {last}: they are on this disk only until the next start archives them",
             left.len()
         ));
     }

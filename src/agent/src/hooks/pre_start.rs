@@ -5,20 +5,20 @@ use remount_host::{Account, Deadline, FileLock};
 use super::runtime;
 use crate::config::AgentConfig;
 use crate::error::Result;
-use crate::fence;
+use crate::fence::Fence;
 
-/// What the other job's pre-start may need beyond its own deadline: the preparation itself.
+/// How much longer than its deadline the other job's pre-start may take, for the preparation itself.
 const LOCK_SLACK_SECONDS: u64 = 60;
 
 /// Decides whether PostgreSQL may start, and applies a restore's plan.
 ///
 /// # Errors
-/// As [`fence::guard`]; or the other job's pre-start never ends.
+/// As [`Fence::guard`]; or the other job's pre-start never ends.
 pub fn pre_start(config: &AgentConfig) -> Result<()> {
     runtime()?.block_on(async {
         let account = Account::named(&config.user)?;
         let _lock = lock(config, account).await?;
-        fence::guard(config, account).await
+        Fence::new(config)?.guard(account).await
     })
 }
 

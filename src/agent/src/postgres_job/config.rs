@@ -1,4 +1,4 @@
-//! `postgres.json` (`src/ARCHITECTURE.md`).
+//! `postgres.json` (`docs/formats.md` section 4.3).
 
 use std::path::{Path, PathBuf};
 
@@ -127,6 +127,9 @@ fn default_user() -> String {
 
 impl PostgresConfig {
     /// Reads the file.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
     pub fn load(path: &Path) -> Result<Self> {
         let config: Self = config_file::read(path)?;
         if !config.bootstrap && config.primary_address.is_none() {

@@ -1,15 +1,16 @@
-//! `postgres drain`: stops the server in good order, before bpm does it in a hurry.
+//! `postgres drain`: stops the server and waits until it has ended, before bpm stops it within 15 s.
 //!
 //! bpm sends SIGINT and, 15 s later, SIGQUIT, and has no property for that. A fast stop under load or with a slow
-//! archive takes longer: SIGQUIT before its checkpoint means a crash recovery at the next start, after it a last
-//! segment that nobody archives until then. Here it has the time it needs:
+//! archive takes longer: SIGQUIT before its checkpoint means a crash recovery at the next start; after it, a last
+//! segment that is not archived until then. Here it has more time:
 //!
 //! | what | at most |
 //! |---|---|
 //! | checkpoint and archive, while the server serves | the agent's `drain.deadline_seconds` |
 //! | fast stop: sessions end, checkpoint, last segment archived | `drain_deadline_seconds` |
 //!
-//! Where the archive took nothing in the first part, the second does not wait for it either, only for the checkpoint. BOSH has unmonitored the processes before it drains: nobody starts the server again.
+//! Where the archive took nothing in the first part, the second does not wait for it either, only for the checkpoint.
+//! BOSH unmonitors the processes before it drains: monit does not start the server again.
 //!
 //! # Source
 //! bpm-release, `src/bpm/commands/stop.go`, `src/bpm/runc/adapter/adapter.go` (`wrapWithInit`); bosh-agent, `agent/action/drain.go`.
@@ -46,7 +47,7 @@ async fn stop(config: &PostgresConfig) -> Result<String> {
     }
     let is_dead = matches!(archived, Err(Error::Late { archive: Archive::Dead, .. }));
     let Some(process) = Process::of(config) else {
-        return Ok(format!("no server runs as {} says", config.pid_file.display()));
+        return Ok(format!("no server is running ({})", config.pid_file.display()));
     };
     let began = Instant::now();
     process.signal(Signal::INT)?;
@@ -56,12 +57,12 @@ async fn stop(config: &PostgresConfig) -> Result<String> {
             return Ok(format!("stopped within {:.1} s", began.elapsed().as_secs_f64()));
         }
         if is_dead && has_checkpointed(config) {
-            return Ok("stopped, but for archiving: bpm ends that".into());
+            return Ok("stopped except for archiving; bpm ends the process".into());
         }
         if !deadline.pause(PAUSE).await {
             return Err(Error::Server {
                 what: format!("PostgreSQL did not stop within {} s; bpm ends it", deadline.seconds()),
-                next: "look at its log for what it waited; `drain_deadline_seconds` may be too short".into(),
+                next: "read its log for what it waited for; raise `drain_deadline_seconds` if it needs more time".into(),
             });
         }
     }
@@ -69,7 +70,11 @@ async fn stop(config: &PostgresConfig) -> Result<String> {
 
 async fn archive(config: &PostgresConfig) -> Result<String> {
     match config.agent_config_file.as_deref().filter(|file| file.exists()) {
-        Some(file) => archive_rest(&AgentConfig::load(file)?, &config.server()).await,
+        Some(file) => {
+            let agent = AgentConfig::load(file)?;
+            let deadline = Deadline::after_seconds(agent.drain.deadline_seconds);
+            archive_rest(&config.server(), &agent.identity, deadline).await
+        }
         None => Ok("no agent is deployed here: nothing to archive".into()),
     }
 }
@@ -82,16 +87,16 @@ fn has_checkpointed(config: &PostgresConfig) -> bool {
     })
 }
 
-/// The server's process as bpm has started it.
+/// The server's process as bpm started it.
 struct Process<'a> {
     pid: Pid,
     data_directory: &'a Path,
 }
 
 impl<'a> Process<'a> {
-    /// None where bpm has noted none, or its number is another's by now. What bpm notes is its container's init, `tini`,
-    /// and the server is a child of it; a bpm without it notes the server. PostgreSQL's own `postmaster.pid` has the
-    /// number of bpm's namespace, which is a stranger's here.
+    /// None where bpm's file names none, or the number is another process's by now. It names the container's init, `tini`,
+    /// and the server is its child; a bpm without `tini` names the server. PostgreSQL's own `postmaster.pid` has the
+    /// number in bpm's namespace, which is another process here.
     fn of(config: &'a PostgresConfig) -> Option<Self> {
         let text = fs::read_to_string(&config.pid_file).ok()?;
         let init = text.trim().parse().ok().and_then(Pid::from_raw)?;
@@ -105,7 +110,7 @@ impl<'a> Process<'a> {
         line.split('\0').any(|argument| Path::new(argument) == self.data_directory)
     }
 
-    /// Through a handle, which cannot become another process between the look and the signal.
+    /// By a handle, which cannot become another process between the check and the signal.
     fn signal(&self, signal: Signal) -> Result<()> {
         let handle = match pidfd_open(self.pid, PidfdFlags::empty()) {
             Ok(handle) if self.runs() => handle,

@@ -20,6 +20,9 @@ use remount_host::Deadline;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Makes the data directory.
+///
+/// # Errors
+/// A program of PostgreSQL's or the file system's. There is then no data directory, and the next attempt begins again.
 pub async fn initialise(config: &PostgresConfig, account: Account) -> Result<()> {
     let above = config.data_directory.parent().unwrap_or(Path::new("/"));
     account.create_folder(above)?;
@@ -44,6 +47,9 @@ pub async fn initialise(config: &PostgresConfig, account: Account) -> Result<()>
 }
 
 /// Writes what libpq needs to log in at the primary, for the user that PostgreSQL runs as.
+///
+/// # Errors
+/// The file system's; the earlier file is then still there.
 pub fn write_password_file(config: &PostgresConfig, account: Account) -> Result<()> {
     let escaped = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
     let Some(address) = &config.primary_address else { return Ok(()) };

@@ -14,7 +14,7 @@ use remount_postgres::{DataDirectory, DataState};
 
 use crate::config::AgentConfig;
 use crate::error::{Error, Result};
-use crate::fence;
+use crate::fence::Fence;
 use crate::hooks;
 use crate::server_state::{self, Wanted};
 use config::PostgresConfig;
@@ -23,7 +23,10 @@ use remount_host::Account;
 use remount_host::Deadline;
 pub use run::run;
 
-/// Judges the disk (where the job `remount-agent` is deployed too), then initialises an empty one.
+/// Decides about the disk (where the job `remount-agent` is deployed too), then initialises an empty one.
+///
+/// # Errors
+/// As [`fence::guard`]; or the disk cannot be initialised, or holds the data of the other role. PostgreSQL may not start.
 pub fn pre_start(path: &Path) -> Result<()> {
     let config = PostgresConfig::load(path)?;
     hooks::runtime()?.block_on(async {
@@ -32,7 +35,7 @@ pub fn pre_start(path: &Path) -> Result<()> {
         if let Some(file) = config.agent_config_file.as_deref().filter(|file| file.exists()) {
             let agent = AgentConfig::load(file)?;
             _lock = Some(hooks::lock(&agent, account).await?);
-            fence::guard(&agent, account).await?;
+            Fence::new(&agent)?.guard(account).await?;
         }
         let data = DataDirectory::new(&config.data_directory);
         account.create_folder(&config.socket_directory)?;
@@ -44,7 +47,7 @@ pub fn pre_start(path: &Path) -> Result<()> {
     })
 }
 
-/// Two primaries in one group would archive two histories into one archive; none would serve.
+/// Two primaries in one group would archive two histories into one archive.
 fn role_must_fit(config: &PostgresConfig, data: &DataDirectory) -> Result<()> {
     let problem = match (config.bootstrap, data.is_standby()) {
         (true, false) | (false, true) => return Ok(()),
@@ -53,12 +56,15 @@ fn role_must_fit(config: &PostgresConfig, data: &DataDirectory) -> Result<()> {
             "this is not the bootstrap instance, but its disk holds a primary (no standby.signal)"
         }
     };
-    let next = "an instance before this one was added or removed: bring the group's instances back to what they were, \
-                or make the disk fit by hand (`pg_ctl promote` on the new bootstrap instance, an empty disk for this one)";
+    let next = "an instance of the group was added or removed: scale the group back to the instances it had, or fix \
+                the roles by hand (`pg_ctl promote` on the new bootstrap instance, an empty disk for this one)";
     Err(Error::Server { what: problem.into(), next: next.into() })
 }
 
 /// Re-applies roles and passwords on the primary: after a restore they are those of the snapshot.
+///
+/// # Errors
+/// [`Error::Server`] where the primary does not take writes by the deadline, or PostgreSQL's for a statement.
 pub fn post_start(path: &Path) -> Result<()> {
     let config = PostgresConfig::load(path)?;
     Account::named(&config.user)?.become_it()?;

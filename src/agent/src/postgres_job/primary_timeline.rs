@@ -1,6 +1,5 @@
-//! Which timeline a standby follows: the one that its primary is on, by the primary's own word. By default
-//! PostgreSQL follows the newest that the archive knows, and that may be one which a restore began and a
-//! rollback left again.
+//! Which timeline a standby follows: the one that its primary says it is on. By default PostgreSQL follows the newest
+//! that the archive knows, and that may be one that a restore began and a rollback left again.
 //!
 //! # Source
 //! PostgreSQL documentation, "Streaming Replication Protocol", `IDENTIFY_SYSTEM`.
@@ -13,8 +12,8 @@ use remount_core::TimelineId;
 
 use super::config::PostgresConfig;
 
-/// How long the primary is waited for. A standby whose primary is down has to serve all the same.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the primary is waited for. A standby whose primary is down still has to serve.
+const PRIMARY_LIMIT: Duration = Duration::from_secs(10);
 /// One attempt to connect, in seconds.
 const CONNECT_SECONDS: u32 = 3;
 /// Pause between two attempts.
@@ -22,13 +21,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The primary's timeline; none where it does not answer in time.
 pub fn primary_timeline(config: &PostgresConfig, conninfo: &str) -> Option<TimelineId> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + PRIMARY_LIMIT;
     loop {
         match ask(config, conninfo) {
             Ok(timeline) => return Some(timeline),
             Err(error) if Instant::now() >= until => {
                 log::warn!(
-                    "the primary does not say its timeline, the newest of the archive is followed: {error}"
+                    "the primary did not tell its timeline; following the newest in the archive: {error}"
                 );
                 return None;
             }

@@ -13,6 +13,9 @@ use super::config::{Attribute, PostgresConfig};
 use crate::error::Result;
 
 /// Makes roles and databases be as configured.
+///
+/// # Errors
+/// PostgreSQL's; what was set before the failing statement stays.
 pub async fn apply(config: &PostgresConfig, server: &LocalServer) -> Result<()> {
     let client = server.connect().await?;
     // A standby that has not come back must not hold up the primary's start.

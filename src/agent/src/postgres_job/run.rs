@@ -10,6 +10,9 @@ use crate::error::{Result, system};
 use remount_host::Account;
 
 /// Executes `postgres`. Returns only where that failed.
+///
+/// # Errors
+/// The configuration, the user, or the program cannot be used. Nothing runs.
 pub fn run(path: &Path) -> Result<()> {
     let config = PostgresConfig::load(path)?;
     Account::named(&config.user)?.become_it()?;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a state that does not allow it | 409 |
 //! | PostgreSQL does not answer or refuses | 502 |
-//! | a file of ours | 500 |
+//! | a file cannot be read or written | 500 |
 //! | a body that is not understood | 400 |
 
 use std::sync::Arc;
@@ -61,14 +61,14 @@ impl Api {
 
 async fn server_status(State(api): State<Api>) -> Answer<ServerStatus> {
     let disk = Disk::new(&api.config.directories);
-    let mut status = status::of(&api.config, &api.server(), &disk).await?;
+    let mut status = status::of(&api.server(), &api.config.identity, &disk).await?;
     status.backup = api.keeper.in_progress().await;
     Ok(Json(status))
 }
 
 async fn begin_backup(State(api): State<Api>, body: Body<BeginBackup>) -> Answer<BackupBegun> {
     let Json(BeginBackup { backup, lease_seconds }) = body?;
-    Ok(Json(apart(async move { api.keeper.begin(&backup, lease_seconds).await }).await?))
+    Ok(Json(to_its_end(async move { api.keeper.begin(&backup, lease_seconds).await }).await?))
 }
 
 async fn renew_backup(State(api): State<Api>, body: Body<NamedBackup>) -> Answer<()> {
@@ -78,12 +78,12 @@ async fn renew_backup(State(api): State<Api>, body: Body<NamedBackup>) -> Answer
 
 async fn end_backup(State(api): State<Api>, body: Body<NamedBackup>) -> Answer<BackupEnded> {
     let Json(NamedBackup { backup }) = body?;
-    Ok(Json(apart(async move { api.keeper.end(&backup).await }).await?))
+    Ok(Json(to_its_end(async move { api.keeper.end(&backup).await }).await?))
 }
 
 async fn abort_backup(State(api): State<Api>, body: Body<NamedBackup>) -> Answer<()> {
     let Json(NamedBackup { backup }) = body?;
-    Ok(Json(apart(async move { api.keeper.abort(&backup).await }).await?))
+    Ok(Json(to_its_end(async move { api.keeper.abort(&backup).await }).await?))
 }
 
 async fn switch_wal(State(api): State<Api>) -> Answer<WalSwitched> {
@@ -104,14 +104,14 @@ async fn finish_restore(State(api): State<Api>, body: Body<NamedRestore>) -> Ans
     Ok(Json(()))
 }
 
-/// Runs to its end even where the driver hangs up: half a change of state would stay.
-async fn apart<T: Send + 'static>(
+/// Runs to its end even where the driver hangs up: otherwise a change of state would stay half done.
+async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Failure> {
     match tokio::spawn(work).await {
         Ok(done) => Ok(done?),
         Err(error) => {
-            let message = format!("the agent stumbled: {error}");
+            let message = format!("the agent failed: {error}");
             Err(Failure(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 ApiError { code: "agent".into(), message, backup: None },
@@ -120,7 +120,7 @@ async fn apart<T: Send + 'static>(
     }
 }
 
-/// An answer that says no.
+/// The answer to a call that failed.
 struct Failure(StatusCode, ApiError);
 
 impl IntoResponse for Failure {

@@ -7,7 +7,7 @@
 //! | ended | refused | in progress | no backup | same answer | done | – |
 //!
 //! `backup.json` is on the disk, synced, before backup mode is entered, and gone after it was left.
-//! Whatever goes wrong in between, the session's end is backup mode's end: PostgreSQL sees to that.
+//! Whatever goes wrong in between, PostgreSQL ends backup mode when the session ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,8 +60,8 @@ impl InProgress {
         self.until = Instant::now() + Duration::from_secs(self.begun.lease_seconds);
     }
 
-    /// Why it cannot go on.
-    fn void(&self) -> Option<&'static str> {
+    /// Why it cannot go on; none where it can.
+    fn end_reason(&self) -> Option<&'static str> {
         if self.session.is_lost() {
             return Some("PostgreSQL ended the session");
         }
@@ -84,13 +84,16 @@ impl BackupKeeper {
     }
 
     /// Enters backup mode.
+    ///
+    /// # Errors
+    /// [`PostgresError::BackupInProgress`], or the disk's or PostgreSQL's: backup mode was not entered and the mark is removed.
     pub async fn begin(self: &Arc<Self>, backup: &BackupId, lease_seconds: u64) -> Result<BackupBegun> {
         if !(1..=LEASE_SECONDS_MAX).contains(&lease_seconds) {
             let text = format!("`lease_seconds` has to be between 1 and {LEASE_SECONDS_MAX}");
             return Err(PostgresError::Config(text).into());
         }
         let mut state = self.state.lock().await;
-        self.end_if_void(&mut state)?;
+        self.end_if_lost(&mut state)?;
         match &mut *state {
             State::InProgress(now) if now.is(backup) => {
                 now.renew();
@@ -112,9 +115,12 @@ impl BackupKeeper {
     }
 
     /// Extends the lease.
+    ///
+    /// # Errors
+    /// [`PostgresError::NoBackup`] where it is not in progress.
     pub async fn renew(&self, backup: &BackupId) -> Result<()> {
         let mut state = self.state.lock().await;
-        self.end_if_void(&mut state)?;
+        self.end_if_lost(&mut state)?;
         match &mut *state {
             State::InProgress(now) if now.is(backup) => {
                 now.renew();
@@ -125,9 +131,13 @@ impl BackupKeeper {
     }
 
     /// Leaves backup mode with a result.
+    ///
+    /// # Errors
+    /// [`PostgresError::NoBackup`] where it is not in progress, PostgreSQL's, or the mark cannot be removed. Backup mode has ended in
+    /// each case.
     pub async fn end(&self, backup: &BackupId) -> Result<BackupEnded> {
         let mut state = self.state.lock().await;
-        self.end_if_void(&mut state)?;
+        self.end_if_lost(&mut state)?;
         match std::mem::replace(&mut *state, State::Idle) {
             State::InProgress(now) if now.is(backup) => {
                 let stopped = now.session.stop().await;
@@ -152,15 +162,21 @@ impl BackupKeeper {
     }
 
     /// Leaves backup mode without a result.
+    ///
+    /// # Errors
+    /// The mark cannot be removed. Backup mode has ended.
     pub async fn abort(&self, backup: &BackupId) -> Result<()> {
         let mut state = self.state.lock().await;
         match &*state {
-            State::InProgress(now) if now.is(backup) => self.drop_session(&mut state, "it was given up"),
+            State::InProgress(now) if now.is(backup) => self.drop_session(&mut state, "it was aborted"),
             _ => Ok(()),
         }
     }
 
     /// Ends whatever is in progress: the daemon stops.
+    ///
+    /// # Errors
+    /// The mark cannot be removed. Backup mode has ended.
     pub async fn shut_down(&self) -> Result<()> {
         let mut state = self.state.lock().await;
         match &*state {
@@ -169,12 +185,12 @@ impl BackupKeeper {
         }
     }
 
-    /// Removes the mark that an agent left which died in a backup: its session died with it. On a disk
+    /// Removes the mark of an agent that died during a backup: its session died with it. On a disk
     /// whose recovery is not over the mark has another meaning, and post-start removes it.
-    pub fn forget_stale_mark(self: Arc<Self>) {
+    pub fn remove_stale_mark(self: Arc<Self>) {
         tokio::spawn(async move {
             loop {
-                match self.stale_mark_is_gone().await {
+                match self.is_stale_mark_gone().await {
                     Ok(true) => return,
                     Ok(false) => {}
                     Err(error) => log::warn!(error:% = error; "the mark of an earlier backup is still there"),
@@ -185,7 +201,7 @@ impl BackupKeeper {
     }
 
     /// True where nothing is left to do. The lock is held throughout: no backup can begin in between.
-    async fn stale_mark_is_gone(&self) -> Result<bool> {
+    async fn is_stale_mark_gone(&self) -> Result<bool> {
         let state = self.state.lock().await;
         if !matches!(*state, State::Idle) {
             return Ok(true); // A new backup has overwritten the mark.
@@ -196,7 +212,7 @@ impl BackupKeeper {
             return Ok(false);
         }
         self.disk.remove_mark()?;
-        log::warn!(backup:% = mark.backup; "an earlier agent died in this backup: its mark is removed, the backup is void");
+        log::warn!(backup:% = mark.backup; "an earlier agent died during this backup, which therefore does not exist: its mark is removed");
         Ok(true)
     }
 
@@ -238,7 +254,7 @@ impl BackupKeeper {
         loop {
             tokio::time::sleep(TICK).await;
             let mut state = self.state.lock().await;
-            if let Err(error) = self.end_if_void(&mut state) {
+            if let Err(error) = self.end_if_lost(&mut state) {
                 log::error!(backup:%, error:% = error; "the mark of a backup that has ended cannot be removed");
             }
             if !matches!(&*state, State::InProgress(now) if now.is(&backup)) {
@@ -247,9 +263,9 @@ impl BackupKeeper {
         }
     }
 
-    fn end_if_void(&self, state: &mut State) -> Result<()> {
+    fn end_if_lost(&self, state: &mut State) -> Result<()> {
         let State::InProgress(now) = &*state else { return Ok(()) };
-        match now.void() {
+        match now.end_reason() {
             Some(why) => self.drop_session(state, why),
             None => Ok(()),
         }

@@ -32,10 +32,13 @@ const HANDSHAKE_SECONDS: u64 = 10;
 const HEADER_SECONDS: u64 = 30;
 /// Long enough for the longest call (a checkpoint on a slow disk); then the peer connects anew.
 const CONNECTION_SECONDS: u64 = 3600;
-/// A file descriptor limit that is reached passes; asking at once again would burn the processor.
+/// A limit of file descriptors passes; trying again at once would only use the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until SIGTERM or SIGINT; backup mode ends with it.
+///
+/// # Errors
+/// Another agent serves, the certificates cannot be used, or the address cannot be listened on.
 pub fn serve(config: AgentConfig) -> Result<()> {
     hooks::runtime()?.block_on(serve_until_stopped(config))
 }
@@ -49,7 +52,7 @@ async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
     let address = listener.local_addr().map_err(system("ask for our own address"))?;
     let server = LocalServer::new(config.postgres.clone());
     let keeper = BackupKeeper::new(server, disk);
-    keeper.clone().forget_stale_mark();
+    keeper.clone().remove_stale_mark();
     let deployment = config.identity.deployment.clone();
     let routes = api::routes(Arc::new(config), keeper.clone());
     let mut stop = Stop::new()?;
@@ -75,7 +78,7 @@ async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
     Ok(())
 }
 
-/// Two agents would each believe that the other's `backup.json` is stale.
+/// Each of two agents would take the other's `backup.json` for a stale one.
 fn only_one(config: &AgentConfig) -> Result<FileLock> {
     if is_root() {
         // Under BOSH it runs as the service user, and the folders are there. By hand, as root, they

@@ -306,7 +306,7 @@ impl<'a> Vm<'a> {
         command.arg("serve").arg("--config").arg(self.config_file()).stdin(Stdio::null()).stderr(errors);
         let process = command.spawn().unwrap();
         let mut agent = Agent { process, log, address: "127.0.0.1:1".parse().unwrap() };
-        let until = Instant::now() + postgres::PATIENCE;
+        let until = Instant::now() + postgres::WAIT_LIMIT;
         loop {
             let text = agent.log_text();
             let found = text.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
@@ -423,9 +423,9 @@ where
     F: Fn() -> A,
     A: Future<Output = bool>,
 {
-    let until = Instant::now() + postgres::PATIENCE;
+    let until = Instant::now() + postgres::WAIT_LIMIT;
     while !fact().await {
-        assert!(Instant::now() < until, "waited in vain: {what}");
+        assert!(Instant::now() < until, "timed out waiting for: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

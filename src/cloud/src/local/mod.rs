@@ -1,8 +1,15 @@
 //! The cloud on one machine: image files on a reflink file system. For the lab, and for servers
 //! whose "cloud" is a local XFS. A snapshot is a reflink copy: there is no upload to wait for.
+//!
+//! Two parties work on it: [`LocalCloud`] is the part every cloud offers, `cpi.rs` what a CPI does.
 
+mod catalog;
+mod cpi;
 mod disks;
+mod errors;
+mod image;
 mod record;
+mod snapshots;
 
 use std::path::PathBuf;
 
@@ -10,7 +17,8 @@ use async_trait::async_trait;
 use remount_core::{DiskCid, RequestKey, SnapshotCid};
 use serde::Deserialize;
 
-pub use disks::{Detached, LocalDisks};
+pub use catalog::LocalDisks;
+pub use cpi::Detached;
 pub use record::Quota;
 
 use crate::settings::{Given, Problems, Settings};

@@ -19,7 +19,7 @@ pub struct RecoveryPath {
     pub system_identifier: SystemIdentifier,
     /// The size of the cluster's WAL segments.
     pub segment_size: SegmentSize,
-    /// The line of timelines that recovery follows; its last is `recovery_target_timeline`.
+    /// The timeline history that recovery follows; its last is `recovery_target_timeline`.
     pub history: TimelineHistory,
     /// The timeline the promotion will begin: the first number the archive has no history file of.
     pub new_timeline: TimelineId,
@@ -34,7 +34,7 @@ pub struct RecoveryPath {
     pub segments: (WalSegment, WalSegment),
 }
 
-/// One instance's part in a restore.
+/// What a restore does with one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedInstance {
     /// The instance.
@@ -43,7 +43,7 @@ pub struct PlannedInstance {
     pub role: Role,
     /// Its availability zone.
     pub az: Option<String>,
-    /// The disk it had: the way back. None where the Director knew none.
+    /// The disk it had: a rollback needs it. None where the Director knew none.
     pub old_disk: Option<DiskCid>,
     /// Size of the disk to make, in MiB.
     pub disk_size_mib: u64,

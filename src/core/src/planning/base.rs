@@ -4,28 +4,28 @@ use super::PlanError;
 use crate::documents::BackupManifest;
 use crate::{ArchiveListing, BackupId, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory};
 
-/// Where a backup lies, seen from a line of timelines.
+/// Where a backup lies, seen from a timeline history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Whole on the line: it can serve.
-    OnLine,
+pub(super) enum BackupPosition {
+    /// Whole on the history: it can serve.
+    OnHistory,
     /// Its timeline left, or began, while it was taken.
     ForkInside(Lsn),
-    /// On a timeline that the line does not hold, or on a part that the line left.
+    /// On a timeline that the history does not have, or on a part that was left.
     Elsewhere,
 }
 
-/// Where the backup lies, seen from the line.
-pub(super) fn place(backup: &BackupManifest, line: &TimelineHistory) -> Place {
-    if !line.includes(backup.timeline) {
-        return Place::Elsewhere;
+/// Where the backup lies, seen from the history.
+pub(super) fn position(backup: &BackupManifest, history: &TimelineHistory) -> BackupPosition {
+    if !history.includes(backup.timeline) {
+        return BackupPosition::Elsewhere;
     }
-    let begun = line.forks.iter().rfind(|fork| fork.parent < backup.timeline).map(|fork| fork.lsn);
-    match (begun, line.left(backup.timeline)) {
-        (Some(begun), _) if backup.start_lsn < begun => Place::ForkInside(begun),
-        (_, Some(left)) if backup.start_lsn >= left => Place::Elsewhere,
-        (_, Some(left)) if backup.stop_lsn > left => Place::ForkInside(left),
-        _ => Place::OnLine,
+    let begun = history.forks.iter().rfind(|fork| fork.parent < backup.timeline).map(|fork| fork.lsn);
+    match (begun, history.left(backup.timeline)) {
+        (Some(begun), _) if backup.start_lsn < begun => BackupPosition::ForkInside(begun),
+        (_, Some(left)) if backup.start_lsn >= left => BackupPosition::Elsewhere,
+        (_, Some(left)) if backup.stop_lsn > left => BackupPosition::ForkInside(left),
+        _ => BackupPosition::OnHistory,
     }
 }
 
@@ -64,26 +64,26 @@ pub(super) fn of_this_cluster<'a>(
     }
 }
 
-/// The newest backup on the line that ends before the target, or the named one.
+/// The newest backup on the history that ends before the target, or the named one.
 pub(super) fn choose<'a>(
     backups: &[&'a BackupManifest],
     archive: &ArchiveListing,
-    line: &TimelineHistory,
+    history: &TimelineHistory,
     target: &RestoreTarget,
 ) -> Result<&'a BackupManifest, PlanError> {
     if let Some(id) = named(target) {
-        return choose_named(backups, line, target, id);
+        return choose_named(backups, history, target, id);
     }
-    let (on_line, beside): (Vec<&BackupManifest>, Vec<_>) =
-        backups.iter().partition(|backup| place(backup, line) == Place::OnLine);
-    if let Some(backup) = newest(on_line.iter().copied().filter(|backup| ends_before(backup, target))) {
+    let (on_history, beside): (Vec<&BackupManifest>, Vec<_>) =
+        backups.iter().partition(|backup| position(backup, history) == BackupPosition::OnHistory);
+    if let Some(backup) = newest(on_history.iter().copied().filter(|backup| ends_before(backup, target))) {
         return Ok(backup);
     }
     let could_have_served = beside.into_iter().filter(|backup| ends_before(backup, target));
     if let Some(backup) = newest(could_have_served) {
-        return Err(misplaced(backup, line));
+        return Err(misplaced(backup, history));
     }
-    let first = on_line.into_iter().min_by_key(|backup| (backup.stop_lsn, &backup.id));
+    let first = on_history.into_iter().min_by_key(|backup| (backup.stop_lsn, &backup.id));
     let first = first.or_else(|| backups.iter().copied().min_by_key(|backup| backup.stopped_at));
     Err(first.map_or(PlanError::NoBackup(archive.system_identifier), |first| PlanError::BeforeFirstBackup {
         target: target.target.clone(),
@@ -95,14 +95,14 @@ pub(super) fn choose<'a>(
 
 fn choose_named<'a>(
     backups: &[&'a BackupManifest],
-    line: &TimelineHistory,
+    history: &TimelineHistory,
     target: &RestoreTarget,
     id: &BackupId,
 ) -> Result<&'a BackupManifest, PlanError> {
     let found = backups.iter().copied().find(|backup| backup.id == *id);
     let backup = found.ok_or_else(|| PlanError::UnknownBackup(id.clone()))?;
-    if place(backup, line) != Place::OnLine {
-        return Err(misplaced(backup, line));
+    if position(backup, history) != BackupPosition::OnHistory {
+        return Err(misplaced(backup, history));
     }
     if ends_before(backup, target) {
         return Ok(backup);
@@ -131,19 +131,19 @@ pub(super) fn ends_before(backup: &BackupManifest, target: &RestoreTarget) -> bo
     }
 }
 
-fn misplaced(backup: &BackupManifest, line: &TimelineHistory) -> PlanError {
-    match place(backup, line) {
-        Place::ForkInside(fork) => PlanError::ForkInsideBackup {
+fn misplaced(backup: &BackupManifest, history: &TimelineHistory) -> PlanError {
+    match position(backup, history) {
+        BackupPosition::ForkInside(fork) => PlanError::ForkInsideBackup {
             backup: backup.id.clone(),
             start_lsn: backup.start_lsn,
             stop_lsn: backup.stop_lsn,
             timeline: backup.timeline,
             fork,
         },
-        Place::OnLine | Place::Elsewhere => PlanError::AbandonedBackup {
+        BackupPosition::OnHistory | BackupPosition::Elsewhere => PlanError::AbandonedBackup {
             backup: backup.id.clone(),
             timeline: backup.timeline,
-            line: line.timeline,
+            wanted: history.timeline,
         },
     }
 }

@@ -1,4 +1,4 @@
-//! Why a restore cannot be planned, for the person who has to choose another target at night.
+//! Why a restore cannot be planned, for the operator who has to choose another target.
 
 use std::fmt;
 
@@ -41,14 +41,14 @@ pub enum PlanError {
     #[error("backup {0} does not exist")]
     UnknownBackup(BackupId),
     /// The archive has no history file of a timeline that is needed.
-    #[error("the archive has no history file of timeline {missing}, which timeline {line} needs")]
+    #[error("the archive has no history file of timeline {missing}, which timeline {wanted} needs")]
     MissingHistory {
         /// The timeline without one.
         missing: TimelineId,
         /// The timeline to restore.
-        line: TimelineId,
+        wanted: TimelineId,
     },
-    /// Nothing says which of two timelines the cluster lived on last.
+    /// Two timelines could be the one on which the cluster ran last.
     #[error(
         "it is not clear which timeline is the cluster's: {newest} is the newest, but {other} has later commits ({other_at})"
     )]
@@ -86,7 +86,7 @@ pub enum PlanError {
         /// When it ended.
         stopped_at: Timestamp,
     },
-    /// A timeline was left while the backup was being taken: it is consistent on neither side.
+    /// A timeline was left while the backup was being taken: it is consistent on neither timeline.
     #[error("the fork at {fork} lies inside backup {backup} ({start_lsn} to {stop_lsn})")]
     ForkInsideBackup {
         /// The backup.
@@ -101,22 +101,24 @@ pub enum PlanError {
         fork: Lsn,
     },
     /// The backups that could serve are not on the timeline.
-    #[error("backup {backup} is on timeline {timeline}, on a part that timeline {line} has not in its past")]
+    #[error(
+        "backup {backup} is on a part of timeline {timeline} that is not in the history of timeline {wanted}"
+    )]
     AbandonedBackup {
         /// The backup.
         backup: BackupId,
         /// The timeline it was taken on.
         timeline: TimelineId,
         /// The timeline to restore.
-        line: TimelineId,
+        wanted: TimelineId,
     },
     /// The target lies on another branch.
-    #[error("{target} is not on timeline {line} as far as it is archived, but timeline {holder} has it")]
+    #[error("{target} is not on timeline {wanted} as far as it is archived, but timeline {holder} has it")]
     AbandonedTarget {
         /// The target.
         target: RecoveryTarget,
         /// The timeline to restore.
-        line: TimelineId,
+        wanted: TimelineId,
         /// The timeline that has it.
         holder: TimelineId,
     },
@@ -133,18 +135,18 @@ pub enum PlanError {
         retry: Retry,
     },
     /// The archive ends before the target.
-    #[error("{target} is beyond the end of the archive ({end} on timeline {line}{})", last_commit(*.commit))]
+    #[error("{target} is beyond the end of the archive ({end} on timeline {wanted}{})", last_commit(*.commit))]
     BeyondEnd {
         /// The target.
         target: RecoveryTarget,
         /// The timeline to restore.
-        line: TimelineId,
+        wanted: TimelineId,
         /// Where its WAL ends: in the archive, or where a running primary has got to.
         end: Lsn,
         /// The last commit known.
         commit: Option<Timestamp>,
     },
-    /// The time has not come yet.
+    /// The time is in the future.
     #[error("{target} is in the future: the cluster's clock says {now}")]
     InFuture {
         /// The target.
@@ -173,34 +175,30 @@ impl OperatorError for PlanError {
 
     fn next_step(&self) -> Option<String> {
         Some(match self {
-            Self::NoBackup(_) => {
-                "take one: `remount backup`; without a backup the WAL alone restores nothing".into()
-            }
-            Self::OtherCluster { found, .. } => format!(
-                "the deployment was initialised anew at some time: restore with the archive of system identifier {found}"
+            Self::NoBackup(_) => "take a backup: `remount backup`. WAL alone restores nothing".into(),
+            Self::OtherCluster { archive, .. } => format!(
+                "the cluster was initialised again since the backup: choose a backup with system identifier {archive} (`remount list`), or stop the cluster to restore the old one over it"
             ),
-            Self::UnknownBackup(_) => "`remount list` shows the backups that there are".into(),
-            Self::MissingHistory { missing, line } => missing_history(*missing, *line),
+            Self::UnknownBackup(_) => "choose a backup from `remount list`".into(),
+            Self::MissingHistory { missing, wanted } => missing_history(*missing, *wanted),
             Self::TimelineUnclear { newest, other, .. } => format!(
-                "name the one that the cluster lived on last: `--timeline {newest}` or `--timeline {other}` (property `restore.timeline`)"
+                "name the timeline on which the cluster ran last: `--timeline {newest}` or `--timeline {other}` (property `restore.timeline`)"
             ),
             Self::BeforeFirstBackup { stop_lsn, stopped_at, .. } => {
-                format!(
-                    "choose a target from {stop_lsn} ({stopped_at}) on; earlier ones were never backed up or have expired"
-                )
+                format!("choose a target at or after {stop_lsn} ({stopped_at}): no backup is older")
             }
             Self::BeforeNamedBackup { .. } => {
-                "name an older backup, or none: the newest before the target is taken then".into()
+                "name an older backup, or none: then the newest before the target is used".into()
             }
             Self::ForkInsideBackup { timeline, .. } => format!(
-                "choose another backup (`remount list`), or restore along the backup's own timeline: `--timeline {timeline}`"
+                "choose another backup (`remount list`), or restore on the backup's own timeline: `--timeline {timeline}`"
             ),
             Self::AbandonedBackup { timeline: holder, .. } | Self::AbandonedTarget { holder, .. } => {
-                format!("ask for that timeline: `--timeline {holder}` (property `restore.timeline`)")
+                format!("restore on that timeline: `--timeline {holder}` (property `restore.timeline`)")
             }
             Self::Gap { missing, before, after, .. } => gap(*missing, before.as_deref(), after.as_deref()),
             Self::BeyondEnd { target, end, commit, .. } => beyond_end(target, *end, *commit),
-            Self::InFuture { .. } => "choose a time that has passed, or the latest commit".into(),
+            Self::InFuture { .. } => "choose a time in the past, or the latest commit (`--to-latest`)".into(),
             Self::TimelineTaken { timeline } => format!(
                 "put `{}.history` back into the archive; without it the new timeline's WAL would collide with the old one's",
                 timeline.hex()
@@ -214,15 +212,15 @@ fn last_commit(commit: Option<Timestamp>) -> impl fmt::Display {
     fmt::from_fn(move |f| commit.map_or(Ok(()), |time| write!(f, ", last commit known {time}")))
 }
 
-fn missing_history(missing: TimelineId, line: TimelineId) -> String {
+fn missing_history(missing: TimelineId, wanted: TimelineId) -> String {
     let file = missing.hex();
-    let otherwise = if missing == line {
+    let otherwise = if missing == wanted {
         "an instance that was on that timeline has it in `pg_wal`; or name another timeline (`--timeline`)"
             .to_owned()
     } else {
         format!(
             "it holds the lines of `{}.history` up to the one that begins with its parent's number",
-            line.hex()
+            wanted.hex()
         )
     };
     format!("put `{file}.history` back into the archive: {otherwise}")
@@ -245,13 +243,13 @@ fn beyond_end(target: &RecoveryTarget, end: Lsn, commit: Option<Timestamp>) -> S
     match (target, commit) {
         (RecoveryTarget::Time(_), Some(commit)) => {
             format!(
-                "choose a time before {commit}, or the latest commit: nothing later is known to be archived"
+                "choose a time before {commit}, or the latest commit (`--to-latest`): no later commit is archived"
             )
         }
         (RecoveryTarget::Time(_), None) => {
-            "choose the latest commit, or a position: no commit's time is known".into()
+            "choose the latest commit (`--to-latest`) or a position (`--to-lsn`): the time of no commit is known".into()
         }
-        _ => format!("choose a position before {end}, or the latest commit"),
+        _ => format!("choose a position before {end}, or the latest commit (`--to-latest`)"),
     }
 }
 

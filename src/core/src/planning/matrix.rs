@@ -20,7 +20,7 @@ fn refused(world: &World, target: RestoreTarget) -> PlanError {
 fn brief(path: &RecoveryPath) -> String {
     let (first, last) = path.segments;
     format!(
-        "{} line {} wal {first}..{last} at least {} then {}",
+        "{} timelines {} wal {first}..{last} at least {} then {}",
         &path.backup.as_str()[17..],
         path.history,
         path.minimum_lsn,
@@ -32,7 +32,7 @@ fn brief(path: &RecoveryPath) -> String {
 fn latest_replays_to_the_last_archived_segment() {
     let path = planned(&World::plain(), to_latest());
     let expected =
-        "bbbb line 1 wal 000000010000000000000005..000000010000000000000009 at least 0/9000000 then 2";
+        "bbbb timelines 1 wal 000000010000000000000005..000000010000000000000009 at least 0/9000000 then 2";
     assert_eq!(brief(&path), expected);
     assert_eq!((path.start_lsn, path.consistent_lsn), (lsn("0/5000028"), lsn("0/5200000")));
     assert_eq!(path.snapshot.as_str(), "snap-bbbb");
@@ -42,7 +42,7 @@ fn latest_replays_to_the_last_archived_segment() {
 fn latest_of_a_running_cluster_has_to_reach_what_the_primary_has_flushed() {
     let path = planned(&World::plain().running(1, "0/A123456", "10:10:00"), to_latest());
     let expected =
-        "bbbb line 1 wal 000000010000000000000005..00000001000000000000000A at least 0/A123456 then 2";
+        "bbbb timelines 1 wal 000000010000000000000005..00000001000000000000000A at least 0/A123456 then 2";
     assert_eq!(brief(&path), expected);
 }
 
@@ -72,7 +72,7 @@ fn a_time_is_reached_where_a_later_commit_is_archived() {
     let path = planned(&World::plain(), to_time("10:08:30"));
     // 10:06 is surely before the target; 10:08 is too close to it to prove that its segment is passed.
     let expected =
-        "bbbb line 1 wal 000000010000000000000005..000000010000000000000009 at least 0/8000000 then 2";
+        "bbbb timelines 1 wal 000000010000000000000005..000000010000000000000009 at least 0/8000000 then 2";
     assert_eq!(brief(&path), expected);
     assert_eq!(planned(&World::plain(), to_time("10:04:29")).backup, backup_id("aaaa"));
 }
@@ -111,7 +111,7 @@ fn a_named_point_begins_from_the_newest_backup_unless_told_otherwise() {
 fn a_backup_ends_at_its_own_stop_position() {
     let path = planned(&World::plain(), to_backup("aaaa"));
     let expected =
-        "aaaa line 1 wal 000000010000000000000003..000000010000000000000003 at least 0/3100000 then 2";
+        "aaaa timelines 1 wal 000000010000000000000003..000000010000000000000003 at least 0/3100000 then 2";
     assert_eq!(brief(&path), expected);
 }
 
@@ -136,7 +136,7 @@ fn a_position_beyond_the_archive_is_refused_unless_the_primary_has_written_it() 
     let error = refused(&World::plain(), to_lsn("0/A000000"));
     let expected = "error: LSN 0/A000000 is beyond the end of the archive (0/A000000 on timeline 1, \
                     last commit known 2026-11-23T10:09:00Z)\n \
-                    next: choose a position before 0/A000000, or the latest commit";
+                    next: choose a position before 0/A000000, or the latest commit (`--to-latest`)";
     assert_eq!(report(&error), expected);
     let running = World::plain().running(1, "0/B000100", "10:12:00");
     assert_eq!(planned(&running, to_lsn("0/A000000")).segments.1, segment(1, 10));
@@ -202,7 +202,7 @@ fn a_backup_across_two_segments_needs_both() {
 #[test]
 fn latest_of_a_restored_cluster_follows_its_newest_timeline() {
     let path = planned(&World::forked(), to_latest());
-    let expected = "cccc line 1 → 2 (from 0/7400000) wal 000000020000000000000008..000000020000000000000009 \
+    let expected = "cccc timelines 1 → 2 (from 0/7400000) wal 000000020000000000000008..000000020000000000000009 \
                     at least 0/9000000 then 3";
     assert_eq!(brief(&path), expected);
 }
@@ -210,7 +210,7 @@ fn latest_of_a_restored_cluster_follows_its_newest_timeline() {
 #[test]
 fn a_path_over_a_fork_reads_the_childs_copy_of_the_fork_segment() {
     let path = planned(&World::forked(), to_lsn("0/8100000"));
-    let expected = "bbbb line 1 → 2 (from 0/7400000) wal 000000010000000000000005..000000020000000000000008 \
+    let expected = "bbbb timelines 1 → 2 (from 0/7400000) wal 000000010000000000000005..000000020000000000000008 \
                     at least 0/8100000 then 3";
     assert_eq!(brief(&path), expected);
     // Timeline 1's own segment 7 is not needed, timeline 2's is.
@@ -231,7 +231,7 @@ fn a_target_before_the_fork_ends_the_line_with_its_own_timeline() {
 fn the_abandoned_part_of_a_timeline_is_reached_by_naming_it() {
     let path = planned(&World::forked(), to_lsn("0/9000100").on(1));
     let expected =
-        "bbbb line 1 wal 000000010000000000000005..000000010000000000000009 at least 0/9000100 then 3";
+        "bbbb timelines 1 wal 000000010000000000000005..000000010000000000000009 at least 0/9000100 then 3";
     assert_eq!(brief(&path), expected);
     assert_eq!(planned(&World::forked(), to_time("10:07:30").on(1)).segments.1, segment(1, 8));
 }
@@ -240,7 +240,7 @@ fn the_abandoned_part_of_a_timeline_is_reached_by_naming_it() {
 fn a_target_that_only_the_abandoned_part_holds_is_refused_and_its_timeline_named() {
     let error = refused(&World::forked().without(2, 9), to_lsn("0/9000100"));
     let expected = "error: LSN 0/9000100 is not on timeline 2 as far as it is archived, but timeline 1 has it\n \
-                    next: ask for that timeline: `--timeline 1` (property `restore.timeline`)";
+                    next: restore on that timeline: `--timeline 1` (property `restore.timeline`)";
     assert_eq!(report(&error), expected);
 }
 
@@ -308,11 +308,11 @@ fn a_missing_history_file_is_refused_by_name() {
     let mut lost = world.clone();
     lost.archive.histories.clear();
     let error = refused(&lost, to_latest());
-    assert_eq!(error, PlanError::MissingHistory { missing: timeline(2), line: timeline(2) });
+    assert_eq!(error, PlanError::MissingHistory { missing: timeline(2), wanted: timeline(2) });
     let mut ancestor_lost = world.fork(3, 2, "0/9400000").archived(3, 9, None);
     ancestor_lost.archive.histories.remove(&timeline(2));
     let error = refused(&ancestor_lost, to_latest());
-    assert_eq!(error, PlanError::MissingHistory { missing: timeline(2), line: timeline(3) });
+    assert_eq!(error, PlanError::MissingHistory { missing: timeline(2), wanted: timeline(3) });
     assert!(matches!(refused(&lost, to_latest().on(9)), PlanError::MissingHistory { .. }));
 }
 

@@ -1,30 +1,30 @@
-//! The WAL along one line of timelines, from one backup on.
+//! The WAL along one timeline history, from one backup on.
 
 use jiff::Timestamp;
 
 use super::Reachable;
-use super::base::{self, Place};
+use super::base::{self, BackupPosition};
 use crate::documents::BackupManifest;
 use crate::{
     ArchiveListing, Lsn, Retry, RunningPrimary, SegmentSize, TimelineHistory, TimelineId, WalSegment,
 };
 
-/// What is archived of one line, from one backup on. Numbers are those of segments.
+/// What is archived of one history, from one backup on. Numbers are those of segments.
 pub(super) struct Wal<'a> {
     pub(super) backup: &'a BackupManifest,
     pub(super) archive: &'a ArchiveListing,
-    pub(super) line: &'a TimelineHistory,
+    pub(super) history: &'a TimelineHistory,
     pub(super) size: SegmentSize,
     /// The segment where replay begins.
     pub(super) first: u64,
     /// The segment where the backup ends.
     pub(super) stop: u64,
-    /// The last segment in which any backup of the line ends. A backup is written down when that segment is
+    /// The last segment in which any backup of the history ends. A backup is written down when that segment is
     /// archived: up to here WAL existed, and what is missing of it will not come again.
     pub(super) proven: u64,
     /// The first segment from `first` on that the archive has not.
     pub(super) missing: u64,
-    /// The last segment of the line that it has.
+    /// The last segment of the history that it has.
     pub(super) end: Option<u64>,
 }
 
@@ -33,18 +33,19 @@ impl<'a> Wal<'a> {
         backups: &[&BackupManifest],
         backup: &'a BackupManifest,
         archive: &'a ArchiveListing,
-        line: &'a TimelineHistory,
+        history: &'a TimelineHistory,
     ) -> Self {
         let size = backup.segment_size;
         let number = |lsn: u64| lsn / u64::from(size.bytes());
         let last = |backup: &BackupManifest| number(backup.stop_lsn.0.saturating_sub(1));
         let first = number(backup.start_lsn.0);
         let stop = last(backup).max(first);
-        let on_line = backups.iter().filter(|other| base::place(other, line) == Place::OnLine);
-        let proven = on_line.map(|other| last(other)).max().unwrap_or(stop).max(stop);
-        let mut wal = Self { backup, archive, line, size, first, stop, proven, missing: first, end: None };
+        let on_history =
+            backups.iter().filter(|other| base::position(other, history) == BackupPosition::OnHistory);
+        let proven = on_history.map(|other| last(other)).max().unwrap_or(stop).max(stop);
+        let mut wal = Self { backup, archive, history, size, first, stop, proven, missing: first, end: None };
         wal.missing = wal.first_missing();
-        wal.end = wal.archive.segments.iter().filter(|s| wal.is_on_line(s)).map(|s| s.number(size)).max();
+        wal.end = wal.archive.segments.iter().filter(|s| wal.is_on_history(s)).map(|s| s.number(size)).max();
         wal
     }
 
@@ -61,20 +62,21 @@ impl<'a> Wal<'a> {
 
     /// The one segment that is to be read for this number.
     pub(super) fn expected(&self, number: u64) -> WalSegment {
-        self.line.expected(number, self.size)
+        self.history.expected(number, self.size)
     }
 
-    fn is_on_line(&self, segment: &WalSegment) -> bool {
+    fn is_on_history(&self, segment: &WalSegment) -> bool {
         segment.fits(self.size) && self.expected(segment.number(self.size)) == *segment
     }
 
-    /// The archived segments that are not to be read on this line: those of other branches.
+    /// The archived segments that are not to be read on this history: those of other branches.
     pub(super) fn beside(&self) -> impl Iterator<Item = &'a WalSegment> {
-        let of_other_branches = |segment: &&WalSegment| segment.fits(self.size) && !self.is_on_line(segment);
+        let of_other_branches =
+            |segment: &&WalSegment| segment.fits(self.size) && !self.is_on_history(segment);
         self.archive.segments.iter().filter(of_other_branches)
     }
 
-    /// The last commit of a segment of the line, where known.
+    /// The last commit of a segment of the history, where known.
     pub(super) fn commit(&self, number: u64) -> Option<Timestamp> {
         self.archive.commit_times.get(&self.expected(number)).copied()
     }
@@ -91,20 +93,20 @@ impl<'a> Wal<'a> {
         (self.first..self.missing).filter_map(|n| self.commit(n)).max()
     }
 
-    /// The segment that the line reaches at least: a timeline without any of its own segments would have
+    /// The segment that the history reaches at least: a timeline without any of its own segments would have
     /// recovery end before the fork, and a promotion there would contradict its history.
-    pub(super) fn end_of_line(&self) -> u64 {
-        let birth = self.line.forks.last().map_or(0, |fork| self.number(fork.lsn));
+    pub(super) fn end_of_history(&self) -> u64 {
+        let birth = self.history.forks.last().map_or(0, |fork| self.number(fork.lsn));
         self.end.unwrap_or(0).max(birth).max(self.proven)
     }
 
-    /// The primary that writes this line, where it runs.
-    pub(super) fn primary_on_line(&self) -> Option<&'a RunningPrimary> {
-        self.archive.primary().filter(|primary| primary.timeline == self.line.timeline)
+    /// The primary that writes this history, where it runs.
+    pub(super) fn primary_on_history(&self) -> Option<&'a RunningPrimary> {
+        self.archive.primary().filter(|primary| primary.timeline == self.history.timeline)
     }
 
     /// The primary that still has to archive this segment: one after all that ever was archived of its
-    /// line and of its timeline.
+    /// history and of its timeline.
     pub(super) fn will_be_archived(&self, number: u64) -> Option<&'a RunningPrimary> {
         let primary = self.archive.primary()?;
         let this = WalSegment::numbered(primary.timeline, number, self.size);
@@ -122,10 +124,10 @@ impl<'a> Wal<'a> {
         if archiving { Retry::Later } else { Retry::Never }
     }
 
-    /// Where the line ends: where the primary has got to, or the end of what is archived.
+    /// Where the history ends: where the primary has got to, or the end of what is archived.
     pub(super) fn end_lsn(&self) -> Lsn {
         let archived = self.expected(self.missing.saturating_sub(1)).end(self.size);
-        self.primary_on_line().map_or(archived, |primary| primary.lsn)
+        self.primary_on_history().map_or(archived, |primary| primary.lsn)
     }
 
     /// What the backup and the WAL after it can reach; none where it cannot become consistent.

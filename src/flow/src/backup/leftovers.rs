@@ -11,7 +11,7 @@ use crate::{FlowContext, FlowError, Result};
 use remount_saga::ProgressReporter;
 
 /// Deletes the cluster's snapshots whose backup has no manifest. The caller holds the cluster's lease, so
-/// whoever took them is dead or fenced: no manifest can come any more.
+/// the process that took them is dead or fenced: no manifest can come any more.
 pub async fn reap(ctx: &FlowContext, holder: &Holder<'_>, reporter: &ProgressReporter<'_>) -> Result<()> {
     let cluster = holder.cluster;
     let tags = Tags::from([(tag::CLUSTER.into(), cluster.name().to_string())]);
@@ -56,7 +56,7 @@ pub fn tags_of(cluster: &ClusterName, backup: &BackupId) -> Tags {
     Tags::from([(tag::CLUSTER.into(), cluster.to_string()), (tag::BACKUP.into(), backup.to_string())])
 }
 
-/// A snapshot without a backup's tag is not ours to judge.
+/// A snapshot without a backup's tag is not ours to delete.
 fn backup_of(snapshot: &Snapshot) -> Option<BackupId> {
     snapshot.tags.get(tag::BACKUP)?.parse().ok()
 }

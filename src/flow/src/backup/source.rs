@@ -57,7 +57,7 @@ pub async fn choose(ctx: &FlowContext, request: &BackupRequest, cluster: &Cluste
     let (Some(instance), Some(primary)) = (of(slug), of(primary.0)) else {
         return Err(refused(vec![Problem::new(format!("{slug} is gone"), "run the command again")]));
     };
-    let problems = judge(status, &instance, cluster);
+    let problems = check(status, &instance, cluster);
     if !problems.is_empty() {
         return Err(refused(problems));
     }
@@ -73,7 +73,7 @@ pub async fn choose(ctx: &FlowContext, request: &BackupRequest, cluster: &Cluste
     Ok(Source { server, status: status.clone(), disk, disk_type, instance, primary })
 }
 
-fn judge(status: &ServerStatus, instance: &Instance, cluster: &ClusterName) -> Vec<Problem> {
+fn check(status: &ServerStatus, instance: &Instance, cluster: &ClusterName) -> Vec<Problem> {
     let slug = &instance.slug;
     let mut problems = Vec::new();
     if status.cluster != *cluster {

@@ -289,7 +289,7 @@ fn row(
         () if attached => OldDiskState::Attached,
         () if kept_until.is_some_and(|until| until <= world.now) => OldDiskState::Due,
         () if is_over => OldDiskState::Kept,
-        // Rolled back, and yet in no instance: it is the cluster's own disk, whoever has put it aside.
+        // Rolled back, and yet in no instance: it is the cluster's own disk, detached by something else.
         () => OldDiskState::Needed,
     };
     let swapped = restore.state.swapped_at(planned.role, aside.is_restored);

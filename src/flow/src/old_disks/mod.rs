@@ -121,7 +121,7 @@ pub struct OldDisk {
     pub instance: InstanceSlug,
     /// The disk.
     pub disk: DiskCid,
-    /// Its size; none where nobody knows it any more.
+    /// Its size; none where it is not known any more.
     pub size_mib: Option<u64>,
     /// Whether it is one that the restore had made, and its rollback put aside: it holds what was written
     /// while the restored cluster served.

@@ -173,7 +173,7 @@ fn problem(disk: &OldDisk) -> Option<Problem> {
         )),
         OldDiskState::Attached => Some(Problem::new(
             format!("disk {cid} of {instance} is in use"),
-            "it is nobody's old disk now; `bosh instances --details` and the cloud show who has it",
+            "it is no old disk of a restore now; `bosh instances --details` and the cloud show who has it",
         )),
     }
 }
@@ -346,7 +346,7 @@ impl Releasing<'_> {
 fn in_use(disk: &DiskCid, by: impl std::fmt::Display) -> FlowError {
     FlowError::check(
         format!("disk {disk} is in use by {by}"),
-        "it is nobody's old disk now: nothing more is deleted; `remount disks` shows what is left",
+        "it is no old disk of a restore now: nothing more is deleted; `remount disks` shows what is left",
     )
 }
 

@@ -20,7 +20,7 @@ pub struct AbortPoint {
 /// Asks the driver of a restore to go back before its next step.
 ///
 /// # Errors
-/// [`FlowError::Refused`] where there is nothing to stop: it has ended, goes back already, serves, or nobody
+/// [`FlowError::Refused`] where there is nothing to stop: it has ended, is rolling back already, serves, or no process
 /// drives it.
 pub async fn abort_restore(cluster: &ClusterStore, restore: &RestoreId, by: &str) -> Result<AbortPoint> {
     let state = RestoreState::read(cluster, restore).await?;

@@ -25,7 +25,7 @@ pub enum Change<'x> {
     Stop(StopKind),
     /// Start it.
     Start,
-    /// Make its VM anew: its agent does not answer.
+    /// Recreate its VM: its agent does not answer.
     Recreate,
     /// Put a disk in the place of its own.
     Attach(&'x DiskCid),
@@ -239,7 +239,7 @@ pub async fn settle(restore: &RestoreContext<'_>) -> Result<()> {
             .reporter
             .note(format!("Director task {} ({}) is still {:?}", task.id, task.description, task.state));
         if task.context_id.as_deref().is_some_and(|context| context.contains("-start-")) {
-            restore.fence().await?; // It may be the start of whoever goes on by now.
+            restore.fence().await?; // By now it may be the start of the process that took over.
             restore.ctx.director.cancel(task.id).await.map_err(FlowError::director(action))?;
         }
         let _waiting = restore.reporter.waiting_for_director();
@@ -251,7 +251,7 @@ pub async fn settle(restore: &RestoreContext<'_>) -> Result<()> {
     note_newest(restore).await
 }
 
-/// Waits for a start that a process before this one asked for: replay may take long and must not be begun anew.
+/// Waits for a start that a process before this one asked for: replay may take long and must not start again.
 /// How it ended does not matter here: starting again shows it.
 pub async fn wait_for_start(restore: &RestoreContext<'_>) -> Result<()> {
     let action = "wait for the start that a process before this one asked for";

@@ -14,7 +14,7 @@ use crate::{FlowError, Result};
 /// attach 15 s, start with its hooks 15 s.
 const FIRST_TIME_SECONDS: f64 = 40.0;
 /// Replay, with fetching: the slowest of the three runs of `docs/reference/postgres-restore.md` section 7 (24, 25 and
-/// 59 MB/s on two busy cores). An estimate that is too long disappoints nobody.
+/// 59 MB/s on two busy cores). Too long an estimate does no harm.
 const REPLAY_BYTES_PER_SECOND: f64 = 24e6;
 /// How many earlier restores are looked at.
 const RESTORES_SEARCHED: usize = 5;

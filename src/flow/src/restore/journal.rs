@@ -41,7 +41,7 @@ impl Journal<FlowError> for RestoreJournal {
                     "event {n} of the journal of restore {} is of a process that came too late",
                     self.restore
                 ),
-                "nothing is lost: whoever goes on reads it first",
+                "nothing is lost: the process that resumes reads it first",
             ),
             error => {
                 FlowError::store(format!("write event {n} of the journal of restore {}", self.restore))(error)

@@ -62,13 +62,13 @@ pub fn landscape(ctx: &FlowContext, survey: &Survey, request: &RestoreRequest, f
         );
     }
     for instance in &survey.instances {
-        judge_instance(survey, instance, findings);
+        check_instance(survey, instance, findings);
     }
     findings.check(format!("Director {} {} answers", survey.info.name, survey.info.version));
     findings.report.warnings.extend(survey.unreadable.iter().cloned());
 }
 
-fn judge_instance(survey: &Survey, instance: &Instance, findings: &mut Findings) {
+fn check_instance(survey: &Survey, instance: &Instance, findings: &mut Findings) {
     let slug = &instance.slug;
     if instance.ignored {
         let next = format!("`bosh unignore {slug}`: the Director attaches nothing to an ignored instance");
@@ -85,10 +85,11 @@ fn judge_instance(survey: &Survey, instance: &Instance, findings: &mut Findings)
     };
     findings.check(format!("{slug}: {role}, {state}"));
     if instance.disks.is_empty() {
-        findings.warn(format!("{slug} has no disk: on the way back there is none to put back"));
+        findings.warn(format!("{slug} has no disk: a rollback has none to attach"));
     }
     for disk in instance.disks.iter().filter(|disk| !survey.disks.contains_key(*disk)) {
-        findings.warn(format!("{slug}: its disk {disk} does not exist any more, there is no way back to it"));
+        findings
+            .warn(format!("{slug}: its disk {disk} does not exist any more: a rollback cannot attach it"));
     }
     if let Some(status) = survey.status(slug)
         && status.cluster != survey.cluster
@@ -129,7 +130,7 @@ pub async fn backup(
             check_disks(ctx, backup, plan, findings).await;
         }
     }
-    judge_servers(survey, backup, findings);
+    check_servers(survey, backup, findings);
 }
 
 async fn check_disks(
@@ -170,7 +171,7 @@ async fn check_disk(
     }
 }
 
-fn judge_servers(survey: &Survey, backup: &BackupManifest, findings: &mut Findings) {
+fn check_servers(survey: &Survey, backup: &BackupManifest, findings: &mut Findings) {
     for (slug, status) in &survey.statuses {
         let status = match status {
             Ok(status) => status,
@@ -189,7 +190,7 @@ fn judge_servers(survey: &Survey, backup: &BackupManifest, findings: &mut Findin
         if status.system_identifier != backup.system_identifier {
             findings.problem(
                 format!("{slug} has system identifier {}, backup {} has {}", status.system_identifier, backup.id, backup.system_identifier),
-                "the cluster was initialised anew since: choose a backup taken after that, or stop it to restore the old one over it",
+                "the cluster was initialised again since: choose a backup taken after that, or stop it to restore the old one over it",
             );
         }
     }

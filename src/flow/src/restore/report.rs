@@ -70,7 +70,7 @@ pub struct StepReport {
 }
 
 impl StepReport {
-    /// A step that waited for nobody.
+    /// A step that did not wait.
     pub(crate) fn named(name: &str, seconds: f64) -> Self {
         Self { name: name.into(), downtime: false, seconds, director_seconds: 0.0, postgres_seconds: 0.0 }
     }
@@ -141,7 +141,7 @@ fn step_of(event: &JournalEvent) -> Option<StepReport> {
     })
 }
 
-/// After a take-over nobody has measured the downtime: what the journal's times and the steps' shares say.
+/// After a take-over the downtime was not measured as a whole: what the journal's times and the steps' shares say.
 fn downtime_by_journal(steps: &[StepReport], events: &[JournalEvent]) -> StepTimes {
     let about = |event: &&JournalEvent, step: RestoreStep| event.what.step() == Some(step.as_str());
     let stopped = events.iter().find(|event| about(event, RestoreStep::StopPrimary));

@@ -26,7 +26,7 @@ const STEPS: usize = STEPS_BEFORE + RestoreStep::ALL.len();
 /// [`FlowError::exit_code`] says what is true afterwards.
 ///
 /// # Idempotence
-/// A request that was begun before is gone on with, one that has ended answers as it did then.
+/// A request that was begun before is resumed, one that has ended answers as it did then.
 pub async fn run_restore(
     ctx: &FlowContext,
     request: RestoreRequest,

@@ -133,14 +133,14 @@ pub async fn unfinished(cluster: &ClusterStore) -> Result<Option<RestoreId>> {
     for id in restores.iter().rev().take(RESTORES_SEARCHED) {
         let phase = match RestoreState::read(cluster, id).await {
             Ok(state) => state.phase,
-            // Whoever can follow it has to end it.
+            // A version that knows its steps has to end it.
             Err(FlowError::Journal { .. }) => RestorePhase::Unfinished,
             Err(error) => return Err(error),
         };
         match phase {
             // An older one that had never ended would have kept this one from beginning.
             RestorePhase::Restored => return Ok(None),
-            // The one before it may be on its way back, long after its end.
+            // The one before it may be rolling back, long after its end.
             RestorePhase::Undone | RestorePhase::RolledBack | RestorePhase::NotBegun => {}
             RestorePhase::Unfinished => return Ok(Some(id.clone())),
         }

@@ -39,8 +39,8 @@ pub async fn stop_as(
     instance: &Instance,
     accepted: impl Fn(),
 ) -> Result<bool> {
-    let anew = if is_silent(instance) { Some(vm_anew(restore, planned).await?) } else { None };
-    let instance = anew.as_ref().unwrap_or(instance);
+    let recreated = if is_silent(instance) { Some(recreated_vm(restore, planned).await?) } else { None };
+    let instance = recreated.as_ref().unwrap_or(instance);
     let Some(kind) = stop_kind(instance) else {
         return Ok(instance.vm.is_some());
     };
@@ -48,17 +48,15 @@ pub async fn stop_as(
     Ok(kind == StopKind::Soft)
 }
 
-/// Whether the instance has a VM of which nobody hears.
+/// Whether the instance has a VM whose agent does not answer.
 fn is_silent(instance: &Instance) -> bool {
     instance.vm.is_some() && instance.job_state.as_deref() == Some("unresponsive agent")
 }
 
-/// Has the VM of a silent agent made anew: the Director asks an agent before every other action. That what
+/// Has the VM of a silent agent recreated: the Director asks an agent before every other action. That what
 /// was on it starts does no harm, and that it does not start is why it is restored.
-async fn vm_anew(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<Instance> {
-    restore
-        .reporter
-        .note(format!("{}: no agent answers; its VM is given up and made anew", planned.instance));
+async fn recreated_vm(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<Instance> {
+    restore.reporter.note(format!("{}: no agent answers; its VM is deleted and recreated", planned.instance));
     let made = director_change::change(restore, &planned.instance, Change::Recreate, || {}).await;
     let instance = restore.instance(&planned.instance).await?;
     match made {
@@ -86,7 +84,7 @@ pub async fn start(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> R
     director_change::change(restore, &planned.instance, Change::Start, || {}).await
 }
 
-/// Puts the new disk into a stopped instance in the place of the disk that the plan found there.
+/// Attaches the new disk to a stopped instance instead of the disk that the plan found there.
 ///
 /// Once the instance is stopped no deploy changes its disk any more; until then one may have, and the disk it
 /// left holds what the planned one does not.
@@ -214,7 +212,7 @@ pub async fn put_old_disk(restore: &RestoreContext<'_>, planned: &PlannedInstanc
 }
 
 /// Whether the new disk was in the instance and a deploy has replaced it: the foreign disk is then a copy of what
-/// is taken back.
+/// is undone.
 async fn was_replaced(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<bool> {
     let new = restore.new_disk(planned).await?;
     let orphans = restore

@@ -5,7 +5,7 @@
 
 mod backup;
 mod restore;
-#[path = "../support/mod.rs"]
+#[path = "../flows/support/mod.rs"]
 mod support;
 
 use futures_util::stream::{self, StreamExt as _};

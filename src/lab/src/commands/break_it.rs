@@ -59,8 +59,8 @@ enum What {
     },
     /// Make the cloud slow, or refuse.
     Cloud(CloudFault),
-    /// Kill whoever drives the next restore when its journal comes to a point, and wait until then.
-    Driver {
+    /// Kill the process that carries out the next restore when its journal comes to a point, and wait until then.
+    RemountProcess {
         /// STEP.EVENT, as swap_primary.intended: any step with intended, done, undo_intended or undone.
         #[arg(long, value_name = "POINT")]
         at: KillPoint,
@@ -117,7 +117,7 @@ impl Break {
                 let fault = serde_json::from_str(fault).context("read the fault")?;
                 ask(&Request::DirectorFault(fault))
             }
-            What::Driver { at, limit_seconds } => {
+            What::RemountProcess { at, limit_seconds } => {
                 at.wait_and_kill(folder, Duration::from_secs(*limit_seconds))
             }
             What::Cloud(fault) => ask(&fault.request()),

@@ -28,10 +28,10 @@ impl Manifest {
 pub(super) struct Deploy {
     /// The manifest, as `remount-lab manifest` printed it and you have changed it
     manifest: PathBuf,
-    /// Make every VM anew
+    /// Recreate every VM
     #[arg(long)]
     recreate: bool,
-    /// Make the VMs of silent agents anew
+    /// Recreate the VMs whose agents do not answer
     #[arg(long)]
     fix: bool,
 }

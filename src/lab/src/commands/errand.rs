@@ -78,7 +78,7 @@ impl Follow {
     fn copy(&mut self) {
         use std::io::{Seek as _, SeekFrom};
         let Ok(mut file) = File::open(&self.path) else { return };
-        // Each run begins its log anew.
+        // Each run truncates its log.
         if file.metadata().is_ok_and(|log| log.len() < self.read) {
             self.read = 0;
         }
@@ -94,7 +94,7 @@ impl Follow {
             std::io::stdout().write_all(&fresh)
         };
         if let Err(error) = printed {
-            log::debug!(error:%; "nobody reads the errand's output any more");
+            log::debug!(error:%; "the errand's output is no longer read");
         }
     }
 }

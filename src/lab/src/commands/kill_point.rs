@@ -1,4 +1,4 @@
-//! `remount-lab break driver`: kills whoever drives a restore, at a named point of its journal.
+//! `remount-lab break process`: kills the process that carries out a restore, at a named point of its journal.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ use crate::scenarios::step;
 
 /// A step takes a hundredth of a second at best.
 const POLL: Duration = Duration::from_millis(1);
-/// What a restore's driver is called.
+/// What a restore's process is called.
 const DRIVER: &str = "remount";
 
 /// A point in a restore: an event of a step, as the journal names both.
@@ -60,7 +60,7 @@ impl KillPoint {
                 let Some(event) = read(&path) else { continue };
                 if event["step"] == self.step.as_str() && event["event"] == *self.event {
                     let killed = signal_named(&init, DRIVER, Signal::KILL)?;
-                    ensure!(killed > 0, "the point was reached, and its driver had ended already");
+                    ensure!(killed > 0, "the point was reached, and its process had ended already");
                     println!("killed");
                     return Ok(());
                 }

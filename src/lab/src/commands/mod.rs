@@ -4,6 +4,7 @@ mod break_it;
 mod deploy;
 mod errand;
 mod exec;
+mod fill;
 mod instance;
 mod kill_point;
 mod proofs;
@@ -114,4 +115,17 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::Daemon(daemon) => daemon.run(&folder).map(|()| 0),
         Command::VmInit => vm::init::run().context("run a VM's first process").map(|()| 0),
     }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("start the runtime")
+}
+
+/// An absolute path, because the daemon stands elsewhere.
+fn existing_dir(text: &str) -> Result<std::path::PathBuf, String> {
+    std::fs::canonicalize(text).map_err(|error| format!("{text}: {error}"))
 }

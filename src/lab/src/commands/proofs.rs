@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::scenarios::runtime;
 use crate::folder::Folder;
 use crate::scenarios::{Proofs, write_report};
 
@@ -32,7 +31,7 @@ impl ProofsArguments {
             sample: self.sample,
             only: self.only.clone(),
         };
-        let report = runtime()?.block_on(proofs.run())?;
+        let report = super::runtime()?.block_on(proofs.run())?;
         println!("{}", report.table());
         if let Some(file) = &self.json {
             write_report(&report, file)?;

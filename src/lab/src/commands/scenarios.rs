@@ -11,7 +11,7 @@ use crate::folder::Folder;
 use remount_flow::RestoreStep;
 
 use crate::scenarios::step;
-use crate::scenarios::{Bench, Demo, FailedDemoReport, Landscape, ProgramsBench, fill, write_report};
+use crate::scenarios::{Bench, Demo, FailedDemoReport, ProgramsBench, write_report};
 
 /// The demo.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(super) struct DemoArguments {
     #[arg(long)]
     keep: bool,
     /// Run on these compiled packages (see `remount-lab up --packages`).
-    #[arg(long, value_name = "DIR", value_parser = super::up::existing_dir)]
+    #[arg(long, value_name = "DIR", value_parser = super::existing_dir)]
     packages: Option<PathBuf>,
     /// Let this step of the restore fail for good, and show what becomes of the database.
     #[arg(long, value_name = "STEP", value_parser = step::parser())]
@@ -44,11 +44,11 @@ impl DemoArguments {
             packages: self.packages.clone(),
         };
         if let Some(step) = self.fail_at {
-            let failure = runtime()?.block_on(demo.run_failing(step))?;
+            let failure = super::runtime()?.block_on(demo.run_failing(step))?;
             let report = FailedDemoReport { failure };
             return self.report.as_deref().map_or(Ok(()), |file| write_report(&report, file));
         }
-        let report = runtime()?.block_on(demo.run())?;
+        let report = super::runtime()?.block_on(demo.run())?;
         println!("{}", report.table());
         self.report.as_deref().map_or(Ok(()), |file| write_report(&report, file))
     }
@@ -87,11 +87,11 @@ impl BenchArguments {
         match &self.what {
             Benchmark::Restore { sizes, json } => {
                 let bench = Bench { program, dir, sizes_gib: sizes.clone() };
-                let report = runtime()?.block_on(bench.run())?;
+                let report = super::runtime()?.block_on(bench.run())?;
                 told(&report, &report.table(), &report.violations, *json)
             }
             Benchmark::Programs { json } => {
-                let report = runtime()?.block_on(ProgramsBench { program, dir }.run())?;
+                let report = super::runtime()?.block_on(ProgramsBench { program, dir }.run())?;
                 told(&report, &report.table(), &report.violations, *json)
             }
         }
@@ -106,29 +106,4 @@ fn told(report: &impl Serialize, table: &str, violations: &[String], json: bool)
         println!("{table}");
     }
     Ok(u8::from(!violations.is_empty()))
-}
-
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("start the runtime")
-}
-
-/// Fills every cluster with data, for `up --data-gib`.
-pub(super) fn fill_clusters(folder: &Folder, deployments: u32, data_gib: u32) -> Result<()> {
-    if data_gib == 0 {
-        return Ok(());
-    }
-    let lab = Landscape::at(&std::env::current_exe().context("find this program")?, &folder.0);
-    runtime()?.block_on(async {
-        for number in 1..=deployments {
-            let deployment = format!("pg-{number:04}");
-            let client = lab.endpoint(&deployment, 0).await?.connect().await?;
-            eprintln!("filling {deployment} with {data_gib} GiB");
-            fill(&client, data_gib, |_| {}).await?;
-        }
-        Ok(())
-    })
 }

@@ -45,13 +45,8 @@ struct ShapeArguments {
     release: std::path::PathBuf,
     /// Compiled packages, as `ci/compile-packages` leaves them; without it the programs of this build and Debian's
     /// PostgreSQL.
-    #[arg(long, value_name = "DIR", value_parser = existing_dir)]
+    #[arg(long, value_name = "DIR", value_parser = super::existing_dir)]
     packages: Option<std::path::PathBuf>,
-}
-
-/// An absolute path, because the daemon stands elsewhere.
-pub(super) fn existing_dir(text: &str) -> Result<std::path::PathBuf, String> {
-    std::fs::canonicalize(text).map_err(|error| format!("{text}: {error}"))
 }
 
 /// The release's folder: where `jobs/` is. The default is found from this crate's own.
@@ -76,7 +71,7 @@ impl Up {
                     began.elapsed().as_secs_f64(),
                     folder.0.display()
                 );
-                return super::scenarios::fill_clusters(folder, self.shape.deployments, self.data_gib);
+                return super::fill::fill_clusters(folder, self.shape.deployments, self.data_gib);
             }
             eprintln!("{line}");
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Customers come by loopback; commit times are tracked, so that the stories know what was committed when; and
-/// nobody has to wait a quarter of an hour to see that a broken store is refused or a dead driver forgotten.
+/// a test sees within seconds that a broken store is refused and a dead process's lease ends.
 pub fn for_the_lab(manifest: &mut Value) {
     for part in ["instance_groups", "addons"] {
         let groups = manifest.get_mut(part).and_then(Value::as_array_mut);

@@ -53,7 +53,7 @@ pub(crate) enum SilentAgents {
     Recreate,
 }
 
-/// Which VMs are made anew.
+/// Which VMs are recreated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recreation {
     AsNeeded,

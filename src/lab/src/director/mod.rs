@@ -1,5 +1,5 @@
 //! The lab's BOSH Director: the real HTTP API for what Remount uses, and the Director's rules, the
-//! unpleasant ones too (DESIGN 11, `reference/bosh-director.md` section 14).
+//! unpleasant ones too (`docs/reference/bosh-director.md` section 14).
 //!
 //! | rule | where |
 //! |---|---|

@@ -1,5 +1,5 @@
 //! `PUT /deployments/D/scan_and_fix`: what the health monitor's resurrector asks for. The agents of the named
-//! instances are asked, and the VMs of those that do not answer are made anew.
+//! instances are asked, and the VMs of those that do not answer are recreated.
 //!
 //! It does not wait for the deployment's lock: it fails, and the resurrector asks again. A new VM gets the
 //! recorded disk and the jobs of the last deploy; they are started where the instance is to be started.

@@ -28,7 +28,7 @@ use super::routes::{self, LostAnswer};
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
-/// The door's certificate is made anew at each start.
+/// The door's certificate is recreated at each start.
 const VALID_DAYS: u16 = 365;
 
 /// The lab's Director could not start.

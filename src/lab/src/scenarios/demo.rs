@@ -15,6 +15,7 @@ use super::fail_at::{FailureReport, fail_at};
 use super::fill::{fill, fill_wal};
 use super::landscape::Landscape;
 use super::ledger::{self, Content, Endpoint, Writer};
+use super::output::progress;
 use super::pgbench::Pgbench;
 use super::report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};
 use remount_flow::RestoreStep;
@@ -80,12 +81,12 @@ impl Demo {
     }
 
     async fn up(&self) -> Result<Landscape> {
-        say("bringing up a landscape: Director, disks, VMs, a primary with its standby");
+        progress("bringing up a landscape: Director, disks, VMs, a primary with its standby");
         let disk_gib = (self.data_gib * 2 + 4).to_string();
         let mut arguments = vec!["--deployments", "1", "--disk-gib", &disk_gib];
         let packages = self.packages.as_ref().map(|folder| folder.display().to_string());
         if let Some(folder) = &packages {
-            say(&format!("on the compiled packages of {folder}"));
+            progress(&format!("on the compiled packages of {folder}"));
             arguments.extend(["--packages", folder]);
         }
         Landscape::up(&self.program, &self.dir, &arguments).await
@@ -93,7 +94,7 @@ impl Demo {
 
     async fn end(&self, lab: Landscape) -> Result<()> {
         if self.keep {
-            say(&format!("the landscape stays up: remount-lab --dir {} status", self.dir.display()));
+            progress(&format!("the landscape stays up: remount-lab --dir {} status", self.dir.display()));
             return Ok(());
         }
         lab.down().await
@@ -120,7 +121,7 @@ impl Demo {
         fill_and_settle(lab, self.data_gib).await?;
         let client = primary.connect().await?;
         ledger::create(&client).await?;
-        say("a ledger writer begins; it never stops from here on");
+        progress("a ledger writer begins; it never stops from here on");
         let writer = Writer::start(primary.clone(), ROWS_PER_SECOND);
         writer.next_row(Duration::from_secs(10)).await?;
 
@@ -128,11 +129,11 @@ impl Demo {
         let wal_bytes = fill_wal(&client, &start_lsn(lab, &backup).await?, WAL_BYTES).await?;
         let data_bytes = data_bytes(&client).await?;
         let (instant, expected) = note_instant(&client).await?;
-        say(&format!("the instant to come back to: {instant}, {} rows committed", expected.rows));
+        progress(&format!("the instant to come back to: {instant}, {} rows committed", expected.rows));
         client.batch_execute("DROP TABLE ledger, ballast").await.context("drop the tables")?;
         let dropped_at = ledger::server_now(&client).await?;
         drop(client);
-        say("DISASTER: the tables are dropped");
+        progress("DISASTER: the tables are dropped");
 
         let between = (instant, dropped_at);
         let mut swaps = Vec::new();
@@ -156,7 +157,7 @@ impl Demo {
         backup: &str,
         instant: Timestamp,
     ) -> Result<CopyReport> {
-        say("now the same restore the old way: stop, copy the data directory back, replay");
+        progress("now the same restore the old way: stop, copy the data directory back, replay");
         let copy = CopyBack {
             primary: format!("{DEPLOYMENT}/postgres/0"),
             standbys: vec![format!("{DEPLOYMENT}/postgres/1")],
@@ -170,7 +171,7 @@ impl Demo {
 async fn fill_and_settle(lab: &Landscape, data_gib: u32) -> Result<()> {
     let primary = lab.endpoint(DEPLOYMENT, 0).await?;
     await_writable(&primary).await?;
-    say(&format!("filling the database with {data_gib} GiB"));
+    progress(&format!("filling the database with {data_gib} GiB"));
     fill(&primary.connect().await?, data_gib, |_| {}).await?;
     settle(lab).await
 }
@@ -190,20 +191,15 @@ struct Sizes {
     wal_bytes: i64,
 }
 
-pub(super) fn say(line: &str) {
-    let now = Timestamp::now().strftime("%H:%M:%S");
-    eprintln!("demo {now}  {line}");
-}
-
 /// Backs up by the errand while pgbench runs beside the ledger, and looks at what the writer felt.
 async fn back_up(lab: &Landscape, primary: &Endpoint, writer: &Writer) -> Result<String> {
-    say("backing up under load (the ledger's writer and pgbench)");
+    progress("backing up under load (the ledger's writer and pgbench)");
     let mut load = Pgbench::start(primary).await?;
     writer.reset_gap().await;
     lab.lab(&["run-errand", "backup"]).await?.success().context("run the errand backup")?;
     let gap = writer.observed().await.longest_gap;
     load.stop().await?;
-    say(&format!("backed up; the longest pause between two commits was {} ms", gap.as_millis()));
+    progress(&format!("backed up; the longest pause between two commits was {} ms", gap.as_millis()));
     let list = lab.remount(&["list", "--deployment", DEPLOYMENT, "--json"]).await?.success()?;
     newest_backup(&list.stdout)
 }
@@ -227,7 +223,7 @@ fn newest_backup(json: &str) -> Result<String> {
 /// that): what is measured afterwards is a restore, not the writing of the data, and a small database is as cold
 /// as a large one. The journal's replay at the mount grows with what was written last, up to its size.
 async fn settle(lab: &Landscape) -> Result<()> {
-    say("letting the disks come to rest");
+    progress("letting the disks come to rest");
     for index in 0..2 {
         let checkpoint = "runuser -u vcap -- psql -h /var/vcap/sys/run/postgres -d postgres -qc CHECKPOINT
             fsfreeze --freeze /var/vcap/store; fsfreeze --unfreeze /var/vcap/store; sync
@@ -256,7 +252,7 @@ async fn note_instant(client: &tokio_postgres::Client) -> Result<(Timestamp, Con
 
 /// Requests the restore and runs the errand, whose steps go to the terminal as they come.
 async fn restore(lab: &Landscape, instant: Timestamp) -> Result<Swapped> {
-    say("requesting the restore and running the errand");
+    progress("requesting the restore and running the errand");
     let to = instant.to_string();
     let request = ["restore", "request", "--deployment", DEPLOYMENT, "--to-time", &to];
     lab.remount(&request).await?.success().context("request the restore")?;
@@ -301,7 +297,9 @@ async fn verify(
     let on_primary = restored_rows(&primary.connect().await?, expected, between).await?;
     await_streaming(lab, timeline).await?;
     let on_standby = restored_rows(&standby.connect().await?, expected, between).await?;
-    say(&format!("verified: {on_primary} rows on the primary, {on_standby} on the standby, which streams"));
+    progress(&format!(
+        "verified: {on_primary} rows on the primary, {on_standby} on the standby, which streams"
+    ));
     Ok(LedgerReport { expected: expected.rows, primary: on_primary, standby: on_standby })
 }
 

@@ -7,13 +7,13 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::cluster::{Cluster, EndState};
-use super::demo::say;
+use super::injected_fault::{FaultyRestore, InjectedFault};
 use super::landscape::Landscape;
 use super::ledger::Writer;
-use super::trouble::{Trouble, Troubled};
+use super::output::progress;
 use remount_flow::RestoreStep;
 
-/// A restore with its way back takes no longer.
+/// A restore with its rollback takes no longer.
 const RESTORE_LIMIT: Duration = Duration::from_secs(600);
 /// Rows per second that the ledger's writer tries.
 const ROWS_PER_SECOND: u32 = 100;
@@ -44,24 +44,24 @@ pub struct FailedDemoReport {
 /// The first thing that was not as it must be.
 pub async fn fail_at(lab: Landscape, step: RestoreStep) -> Result<FailureReport> {
     let cluster = Cluster::open(lab).await?;
-    say("a ledger writer begins; it never stops from here on");
+    progress("a ledger writer begins; it never stops from here on");
     let writer = Writer::start(cluster.primary.clone(), ROWS_PER_SECOND);
     writer.next_row(Duration::from_secs(10)).await?;
-    say("backing up");
+    progress("backing up");
     cluster.lab.lab(&["run-errand", "backup"]).await?.success().context("run the errand backup")?;
-    let noted = cluster.note("the rows of a release that nobody wanted").await?;
-    say(&format!("DISASTER after {}: a release writes what nobody wanted", noted.instant));
+    let noted = cluster.note("the rows of a faulty release").await?;
+    progress(&format!("DISASTER after {}: a faulty release writes wrong rows", noted.instant));
     cluster.await_good().await?;
-    writer.begin_anew().await;
+    writer.forget_observations().await;
 
     let name = step.as_str();
-    say(&format!("restoring to the instant before; step `{name}` is going to fail for good"));
-    let trouble = Trouble::failing(&cluster, step);
-    let mut troubled = Troubled::begin(&cluster, &noted.instant.to_string(), &trouble, true).await?;
-    let restore = troubled.restore.clone();
-    let failed = troubled.driver.end(RESTORE_LIMIT).await?;
-    troubled.mend().await?;
-    say(&format!("the restore ended with exit code {}", failed.code));
+    progress(&format!("restoring to the instant before; step `{name}` is going to fail for good"));
+    let fault = InjectedFault::failing(&cluster, step);
+    let mut restore_run = FaultyRestore::begin(&cluster, &noted.instant.to_string(), &fault, true).await?;
+    let restore = restore_run.restore.clone();
+    let failed = restore_run.process.end(RESTORE_LIMIT).await?;
+    restore_run.mend().await?;
+    progress(&format!("the restore ended with exit code {}", failed.code));
     let expected = if step.only_forward() { 4 } else { 3 };
     ensure!(failed.code == expected, "exit code {} instead of {expected}", failed.code);
     ensure!(failed.text().contains(name), "the failed step is not named");
@@ -82,7 +82,7 @@ pub async fn fail_at(lab: Landscape, step: RestoreStep) -> Result<FailureReport>
 }
 
 async fn resume(cluster: &Cluster, restore: &str) -> Result<()> {
-    say(&format!("what was broken is mended; going on: remount resume {restore}"));
+    progress(&format!("the fault is removed; resuming: remount resume {restore}"));
     let resumed = cluster.lab.remount(&["resume", restore]).await?;
     eprint!("{}", resumed.stderr);
     resumed.success().context("resume the restore").map(drop)
@@ -91,6 +91,6 @@ async fn resume(cluster: &Cluster, restore: &str) -> Result<()> {
 fn tell(rolled_back: bool, away: Duration) {
     let rows =
         if rolled_back { "every acknowledged row is there" } else { "exactly the instant's rows are there" };
-    say(&format!("verified: {rows}, on the primary and on its standby, which streams"));
-    say(&format!("the database was away for {:.2} s", away.as_secs_f64()));
+    progress(&format!("verified: {rows}, on the primary and on its standby, which streams"));
+    progress(&format!("the database was away for {:.2} s", away.as_secs_f64()));
 }

@@ -138,7 +138,7 @@ pub struct Observed {
     pub acknowledged: u64,
     /// The newest acknowledged id.
     pub last_id: i64,
-    /// The last acknowledged id before the ledger was first taken back, since [`Writer::begin_anew`].
+    /// The last acknowledged id before the ledger was first rolled back, since [`Writer::forget_observations`].
     pub last_before_fall: Option<i64>,
     /// The longest time between two acknowledged rows.
     pub longest_gap: Duration,
@@ -178,7 +178,7 @@ impl Writer {
     }
 
     /// Forgets the longest gap and the falls so far.
-    pub async fn begin_anew(&self) {
+    pub async fn forget_observations(&self) {
         let mut observed = self.observed.lock().await;
         observed.longest_gap = Duration::ZERO;
         observed.last_before_fall = None;

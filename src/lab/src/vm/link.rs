@@ -204,7 +204,7 @@ fn listen(reader: BufReader<UnixStream>, waiting: &Waiting) {
             Ok(Answer::Failed { id, message }) => (id, Err(message)),
             Ok(Answer::Up { .. }) => continue,
             Err(error) => {
-                log::error!(error:%; "a VM answers what nobody understands");
+                log::error!(error:%; "a VM's answer cannot be read");
                 continue;
             }
         };
@@ -212,7 +212,7 @@ fn listen(reader: BufReader<UnixStream>, waiting: &Waiting) {
         if let Some(sender) = sender
             && sender.send(outcome).is_err()
         {
-            log::debug!(id; "nobody waits for this answer any more");
+            log::debug!(id; "no caller waits for this answer any more");
         }
     }
     // Dropping the senders tells those who wait that the VM is gone.

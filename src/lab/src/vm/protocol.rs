@@ -44,7 +44,7 @@ pub enum Call {
         /// Its image.
         image: PathBuf,
     },
-    /// Unmount, with patience.
+    /// Unmount, and keep trying while something uses the disk.
     UnmountDisk {
         /// The disk's CID.
         disk: String,

@@ -1,4 +1,4 @@
-//! The lab's Director over real HTTPS: every rule of `reference/bosh-director.md`, section 14, has a test.
+//! The lab's Director over real HTTPS: every rule of `docs/reference/bosh-director.md`, section 14, has a test.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

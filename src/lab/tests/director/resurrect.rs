@@ -1,4 +1,4 @@
-//! VMs that are made anew: by the resurrector, and because of another stemcell.
+//! VMs that are recreated: by the resurrector, and because of another stemcell.
 
 use remount_lab::director::{Fault, FaultKind, Operation};
 use serde_json::json;

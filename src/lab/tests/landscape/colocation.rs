@@ -10,7 +10,7 @@ use remount_lab::scenarios::Landscape;
 use remount_lab::scenarios::await_writable;
 use remount_lab::scenarios::ledger::Endpoint;
 
-use crate::stage::{DEPLOYMENT, PRIMARY, eventually, marks, value};
+use crate::test_landscape::{DEPLOYMENT, PRIMARY, eventually, marks, value};
 
 /// Where the stand-in's manifest has its server.
 const PORT: u16 = 5524;
@@ -83,7 +83,7 @@ async fn works(lab: &Landscape) -> Result<()> {
     ensure!(superuser(lab, "SHOW data_directory").await? == DATA, "the data directory is another one");
     ensure!(lab.instance(DEPLOYMENT, 0).await?.disk.as_ref() != Some(&old), "the disk is the old one");
 
-    // Its ordinary life goes on, archive and all: a VM made anew, another restore, now to the end.
+    // Its ordinary life goes on, archive and all: a VM recreated, another restore, now to the end.
     lab.lab(&["recreate", PRIMARY]).await?.success()?;
     await_writable(&server).await?;
     mark(&server, "d").await?;

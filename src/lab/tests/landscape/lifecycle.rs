@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use remount_lab::scenarios::EndState;
 use remount_lab::scenarios::ledger;
 
-use crate::scene::{Group, Scene};
-use crate::stage::{PRIMARY, STANDBY, eventually, value};
+use crate::test_landscape::{PRIMARY, STANDBY, eventually, value};
+use crate::under_load::{Group, UnderLoad};
 
 /// How soon the writer writes again.
 const WRITER_LIMIT: Duration = Duration::from_secs(30);
@@ -20,7 +20,7 @@ const SEGMENTS_PER_FILE: u64 = 256;
 const ACTIONS: [&[&[&str]]; 4] =
     [&[&["stop"], &["start"]], &[&["restart"]], &[&["stop", "--hard"], &["start"]], &[&["recreate"]]];
 
-impl Scene {
+impl UnderLoad {
     /// The primary serves, the standby streams, no acknowledged row is gone, the archive has no hole and no failure.
     async fn is_good(&self) -> Result<()> {
         self.cluster.await_good().await?;
@@ -36,9 +36,9 @@ impl Scene {
 
     /// Every segment from the first to the one that is filled just now.
     async fn archive_is_whole(&self) -> Result<()> {
-        let last = self.stage.superuser("SELECT pg_walfile_name(pg_switch_wal())").await?;
+        let last = self.landscape.superuser("SELECT pg_walfile_name(pg_switch_wal())").await?;
         let timeline = last.get(..8).context("a segment without a timeline")?.to_owned();
-        let system = self.stage.superuser("SELECT system_identifier FROM pg_control_system()").await?;
+        let system = self.landscape.superuser("SELECT system_identifier FROM pg_control_system()").await?;
         let folder = self.cluster.in_store().join(system).join("wal").join(timeline);
         let segments = || -> Result<BTreeSet<u64>> {
             let entries = fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
@@ -51,7 +51,7 @@ impl Scene {
         let first = found.first().copied().unwrap_or(last);
         let holes: Vec<u64> = (first..=last).filter(|n| !found.contains(n)).collect();
         ensure!(holes.is_empty(), "segments are missing in {}: {holes:?}", folder.display());
-        let failed = self.stage.superuser("SELECT failed_count FROM pg_stat_archiver").await?;
+        let failed = self.landscape.superuser("SELECT failed_count FROM pg_stat_archiver").await?;
         ensure!(failed == "0", "the archiver failed {failed} times");
         Ok(())
     }
@@ -79,55 +79,61 @@ fn number(name: &str) -> Option<u64> {
 
 #[tokio::test]
 async fn every_action_of_a_director_keeps_the_rows_and_the_archive() -> Result<()> {
-    let scene = Scene::up().await?;
-    let disks = scene.disks().await?;
+    let under_load = UnderLoad::up().await?;
+    let disks = under_load.disks().await?;
     for instance in [STANDBY, PRIMARY] {
         for lines in ACTIONS {
             for line in lines {
                 let typed = [line, &[instance][..]].concat();
-                scene.stage.lab.lab(&typed).await?.success().with_context(|| format!("{typed:?}"))?;
+                under_load
+                    .landscape
+                    .lab
+                    .lab(&typed)
+                    .await?
+                    .success()
+                    .with_context(|| format!("{typed:?}"))?;
             }
-            scene.is_good().await.with_context(|| format!("after {lines:?} of {instance}"))?;
+            under_load.is_good().await.with_context(|| format!("after {lines:?} of {instance}"))?;
         }
     }
-    scene.deployed(|group| group.set("work_mem", "5MB")).await?;
-    scene.is_good().await.context("after a changed setting")?;
-    let vms = [scene.stage.instance(0).await?.vm, scene.stage.instance(1).await?.vm];
-    scene.deployed(|group| group.stemcell("2")).await?;
-    let later = [scene.stage.instance(0).await?.vm, scene.stage.instance(1).await?.vm];
-    ensure!(vms[0] != later[0] && vms[1] != later[1], "the VMs were not made anew");
-    scene.is_good().await.context("after another stemcell")?;
-    ensure!(scene.disks().await? == disks, "the disks were changed");
-    scene.deployed(|group| group.resize(1536)).await?;
-    scene.is_good().await.context("after a resize")?;
-    let larger = scene.disks().await?;
+    under_load.deployed(|group| group.set("work_mem", "5MB")).await?;
+    under_load.is_good().await.context("after a changed setting")?;
+    let vms = [under_load.landscape.instance(0).await?.vm, under_load.landscape.instance(1).await?.vm];
+    under_load.deployed(|group| group.stemcell("2")).await?;
+    let later = [under_load.landscape.instance(0).await?.vm, under_load.landscape.instance(1).await?.vm];
+    ensure!(vms[0] != later[0] && vms[1] != later[1], "the VMs were not recreated");
+    under_load.is_good().await.context("after another stemcell")?;
+    ensure!(under_load.disks().await? == disks, "the disks were changed");
+    under_load.deployed(|group| group.resize(1536)).await?;
+    under_load.is_good().await.context("after a resize")?;
+    let larger = under_load.disks().await?;
     ensure!(larger[0] != disks[0] && larger[1] != disks[1], "the disks are the old ones");
-    scene.stage.back_up().await?;
-    scene.restore("after it all").await?;
-    scene.is_good().await?;
-    scene.down().await
+    under_load.landscape.back_up().await?;
+    under_load.restore("after it all").await?;
+    under_load.is_good().await?;
+    under_load.down().await
 }
 
 #[tokio::test]
 async fn a_deploy_right_after_a_restore_keeps_what_was_restored() -> Result<()> {
-    let scene = Scene::up().await?;
-    let noted = scene.restore("restore, then deploy").await?;
-    let disks = scene.disks().await?;
-    scene.deployed(|group| group.allow_connections(230)).await?;
-    for endpoint in [&scene.cluster.primary, &scene.cluster.standby] {
+    let under_load = UnderLoad::up().await?;
+    let noted = under_load.restore("restore, then deploy").await?;
+    let disks = under_load.disks().await?;
+    under_load.deployed(|group| group.allow_connections(230)).await?;
+    for endpoint in [&under_load.cluster.primary, &under_load.cluster.standby] {
         ensure!(value(endpoint, "SHOW max_connections").await? == "230", "the deploy set nothing");
     }
-    ensure!(scene.disks().await? == disks, "the deploy changed the disks");
-    scene.stays_restored(&noted).await.context("after a changed setting")?;
-    scene.deployed(|group| group.stemcell("2")).await?;
-    ensure!(scene.disks().await? == disks, "the stemcell changed the disks");
-    scene.stays_restored(&noted).await.context("after another stemcell")?;
+    ensure!(under_load.disks().await? == disks, "the deploy changed the disks");
+    under_load.stays_restored(&noted).await.context("after a changed setting")?;
+    under_load.deployed(|group| group.stemcell("2")).await?;
+    ensure!(under_load.disks().await? == disks, "the stemcell changed the disks");
+    under_load.stays_restored(&noted).await.context("after another stemcell")?;
 
-    let noted = scene.restore("restore, then resize").await?;
-    scene.deployed(|group| group.resize(1536)).await?;
-    ensure!(scene.disks().await? != disks, "nothing was resized");
-    scene.stays_restored(&noted).await.context("after a resize")?;
-    scene.restore("after the resize").await?;
-    scene.is_good().await?;
-    scene.down().await
+    let noted = under_load.restore("restore, then resize").await?;
+    under_load.deployed(|group| group.resize(1536)).await?;
+    ensure!(under_load.disks().await? != disks, "nothing was resized");
+    under_load.stays_restored(&noted).await.context("after a resize")?;
+    under_load.restore("after the resize").await?;
+    under_load.is_good().await?;
+    under_load.down().await
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use remount_postgres::{LocalConfig, LocalServer, Reachable};
 
 /// Generous: the machine is small and other tests run.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(90);
 
 /// Where the programs of this version are, readable for `vcap`.
 pub fn bin_directory(major: u32) -> PathBuf {
@@ -168,7 +168,7 @@ impl Postgres {
 
     pub async fn wait_until_reachable(&mut self) {
         let server = self.server();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_LIMIT;
         loop {
             if server.reachable().await.unwrap() == Reachable::Yes {
                 return;
@@ -181,7 +181,7 @@ impl Postgres {
 
     /// Waits until the server has promoted itself.
     pub async fn wait_until_promoted(&mut self) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_LIMIT;
         loop {
             self.wait_until_reachable().await;
             if !self.server().in_recovery().await.unwrap() {
@@ -194,7 +194,7 @@ impl Postgres {
 
     /// Waits until the server has ended by itself.
     pub fn wait_until_ended(&mut self) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_LIMIT;
         while self.process.as_mut().unwrap().try_wait().unwrap().is_none() {
             assert!(Instant::now() < until, "still runs: {}", self.log_text());
             std::thread::sleep(Duration::from_millis(20));

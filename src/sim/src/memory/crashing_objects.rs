@@ -2,7 +2,7 @@
 //! nothing of it goes on. And which fails writes on demand.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -101,7 +101,7 @@ impl CrashingObjects {
 
     /// The driver dies at this event.
     pub fn die_at(&self, death: DeathAt) {
-        *self.death.lock().unwrap() = Some(death);
+        *locked(&self.death) = Some(death);
     }
 
     /// The driver dies at its next pause.
@@ -111,13 +111,13 @@ impl CrashingObjects {
 
     /// Writes fail from now on.
     pub fn fail(&self, fault: StoreFault) {
-        *self.fault.lock().unwrap() = Some(fault);
+        *locked(&self.fault) = Some(fault);
     }
 
     /// Drivers live again, writes succeed.
     pub fn heal(&self) {
-        *self.death.lock().unwrap() = None;
-        *self.fault.lock().unwrap() = None;
+        *locked(&self.death) = None;
+        *locked(&self.fault) = None;
         self.before.store(u64::MAX, Ordering::SeqCst);
         self.after.store(u64::MAX, Ordering::SeqCst);
     }
@@ -133,10 +133,10 @@ impl CrashingObjects {
 
     /// A driver whose last event this is never hears of it.
     async fn reach(&self, death: impl Fn(Written) -> DeathAt, content: &[u8]) {
-        let wanted = *self.death.lock().unwrap();
+        let wanted = *locked(&self.death);
         let Some(DeathAt::Before(written) | DeathAt::After(written)) = wanted else { return };
         if wanted == Some(death(written)) && written.is(content) {
-            *self.death.lock().unwrap() = None;
+            *locked(&self.death) = None;
             self.crashed.notify_one();
             std::future::pending::<()>().await;
         }
@@ -144,7 +144,7 @@ impl CrashingObjects {
 
     /// How this write fails; `true` means: do it, then lose the answer.
     fn begin(&self, path: &str) -> Result<bool> {
-        let mut fault = self.fault.lock().unwrap();
+        let mut fault = locked(&self.fault);
         let Some(active) = fault.as_mut().filter(|fault| fault.times > 0 && path.contains(fault.path)) else {
             return Ok(false);
         };
@@ -213,4 +213,9 @@ impl Objects for CrashingObjects {
 
 fn lost(path: &str) -> Error {
     Error::Unanswered { action: format!("write {path}"), source: "lost on purpose".into() }
+}
+
+/// A test that panicked elsewhere has failed already.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,7 @@ use super::Vm;
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
 /// Of any wait.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// A server in a folder of the VM. It listens on a socket in its own folder, on no port.
 pub struct Server<'a> {
@@ -89,7 +89,7 @@ impl<'a> Server<'a> {
     pub fn wait(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
         while !holds() {
-            assert!(begun.elapsed() < PATIENCE, "waited too long until {what}: {}", self.log());
+            assert!(begun.elapsed() < WAIT_LIMIT, "waited too long until {what}: {}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

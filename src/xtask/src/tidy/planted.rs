@@ -24,6 +24,7 @@ impl Tree {
             tree.write(&format!("src/{folder}/Cargo.toml"), &manifest(name, ""));
             tree.write(&format!("src/{folder}/src/lib.rs"), "//! A crate.\n");
         }
+        tree.write("src/ARCHITECTURE.md", MAP);
         tree.write(
             "README.md",
             "# Remount\n\n## Dependencies\n\n| crate | for |\n|---|---|\n| `serde` | JSON |\n",
@@ -62,6 +63,17 @@ impl Tree {
         assert!(problems[0].starts_with(expected), "{problems:#?} does not begin with {expected}");
     }
 }
+
+const MAP: &str = "# Map
+
+## 1. The crates
+
+| crate | for | never | first |
+|---|---|---|---|
+| `src/core` | rules | a clock | `src/core/src/lib.rs` |
+| `src/flow` | steps | a socket | `src/flow/src/lib.rs` |
+| `src/store` | objects | policy | `src/store/src/lib.rs` |
+";
 
 const WORKSPACE: &str = r#"[workspace]
 resolver = "3"
@@ -136,7 +148,9 @@ fn a_library_that_the_core_may_not_link_is_found() {
         "src/core/Cargo.toml",
         &manifest("remount-core", "[dependencies]\ntokio = \"1\"\n[dev-dependencies]\nrand = \"1\""),
     );
-    tree.has("src/core/Cargo.toml:9: layer: the core links jiff, serde, thiserror only, not tokio");
+    tree.has(
+        "src/core/Cargo.toml:9: layer: the core links jiff, serde, serde_json, thiserror only, not tokio",
+    );
 }
 
 #[test]
@@ -171,6 +185,44 @@ fn the_lab_is_a_dev_dependency_only() {
         &manifest("remount-flow", "[dependencies]\nremount-lab = { path = \"../store\" }"),
     );
     tree.has("src/flow/Cargo.toml:9: layer: remount-lab may be a dev-dependency only");
+}
+
+/// A workspace whose crate `store` is `name` instead, and whose crate `flow` is `from` with that dependency.
+fn with_arrow(from: &str, kind: &str, name: &str) -> Tree {
+    let tree = Tree::clean();
+    tree.write("src/store/Cargo.toml", &manifest(name, ""));
+    let dependency = format!("[{kind}]\n{name} = {{ path = \"../store\" }}");
+    tree.write("src/flow/Cargo.toml", &manifest(from, &dependency));
+    tree
+}
+
+#[test]
+fn the_saga_engine_links_the_core_alone() {
+    with_arrow("remount-saga", "dependencies", "remount-store")
+        .has("src/flow/Cargo.toml:9: layer: remount-saga is tied to no kind of run");
+    assert_eq!(with_arrow("remount-flow", "dependencies", "remount-saga").problems(), [""; 0]);
+}
+
+#[test]
+fn the_base_lies_under_the_adapters() {
+    with_arrow("remount-host", "dependencies", "remount-store").has(
+        "src/flow/Cargo.toml:9: layer: the arrow from remount-host to remount-store does not point down",
+    );
+    assert_eq!(with_arrow("remount-cloud", "dependencies", "remount-host").problems(), [""; 0]);
+}
+
+#[test]
+fn the_simulation_and_the_fault_proxy_are_for_tests() {
+    for name in ["remount-sim", "remount-faultproxy"] {
+        assert_eq!(with_arrow("remount-flow", "dev-dependencies", name).problems(), [""; 0]);
+        assert_eq!(with_arrow("remount-lab", "dependencies", name).problems(), [""; 0]);
+        let told = format!("src/flow/Cargo.toml:9: layer: {name} may be a dev-dependency only");
+        with_arrow("remount-flow", "dependencies", name).has(&told);
+    }
+    with_arrow("remount-faultproxy", "dependencies", "remount-postgres")
+        .has("src/flow/Cargo.toml:9: layer: remount-faultproxy links nothing of ours");
+    with_arrow("remount-sim", "dependencies", "remount-flow")
+        .has("src/flow/Cargo.toml:9: layer: remount-sim lies below remount-flow");
 }
 
 #[test]
@@ -317,4 +369,133 @@ fn a_readme_without_the_table_is_found() {
     let tree = Tree::clean();
     tree.write("README.md", "# Remount\n");
     tree.has("README.md:1: readme: there is no section `Dependencies`");
+}
+
+#[test]
+fn a_crate_that_is_not_on_the_map_is_found() {
+    let tree = Tree::clean();
+    tree.write(
+        "src/ARCHITECTURE.md",
+        &MAP.replace("| `src/flow` | steps | a socket | `src/flow/src/lib.rs` |\n", ""),
+    );
+    tree.has("src/ARCHITECTURE.md:1: map: `src/flow` is not on the map");
+    fs::remove_file(tree.path("src/ARCHITECTURE.md")).unwrap();
+    tree.has("src/ARCHITECTURE.md:1: map: there is no map of the code");
+}
+
+#[test]
+fn a_row_of_the_map_that_says_too_little_is_found() {
+    let tree = Tree::clean();
+    tree.write("src/ARCHITECTURE.md", &MAP.replace("| a socket |", "| |"));
+    tree.has("src/ARCHITECTURE.md:8: map: the row of `src/flow` says what it is for");
+    tree.write("src/ARCHITECTURE.md", &MAP.replace("`src/flow/src/lib.rs`", "`src/core/src/lib.rs`"));
+    tree.has("src/ARCHITECTURE.md:8: map: the row of `src/flow` names no file of it to read first");
+}
+
+#[test]
+fn a_file_on_the_map_that_is_not_there_is_found() {
+    let tree = Tree::clean();
+    tree.write(
+        "src/ARCHITECTURE.md",
+        &format!("{MAP}\nSee `src/core/src/gone.rs`, `src/*/tests`, `s3/gone`.\n"),
+    );
+    tree.has("src/ARCHITECTURE.md:11: map: there is no `src/core/src/gone.rs`");
+}
+
+#[test]
+fn a_cited_page_that_is_not_there_is_found() {
+    let tree = Tree::clean();
+    tree.write(
+        "docs/there.md",
+        "# There\n\nBeside: there.md, ../README.md, `docs/*.md`, https://host/gone.md.\n",
+    );
+    assert_eq!(tree.problems(), [""; 0]);
+    for (file, line) in [
+        ("src/core/src/lib.rs", "//! A rule (`docs/gone.md`)."),
+        ("src/core/src/lib.rs", "const NEXT: &str = \"read docs/gone.md\";"),
+        ("jobs/postgres/templates/run.erb", "# docs/gone.md says why"),
+        ("docs/there.md", "[gone](gone.md)"),
+    ] {
+        let tree = Tree::clean();
+        tree.write(file, &format!("\n{line}\n"));
+        let name = if line.contains("docs/") { "docs/gone.md" } else { "gone.md" };
+        tree.has(&format!("{file}:2: citation: there is no page `{name}`"));
+    }
+}
+
+#[test]
+fn a_cited_section_that_is_not_there_is_found() {
+    let page = "# Page\n\n## 4. Locks\n\n## Stuck\n\n```\n# 9. A comment\n```\n";
+    for (cited, problem) in [
+        ("`docs/page.md` section 4", None),
+        ("`docs/page.md`, sections 4 and 9", Some("`docs/page.md` has no section 9")),
+        ("docs/page.md, section Stuck.", None),
+        ("docs/page.md, section Gone", Some("`docs/page.md` has no section Gone")),
+        ("docs/page.md, \"Stuck\"", None),
+        ("docs/page.md, \"Gone\"", Some("`docs/page.md` has no section \"Gone\"")),
+        ("docs/page.md#stuck", None),
+        ("docs/page.md#gone", Some("`docs/page.md` has no section `#gone`")),
+        ("`docs/page.md`,\n//! section 7", Some("`docs/page.md` has no section 7")),
+    ] {
+        let tree = Tree::clean();
+        tree.write("docs/page.md", page);
+        tree.write("src/core/src/lib.rs", &format!("//! A rule: {cited}\n"));
+        match problem {
+            None => assert_eq!(tree.problems(), [""; 0], "{cited}"),
+            Some(problem) => tree.has(&format!("src/core/src/lib.rs:1: citation: {problem}")),
+        }
+    }
+}
+
+#[test]
+fn a_page_outside_of_the_repository_is_found() {
+    let tree = Tree::clean();
+    tree.write("src/core/src/lib.rs", "//! The table of DESIGN section 5. (DESIGNED otherwise.)\n");
+    tree.has("src/core/src/lib.rs:1: citation: `DESIGN` is not in the repository: cite docs/design.md");
+    tree.write("src/core/src/lib.rs", "//! See /work/notes.txt.\n");
+    tree.has("src/core/src/lib.rs:1: citation: `/work/` is not in the repository");
+}
+
+#[test]
+fn words_that_are_not_used_here_are_found() {
+    for (file, planted, expected) in [
+        ("src/core/src/lib.rs", "const LOCK_PATIENCE: u8 = 1;", "`patience`: say limit"),
+        ("src/core/src/lib.rs", "//! It is taken\n//! back.", "`taken back`: say rolled back"),
+        ("src/core/src/lib.rs", "const A: &str = \"the Way back\";", "`way back`: say rollback"),
+        ("src/core/src/lib.rs", "enum Begun { A }", "`Begun`: say StartedRestore"),
+        ("src/core/src/lib.rs", "fn say(text: &str) {}", "`say`: say print"),
+        ("src/core/src/lib.rs", "fn a() { tell!(1); }", "`tell!`: say message!"),
+        ("src/core/src/lib.rs", "const FAREWELL: u8 = 1;", "`FAREWELL`: say SHUTDOWN_LIMIT"),
+        ("docs/page.md", "Mend the properties.", "`mend the`: say fix the"),
+        ("jobs/postgres/templates/run.erb", "# nobody yet", "`nobody yet`: say what is missing"),
+    ] {
+        let tree = Tree::clean();
+        tree.write(file, &format!("{planted}\n"));
+        tree.has(&format!("{file}:1: word: {expected}"));
+    }
+}
+
+#[test]
+fn longer_words_and_other_uses_are_none() {
+    let tree = Tree::clean();
+    let source = "//! Outstanding. The essay.\nenum What { Begun }\nfn essay() {}\nfn a() { retell!(1) }\n";
+    tree.write("src/core/src/lib.rs", source);
+    tree.write("docs/glossary.md", "Not `patience`.\n");
+    assert_eq!(tree.problems(), [""; 0]);
+}
+
+#[test]
+fn a_failure_that_is_not_documented_is_found() {
+    let tree = Tree::clean();
+    tree.write("src/core/Cargo.toml", &manifest("remount-wal", ""));
+    tree.write(
+        "src/workspace/Cargo.toml",
+        &WORKSPACE.replace("remount-core = { path = \"src/core\" }\n", ""),
+    );
+    let said = "/// Fails.\n///\n/// # Errors\n/// Always.\n#[must_use]\npub async fn a() -> Result<(), E> {}\nfn b() -> Result<()> {}\n\
+                pub fn c() -> Option<Result<()>> {}\n#[cfg(test)]\nmod tests {\n    pub fn d() -> Result<()> {}\n}\n";
+    tree.write("src/core/src/lib.rs", said);
+    assert_eq!(tree.problems(), [""; 0]);
+    tree.write("src/core/src/lib.rs", "/// Fails.\npub fn a(b: u8) -> Result<(), E> {}\n");
+    tree.has("src/core/src/lib.rs:2: errors: `a` can fail: say with what, under `# Errors`");
 }

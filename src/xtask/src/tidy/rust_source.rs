@@ -101,7 +101,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
 
 /// What a stretch of Rust is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum Stretch {
     Code,
     Comment,
     Literal,
@@ -117,8 +117,8 @@ fn split(text: &str) -> (String, String) {
         for character in piece.chars() {
             let blank = || if character == '\n' { "\n".to_owned() } else { " ".repeat(character.len_utf8()) };
             let own = || character.to_string();
-            code.push_str(&if part == Part::Code { own() } else { blank() });
-            comments.push_str(&if part == Part::Comment { own() } else { blank() });
+            code.push_str(&if part == Stretch::Code { own() } else { blank() });
+            comments.push_str(&if part == Stretch::Comment { own() } else { blank() });
         }
         rest = after;
     }
@@ -126,14 +126,14 @@ fn split(text: &str) -> (String, String) {
 }
 
 /// What the text begins with and how long that is; at least one character.
-fn next_part(rest: &str, before: Option<char>) -> (Part, usize) {
+fn next_part(rest: &str, before: Option<char>) -> (Stretch, usize) {
     let in_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
     let first = rest.chars().next().map_or(1, char::len_utf8);
     if rest.starts_with("//") {
-        return (Part::Comment, rest.find('\n').unwrap_or(rest.len()));
+        return (Stretch::Comment, rest.find('\n').unwrap_or(rest.len()));
     }
     if rest.starts_with("/*") {
-        return (Part::Comment, block_comment(rest));
+        return (Stretch::Comment, block_comment(rest));
     }
     let raw = rest.trim_start_matches(['b', 'c']);
     if !in_word
@@ -141,12 +141,12 @@ fn next_part(rest: &str, before: Option<char>) -> (Part, usize) {
         && rest.len() - raw.len() <= 1
         && let Some(length) = raw_string(&raw[1..])
     {
-        return (Part::Literal, rest.len() - raw.len() + 1 + length);
+        return (Stretch::Literal, rest.len() - raw.len() + 1 + length);
     }
     match rest.as_bytes()[0] {
-        b'"' => (Part::Literal, quoted(rest, '"')),
-        b'\'' => character(rest).map_or((Part::Code, first), |length| (Part::Literal, length)),
-        _ => (Part::Code, first),
+        b'"' => (Stretch::Literal, quoted(rest, '"')),
+        b'\'' => character(rest).map_or((Stretch::Code, first), |length| (Stretch::Literal, length)),
+        _ => (Stretch::Code, first),
     }
 }
 

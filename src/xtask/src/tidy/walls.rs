@@ -1,4 +1,4 @@
-//! Files and functions end before the reader's patience does.
+//! Files and functions have a longest length: a reader keeps one in mind at a time.
 
 use super::Report;
 use super::rust_source::{RustSource, matching};

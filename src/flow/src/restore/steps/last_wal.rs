@@ -51,7 +51,7 @@ impl<'r> Step<RestoreContext<'r>> for LastWal {
     }
 
     async fn undo(&self, _: &RestoreContext<'r>) -> Result<()> {
-        Ok(()) // A switched segment and an empty commit are nothing to take back.
+        Ok(()) // A switched segment and an empty commit are nothing to undo.
     }
 
     async fn probe(&self, _: &RestoreContext<'r>) -> Result<Probe<Option<LastWalArchived>>> {

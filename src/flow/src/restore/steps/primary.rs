@@ -71,7 +71,7 @@ impl<'r> Step<RestoreContext<'r>> for StopPrimary {
     }
 }
 
-/// After the way back: the primary takes writes.
+/// After a rollback: the primary takes writes.
 async fn serves_again(restore: &RestoreContext<'_>) -> Result<()> {
     let (primary, timeouts) = (restore.primary()?, &restore.ctx.timeouts);
     let what = format!("{} serves again", primary.instance);
@@ -112,7 +112,7 @@ impl<'r> Step<RestoreContext<'r>> for SwapPrimary {
     async fn act(&self, restore: &RestoreContext<'r>) -> Result<SwappedDisk> {
         let primary = restore.primary()?;
         let disk = restore.new_disk(primary).await?;
-        // Where nobody knows, the instance is looked at with care.
+        // Where that is unknown, the instance is checked with care.
         let has_vm = restore.output::<StopPrimary>()?.is_some_and(|stopped| stopped.has_vm);
         swap::put_new_disk(restore, primary, &disk, has_vm).await?;
         Ok(SwappedDisk { disk })

@@ -68,9 +68,6 @@ impl<'r> Step<RestoreContext<'r>> for Rejoin {
         Ok(Probe::NotDone)
     }
 
-    /// The restored primary serves by now, and going back would lose what its customers have written since:
-    /// the standby is what is made good, by `remount resume`. A person may still choose the way back.
-
     fn by_hand(&self, restore: &RestoreContext<'r>) -> Vec<String> {
         let stop = |planned: &PlannedInstance| {
             format!("bosh -d {} -n stop --no-converge {}", restore.plan.deployment, planned.instance)

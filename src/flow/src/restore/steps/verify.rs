@@ -75,7 +75,7 @@ impl<'r> Step<RestoreContext<'r>> for Verify {
 }
 
 /// Waits until the server answers and is out of recovery. First at its address from before the stop, which an
-/// instance keeps when its VM is made anew: asking the Director for it takes a task.
+/// instance keeps when its VM is recreated: asking the Director for it takes a task.
 async fn promoted(restore: &RestoreContext<'_>) -> Result<(Instance, ServerStatus)> {
     let timeouts = &restore.ctx.timeouts;
     let before = restore.notes().primary.clone();

@@ -9,15 +9,15 @@ use remount_postgres::AGENT_TLS_NAME;
 use serde_json::{Value, json};
 
 use super::super::cluster::{Cluster, DEPLOYMENT};
-use super::super::driver::Driver;
 use super::super::landscape::{InstanceStatus, Landscape};
+use super::super::remount_process::RemountProcess;
 use crate::folder::write_private;
 use remount_faultproxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
 
 /// Ports that were free on one address may be taken on the next: so often others are tried.
 const PORTS_TRIED: u32 = 20;
 
-/// Proxies before the agents of a cluster, and a configuration that leads a driver to them.
+/// Proxies before the agents of a cluster, and a configuration that leads a process to them.
 #[derive(Debug)]
 pub struct BeforeAgents {
     primary: Proxy,
@@ -51,7 +51,7 @@ impl BeforeAgents {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn driver(&self, lab: &Landscape, arguments: &[&str]) -> Result<Driver> {
+    pub fn remount(&self, lab: &Landscape, arguments: &[&str]) -> Result<RemountProcess> {
         let config = self.config.to_string_lossy();
         let remount = [
             "exec",
@@ -61,7 +61,7 @@ impl BeforeAgents {
             "--config",
             &config,
         ];
-        Driver::start_as(lab, &remount, arguments, false)
+        RemountProcess::start_as(lab, &remount, arguments, false)
     }
 
     /// Goes away.

@@ -1,4 +1,4 @@
-//! Writes to a folder that happen, and whose writer is told that nobody knows.
+//! Writes to a folder that happen, and whose writer gets an error all the same.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::super::cluster::Cluster;
 const ATTACH_LIMIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(2);
 
-/// A driver whose writes to a folder happen and are not answered for.
+/// A process whose writes to a folder happen and are not answered for.
 #[derive(Debug)]
 pub struct Unanswered {
     strace: Child,

@@ -3,7 +3,7 @@
 //! | whose          | how it gets lost                                                                          |
 //! |----------------|-------------------------------------------------------------------------------------------|
 //! | the Director's | the lab's Director carries the request out and closes the connection                      |
-//! | an agent's     | the fault proxy stands between driver and agents, asks, and closes the connection         |
+//! | an agent's     | the fault proxy stands between process and agents, asks, and closes the connection         |
 //! | of files       | the file has its name; the folder's fsync, which tells so, fails once (`strace` does that) |
 //!
 //! Cloud `local` and store `fs` have no peer that could be silent: they are files. What an NFS server that

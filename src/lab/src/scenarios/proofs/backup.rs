@@ -1,4 +1,4 @@
-//! The cells of the backup. It has no journal: a failed or killed one is seen by what it leaves, and the next
+//! The cases of the backup. It has no journal: a failed or killed one is seen by what it leaves, and the next
 //! one goes on.
 
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::super::cluster::{Cluster, DEPLOYMENT};
-use super::super::driver::Driver;
+use super::super::injected_fault::break_it;
 use super::super::landscape::Ran;
 use super::super::lost_answer::{BeforeAgents, LostAnswer, Unanswered};
-use super::super::trouble::break_it;
-use super::world::{names, records};
-use super::{Stage, Way};
+use super::super::remount_process::RemountProcess;
+use super::invariants::{names, records};
+use super::{Breakage, ProofLandscape};
 
 /// A backup of a tiny database takes no longer, two minutes of retries included.
 const BACKUP_LIMIT: Duration = Duration::from_secs(300);
-/// A dead driver's lease and its backup mode end after 10 s in the lab.
+/// A dead process's lease and its backup mode end after 10 s in the lab.
 const LEASE_LIMIT: Duration = Duration::from_secs(40);
 /// How long a snapshot takes where something is to happen meanwhile.
 const SLOW_SECONDS: &str = "4";
@@ -32,13 +32,13 @@ const PRIMARY: &str = "pg-0001/postgres/0";
 const BACKUP_MODE: &str = "/var/vcap/store/remount/backup.json";
 const POLL: Duration = Duration::from_millis(5);
 
-/// A step, broken in a way.
+/// A step, broken in one way.
 #[derive(Clone, Copy, Debug)]
-pub struct BackupCell {
+pub struct BackupCase {
     /// The step.
     pub step: BackupStep,
-    /// The way.
-    pub way: Way,
+    /// How it is broken.
+    pub breakage: Breakage,
 }
 
 /// What was there before.
@@ -47,24 +47,24 @@ struct Before {
     snapshots: usize,
 }
 
-impl BackupCell {
-    /// Every cell: a backup is not taken back.
+impl BackupCase {
+    /// Every case: a backup is not rolled back.
     pub fn all() -> impl Iterator<Item = Self> {
-        let ways = [Way::Fails, Way::AnswerLost, Way::KilledResumed];
-        BackupStep::ALL.into_iter().flat_map(move |step| ways.map(|way| Self { step, way }))
+        let breakages = [Breakage::Fails, Breakage::AnswerLost, Breakage::KilledResumed];
+        BackupStep::ALL.into_iter().flat_map(move |step| breakages.map(|breakage| Self { step, breakage }))
     }
 
     /// Tries it.
     ///
     /// # Errors
     /// What does not hold.
-    pub async fn run(self, stage: &Stage) -> Result<()> {
-        let cluster = &stage.cluster;
+    pub async fn run(self, landscape: &ProofLandscape) -> Result<()> {
+        let cluster = &landscape.cluster;
         let before = Before::of(cluster)?;
-        match self.way {
-            Way::Fails => self.fails(cluster, &before).await?,
-            Way::AnswerLost => self.answer_lost(cluster).await?,
-            Way::KilledResumed | Way::KilledRolledBack => self.killed(cluster).await?,
+        match self.breakage {
+            Breakage::Fails => self.fails(cluster, &before).await?,
+            Breakage::AnswerLost => self.answer_lost(cluster).await?,
+            Breakage::KilledResumed | Breakage::KilledRolledBack => self.killed(cluster).await?,
         }
         let mode = cluster.lab.shell(PRIMARY, &format!("test -e {BACKUP_MODE}")).await?;
         ensure!(mode.code != 0, "the primary is still in backup mode");
@@ -76,15 +76,15 @@ impl BackupCell {
             after.snapshots,
             after.backups
         );
-        let writer = stage.writer.next_row(Duration::from_secs(10)).await;
+        let writer = landscape.writer.next_row(Duration::from_secs(10)).await;
         writer.context("the ledger's writer writes on").map(drop)
     }
 
     /// It fails and leaves nothing; mended, the next one succeeds.
     async fn fails(self, cluster: &Cluster, before: &Before) -> Result<()> {
-        let mut driver = self.prepare_failure(cluster).await?;
+        let mut process = self.prepare_failure(cluster).await?;
         let ended = self.break_meanwhile(cluster).await;
-        let ran = driver.end(BACKUP_LIMIT).await;
+        let ran = process.end(BACKUP_LIMIT).await;
         self.mend(cluster).await?;
         ended?;
         let ran = ran?;
@@ -102,7 +102,7 @@ impl BackupCell {
     }
 
     /// What can be broken beforehand.
-    async fn prepare_failure(self, cluster: &Cluster) -> Result<Driver> {
+    async fn prepare_failure(self, cluster: &Cluster) -> Result<RemountProcess> {
         match self.step {
             BackupStep::Source => {
                 let fault = json!({"on": "instances", "kind": "fail_before", "only": DEPLOYMENT});
@@ -115,7 +115,7 @@ impl BackupCell {
             BackupStep::End => break_it(cluster, &["cloud", "--slow-snapshots", "2"]).await?,
             BackupStep::Manifest => read_only(cluster, &manifests(cluster)?).await?,
         }
-        Driver::start(&cluster.lab, &BACKUP, false)
+        RemountProcess::start(&cluster.lab, &BACKUP, false)
     }
 
     /// The session that holds backup mode is ended while the snapshot is taken.
@@ -137,7 +137,7 @@ impl BackupCell {
     async fn mend(self, cluster: &Cluster) -> Result<()> {
         break_it(cluster, &["mend"]).await?;
         match self.step {
-            BackupStep::Begin if self.way == Way::Fails => {
+            BackupStep::Begin if self.breakage == Breakage::Fails => {
                 in_vm(cluster, &format!("rmdir {BACKUP_MODE}/x; rmdir {BACKUP_MODE}; true")).await
             }
             BackupStep::Manifest | BackupStep::End => cluster.make_store_writable(),
@@ -155,15 +155,15 @@ impl BackupCell {
             }
             LostAnswer::Agent(path, skip) => {
                 let proxies = BeforeAgents::begin(cluster, path, skip).await?;
-                proxies.driver(&cluster.lab, &BACKUP)?.end(BACKUP_LIMIT).await?.success()?;
+                proxies.remount(&cluster.lab, &BACKUP)?.end(BACKUP_LIMIT).await?.success()?;
                 proxies.end()
             }
             LostAnswer::Files(folder) => {
                 slow_source(cluster).await?;
-                let mut driver = Driver::start(&cluster.lab, &BACKUP, false)?;
-                eventually("the driver begins", || async { Ok(driver.process().is_ok()) }).await?;
-                let unanswered = Unanswered::begin(cluster, &folder, driver.process()?).await?;
-                driver.end(BACKUP_LIMIT).await?.success()?;
+                let mut process = RemountProcess::start(&cluster.lab, &BACKUP, false)?;
+                eventually("the process begins", || async { Ok(process.pid().is_ok()) }).await?;
+                let unanswered = Unanswered::begin(cluster, &folder, process.pid()?).await?;
+                process.end(BACKUP_LIMIT).await?.success()?;
                 unanswered.end().await?;
                 self.mend(cluster).await
             }
@@ -182,27 +182,27 @@ impl BackupCell {
         })
     }
 
-    /// The driver is killed when the step has acted; the next one goes on as soon as the lease has ended.
+    /// The process is killed when the step has acted; the next one goes on as soon as the lease has ended.
     async fn killed(self, cluster: &Cluster) -> Result<()> {
         let known = records(&cluster.cloud()?.join("snapshots"))?.len();
         let manifests_known = names(&manifests(cluster)?)?.len();
         self.prepare_kill(cluster).await?;
-        let mut driver = Driver::start(&cluster.lab, &BACKUP, false)?;
+        let mut process = RemountProcess::start(&cluster.lab, &BACKUP, false)?;
         let acted = eventually("the step acts", || async {
             Ok(match self.step {
-                BackupStep::Source => driver.said().contains("source"),
+                BackupStep::Source => process.said().contains("source"),
                 BackupStep::Begin => in_backup_mode(cluster).await?,
                 BackupStep::Snapshot => records(&cluster.cloud()?.join("snapshots"))?.len() > known,
-                BackupStep::End => driver.said().contains(" end ") && !in_backup_mode(cluster).await?,
+                BackupStep::End => process.said().contains(" end ") && !in_backup_mode(cluster).await?,
                 BackupStep::Manifest => names(&manifests(cluster)?)?.len() > manifests_known,
             })
         })
         .await;
-        let killed = driver.signal(Signal::KILL);
-        let ran = driver.end(BACKUP_LIMIT).await;
+        let killed = process.signal(Signal::KILL);
+        let ran = process.end(BACKUP_LIMIT).await;
         self.mend(cluster).await?;
         acted?;
-        // Nothing can hold up a driver after its manifest: it may have ended in time.
+        // Nothing can hold up a process after its manifest: it may have ended in time.
         let code = ran?.code;
         ensure!(
             code == 137 || self.step == BackupStep::Manifest,
@@ -211,7 +211,7 @@ impl BackupCell {
         eventually("the next backup", || async { Ok(backup(cluster).await?.code == 0) }).await
     }
 
-    /// What holds the driver up when the step has acted.
+    /// What holds the process up when the step has acted.
     async fn prepare_kill(self, cluster: &Cluster) -> Result<()> {
         match self.step {
             BackupStep::Source => slow_source(cluster).await,

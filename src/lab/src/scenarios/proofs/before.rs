@@ -1,4 +1,4 @@
-//! The cells of what comes before the journal. `plan` and `preflight` touch nothing: whatever happens in them, the
+//! The cases of what comes before the journal. `plan` and `preflight` touch nothing: whatever happens in them, the
 //! cluster is as it was, no restore was begun, and the same command restores when all is well again.
 
 use std::time::Duration;
@@ -8,11 +8,11 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::super::cluster::{Cluster, DEPLOYMENT, EndState};
-use super::super::driver::Driver;
+use super::super::injected_fault::{break_it, restores};
 use super::super::lost_answer::BeforeAgents;
-use super::super::trouble::{break_it, restores};
+use super::super::remount_process::RemountProcess;
 use super::restore::go_on;
-use super::{Stage, Way};
+use super::{Breakage, ProofLandscape};
 
 /// Retries included.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -36,39 +36,39 @@ impl BeforeStep {
     }
 }
 
-/// A step, broken in a way.
+/// A step, broken in one way.
 #[derive(Clone, Copy, Debug)]
-pub struct BeforeCell {
+pub struct BeforeCase {
     /// The step.
     pub step: BeforeStep,
-    /// The way.
-    pub way: Way,
+    /// How it is broken.
+    pub breakage: Breakage,
 }
 
-impl BeforeCell {
-    /// Every cell: there is nothing to take back.
+impl BeforeCase {
+    /// Every case: there is nothing to roll back.
     pub fn all() -> impl Iterator<Item = Self> {
-        let ways = [Way::Fails, Way::AnswerLost, Way::KilledResumed];
+        let breakages = [Breakage::Fails, Breakage::AnswerLost, Breakage::KilledResumed];
         [BeforeStep::Plan, BeforeStep::Preflight]
             .into_iter()
-            .flat_map(move |step| ways.map(|way| Self { step, way }))
+            .flat_map(move |step| breakages.map(|breakage| Self { step, breakage }))
     }
 
     /// Tries it.
     ///
     /// # Errors
     /// What does not hold.
-    pub async fn run(self, stage: &Stage) -> Result<EndState> {
-        let Stage { cluster, writer } = stage;
-        let mark = format!("{} {:?} {}", self.step.name(), self.way, jiff::Timestamp::now());
+    pub async fn run(self, landscape: &ProofLandscape) -> Result<EndState> {
+        let ProofLandscape { cluster, writer } = landscape;
+        let mark = format!("{} {:?} {}", self.step.name(), self.breakage, jiff::Timestamp::now());
         let noted = cluster.note(&mark).await?;
-        writer.begin_anew().await;
+        writer.forget_observations().await;
         let known = restores(cluster)?;
         let to = noted.instant.to_string();
-        let expected = match self.way {
-            Way::Fails => self.fails(cluster, &to).await.map(|()| EndState::AsBefore)?,
-            Way::AnswerLost => self.answer_lost(cluster, &to).await.map(|()| EndState::Restored)?,
-            Way::KilledResumed | Way::KilledRolledBack => {
+        let expected = match self.breakage {
+            Breakage::Fails => self.fails(cluster, &to).await.map(|()| EndState::AsBefore)?,
+            Breakage::AnswerLost => self.answer_lost(cluster, &to).await.map(|()| EndState::Restored)?,
+            Breakage::KilledResumed | Breakage::KilledRolledBack => {
                 self.killed(cluster, &to, &known).await.map(|()| EndState::Restored)?
             }
         };
@@ -99,7 +99,7 @@ impl BeforeCell {
             line.split_whitespace().skip_while(|word| *word != self.step.name()).nth(1) == Some("FAILED")
         };
         ensure!(ran.text().lines().any(failed), "wrong step:\n{}", ran.text());
-        ensure!(ran.text().contains(" next: "), "nobody is told what to do:\n{}", ran.text());
+        ensure!(ran.text().contains(" next: "), "the operator is not told what to do:\n{}", ran.text());
         Ok(())
     }
 
@@ -111,10 +111,10 @@ impl BeforeCell {
                 cluster.lab.remount(&restore(to)).await?.success()?;
                 break_it(cluster, &["mend"]).await
             }
-            // What the servers say of themselves is judged there.
+            // What the servers say of themselves is checked there.
             BeforeStep::Preflight => {
                 let proxies = BeforeAgents::begin(cluster, "/v1/status", 0).await?;
-                proxies.driver(&cluster.lab, &restore(to))?.end(LIMIT).await?.success()?;
+                proxies.remount(&cluster.lab, &restore(to))?.end(LIMIT).await?.success()?;
                 proxies.end()
             }
         }
@@ -125,19 +125,19 @@ impl BeforeCell {
     async fn killed(self, cluster: &Cluster, to: &str, known: &[String]) -> Result<()> {
         let skip = u32::from(self.step == BeforeStep::Preflight);
         break_it(cluster, &["director", &pause(skip).to_string()]).await?;
-        let mut driver = Driver::start(&cluster.lab, &restore(to), false)?;
+        let mut process = RemountProcess::start(&cluster.lab, &restore(to), false)?;
         let reached = match self.step {
-            BeforeStep::Plan => driver.says("it plans", LIMIT, |line| line.contains("plan")).await,
+            BeforeStep::Plan => process.says("it plans", LIMIT, |line| line.contains("plan")).await,
             BeforeStep::Preflight => {
                 let done = |line: &str| {
                     line.split_whitespace().skip_while(|word| *word != "preflight").nth(1) == Some("done")
                 };
-                driver.says("preflight is done", LIMIT, done).await
+                process.says("preflight is done", LIMIT, done).await
             }
         };
         reached?;
-        driver.signal(Signal::KILL)?;
-        let ran = driver.end(LIMIT).await?;
+        process.signal(Signal::KILL)?;
+        let ran = process.end(LIMIT).await?;
         ensure!(ran.code == 137, "it was not killed: exit code {}\n{}", ran.code, ran.text());
         break_it(cluster, &["mend"]).await?;
         match fresh(cluster, known)? {

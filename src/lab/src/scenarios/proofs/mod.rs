@@ -4,8 +4,8 @@
 
 mod backup;
 mod before;
+mod invariants;
 mod restore;
-mod world;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use self::backup::BackupCell;
-use self::before::BeforeCell;
-use self::restore::RestoreCell;
+use self::backup::BackupCase;
+use self::before::BeforeCase;
+use self::restore::RestoreCase;
 use super::cluster::{Cluster, EndState};
-use super::demo::say;
 use super::landscape::Landscape;
 use super::ledger::Writer;
+use super::output::progress;
 
 /// Rows per second of the ledger's writer, which never stops.
 const ROWS_PER_SECOND: u32 = 50;
@@ -27,18 +27,18 @@ const ROWS_PER_SECOND: u32 = 50;
 /// How a step is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub enum Breakage {
     /// It fails whatever is tried.
     Fails,
     /// It happens, and its answer is lost.
     AnswerLost,
-    /// The driver is killed when it has happened and nobody was told; another goes on.
+    /// The process is killed when it has happened and nobody was told; another goes on.
     KilledResumed,
-    /// The same; another takes it back.
+    /// The same; another rolls it back.
     KilledRolledBack,
 }
 
-impl Way {
+impl Breakage {
     const ALL: [Self; 4] = [Self::Fails, Self::AnswerLost, Self::KilledResumed, Self::KilledRolledBack];
 
     const fn title(self) -> &'static str {
@@ -58,21 +58,21 @@ pub struct Proofs {
     pub program: PathBuf,
     /// Where the landscape goes.
     pub dir: PathBuf,
-    /// A few cells only.
+    /// A few cases only.
     pub sample: bool,
-    /// Only cells whose `flow step way` contains this.
+    /// Only cases whose `flow step breakage` contains this.
     pub only: Option<String>,
 }
 
-/// What became of a cell.
+/// What became of a case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Cell {
+pub struct CaseReport {
     /// `backup` or `restore`.
     pub flow: String,
     /// The step.
     pub step: String,
     /// How it was broken.
-    pub way: Way,
+    pub breakage: Breakage,
     /// `held` or `violated`.
     pub outcome: Outcome,
     /// How the cluster was found; none for a backup, which changes nothing.
@@ -93,120 +93,120 @@ pub enum Outcome {
     Violated,
 }
 
-/// All cells.
+/// All cases.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProofsReport {
     /// In order.
-    pub cells: Vec<Cell>,
+    pub cases: Vec<CaseReport>,
     /// The whole time.
     pub seconds: f64,
 }
 
-/// One cell to be tried.
+/// One case to be tried.
 #[derive(Clone, Copy, Debug)]
-enum Trial {
-    Backup(BackupCell),
-    Before(BeforeCell),
-    Restore(RestoreCell),
+enum Case {
+    Backup(BackupCase),
+    Before(BeforeCase),
+    Restore(RestoreCase),
 }
 
-impl Trial {
+impl Case {
     fn all() -> Vec<Self> {
-        let restore = BeforeCell::all().map(Self::Before).chain(RestoreCell::all().map(Self::Restore));
-        BackupCell::all().map(Self::Backup).chain(restore).collect()
+        let restore = BeforeCase::all().map(Self::Before).chain(RestoreCase::all().map(Self::Restore));
+        BackupCase::all().map(Self::Backup).chain(restore).collect()
     }
 
-    fn name(self) -> (&'static str, &'static str, Way) {
+    fn name(self) -> (&'static str, &'static str, Breakage) {
         match self {
-            Self::Backup(cell) => ("backup", cell.step.as_str(), cell.way),
-            Self::Before(cell) => ("restore", cell.step.name(), cell.way),
-            Self::Restore(cell) => ("restore", cell.step.as_str(), cell.way),
+            Self::Backup(case) => ("backup", case.step.as_str(), case.breakage),
+            Self::Before(case) => ("restore", case.step.name(), case.breakage),
+            Self::Restore(case) => ("restore", case.step.as_str(), case.breakage),
         }
     }
 
-    /// The sample: one of each way, one of them a backup; and one of each kind of lost answer.
+    /// The sample: one of each kind of breakage, one of them a backup; and one of each kind of lost answer.
     fn is_sample(self) -> bool {
-        const SAMPLE: [(&str, &str, Way); 6] = [
-            ("backup", "snapshot", Way::KilledResumed),
-            ("restore", "swap_primary", Way::Fails),
-            ("restore", "recover", Way::AnswerLost),
-            ("restore", "create_disks", Way::AnswerLost),
-            ("restore", "finish", Way::AnswerLost),
-            ("restore", "stop_primary", Way::KilledRolledBack),
+        const SAMPLE: [(&str, &str, Breakage); 6] = [
+            ("backup", "snapshot", Breakage::KilledResumed),
+            ("restore", "swap_primary", Breakage::Fails),
+            ("restore", "recover", Breakage::AnswerLost),
+            ("restore", "create_disks", Breakage::AnswerLost),
+            ("restore", "finish", Breakage::AnswerLost),
+            ("restore", "stop_primary", Breakage::KilledRolledBack),
         ];
         SAMPLE.contains(&self.name())
     }
 }
 
 impl Proofs {
-    /// Tries every cell. What does not hold is in the report.
+    /// Tries every case. What does not hold is in the report.
     ///
     /// # Errors
     /// The landscape does not come up or go down.
     pub async fn run(&self) -> Result<ProofsReport> {
         let began = Instant::now();
-        let trials = Trial::all().into_iter().filter(|trial| self.wants(*trial));
-        let mut stage = None;
-        let mut cells = Vec::new();
-        for trial in trials {
-            let cell = self.cell(trial, &mut stage).await;
-            say(&line(&cell));
-            // What a broken promise left would break the next cell too.
-            if cell.outcome == Outcome::Violated {
-                self.down(stage.take()).await?;
+        let cases_to_try = Case::all().into_iter().filter(|case| self.wants(*case));
+        let mut landscape = None;
+        let mut cases = Vec::new();
+        for case in cases_to_try {
+            let case = self.case(case, &mut landscape).await;
+            progress(&line(&case));
+            // What a broken promise left would break the next case too.
+            if case.outcome == Outcome::Violated {
+                self.down(landscape.take()).await?;
             }
-            cells.push(cell);
+            cases.push(case);
         }
-        self.down(stage.take()).await?;
-        Ok(ProofsReport { cells, seconds: began.elapsed().as_secs_f64() })
+        self.down(landscape.take()).await?;
+        Ok(ProofsReport { cases, seconds: began.elapsed().as_secs_f64() })
     }
 
-    fn wants(&self, trial: Trial) -> bool {
-        let (flow, step, way) = trial.name();
-        let name = format!("{flow} {step} {}", way.title());
+    fn wants(&self, case: Case) -> bool {
+        let (flow, step, breakage) = case.name();
+        let name = format!("{flow} {step} {}", breakage.title());
         let chosen = self.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
-        chosen && (!self.sample || trial.is_sample())
+        chosen && (!self.sample || case.is_sample())
     }
 
-    async fn cell(&self, trial: Trial, stage: &mut Option<Stage>) -> Cell {
+    async fn case(&self, case: Case, landscape: &mut Option<ProofLandscape>) -> CaseReport {
         let began = Instant::now();
-        let (flow, step, way) = trial.name();
-        let tried = self.tried(trial, stage).await;
+        let (flow, step, breakage) = case.name();
+        let tried = self.tried(case, landscape).await;
         let (outcome, end_state, note) = match tried {
             Ok(state) => (Outcome::Held, state, String::new()),
             Err(error) => (Outcome::Violated, None, format!("{error:#}")),
         };
         let seconds = began.elapsed().as_secs_f64();
-        Cell { flow: flow.into(), step: step.into(), way, outcome, end_state, seconds, note }
+        CaseReport { flow: flow.into(), step: step.into(), breakage, outcome, end_state, seconds, note }
     }
 
-    /// How the cluster was found after a cell that broke no promise.
-    async fn tried(&self, trial: Trial, stage: &mut Option<Stage>) -> Result<Option<EndState>> {
-        let stage = match stage {
-            Some(stage) => stage,
-            None => stage.insert(self.up().await.context("bring up a landscape")?),
+    /// How the cluster was found after a case that broke no promise.
+    async fn tried(&self, case: Case, landscape: &mut Option<ProofLandscape>) -> Result<Option<EndState>> {
+        let landscape = match landscape {
+            Some(landscape) => landscape,
+            None => landscape.insert(self.up().await.context("bring up a landscape")?),
         };
-        stage.world_is_good().await.context("before the cell")?;
-        let state = match trial {
-            Trial::Backup(cell) => cell.run(stage).await.map(|()| None)?,
-            Trial::Before(cell) => Some(cell.run(stage).await?),
-            Trial::Restore(cell) => Some(cell.run(stage).await?),
+        landscape.invariants_hold().await.context("before the case")?;
+        let state = match case {
+            Case::Backup(case) => case.run(landscape).await.map(|()| None)?,
+            Case::Before(case) => Some(case.run(landscape).await?),
+            Case::Restore(case) => Some(case.run(landscape).await?),
         };
-        stage.world_is_good().await.context("after the cell")?;
+        landscape.invariants_hold().await.context("after the case")?;
         Ok(state)
     }
 
-    async fn up(&self) -> Result<Stage> {
+    async fn up(&self) -> Result<ProofLandscape> {
         let lab = Landscape::up(&self.program, &self.dir, &["--deployments", "1"]).await?;
         let cluster = Cluster::open(lab).await?;
         let writer = Writer::start(cluster.primary.clone(), ROWS_PER_SECOND);
         writer.next_row(Duration::from_secs(10)).await?;
         cluster.lab.lab(&["run-errand", "backup"]).await?.success().context("run the errand backup")?;
-        Ok(Stage { cluster, writer })
+        Ok(ProofLandscape { cluster, writer })
     }
 
-    async fn down(&self, stage: Option<Stage>) -> Result<()> {
-        let Some(Stage { cluster, writer }) = stage else { return Ok(()) };
+    async fn down(&self, landscape: Option<ProofLandscape>) -> Result<()> {
+        let Some(ProofLandscape { cluster, writer }) = landscape else { return Ok(()) };
         writer.stop().await;
         // A read-only folder in the store could not be removed.
         cluster.make_store_writable()?;
@@ -214,38 +214,38 @@ impl Proofs {
     }
 }
 
-/// The landscape that cells share, as long as each leaves it good.
-struct Stage {
+/// The landscape that cases share, as long as each leaves it good.
+struct ProofLandscape {
     cluster: Cluster,
     writer: Writer,
 }
 
-fn line(cell: &Cell) -> String {
-    let state = match (cell.outcome, cell.end_state) {
+fn line(case: &CaseReport) -> String {
+    let state = match (case.outcome, case.end_state) {
         (Outcome::Violated, _) => "VIOLATED",
         (_, Some(EndState::Restored)) => "restored",
         (_, Some(EndState::AsBefore)) => "as before",
         (_, None) => "held",
     };
-    let name = format!("{} {}", cell.flow, cell.step);
-    let head = format!("{name:<24}{:<21}{state:<14}{:>7.1} s", cell.way.title(), cell.seconds);
-    if cell.note.is_empty() { head } else { format!("{head}  {}", cell.note) }
+    let name = format!("{} {}", case.flow, case.step);
+    let head = format!("{name:<24}{:<21}{state:<14}{:>7.1} s", case.breakage.title(), case.seconds);
+    if case.note.is_empty() { head } else { format!("{head}  {}", case.note) }
 }
 
 impl ProofsReport {
     /// Whether a promise was broken.
     #[must_use]
     pub fn is_violated(&self) -> bool {
-        self.cells.iter().any(|cell| cell.outcome == Outcome::Violated)
+        self.cases.iter().any(|case| case.outcome == Outcome::Violated)
     }
 
-    /// One line per cell.
+    /// One line per case.
     #[must_use]
     pub fn table(&self) -> String {
-        let count = |outcome| self.cells.iter().filter(|cell| cell.outcome == outcome).count();
-        let mut lines: Vec<String> = self.cells.iter().map(line).collect();
+        let count = |outcome| self.cases.iter().filter(|case| case.outcome == outcome).count();
+        let mut lines: Vec<String> = self.cases.iter().map(line).collect();
         lines.push(format!(
-            "{} cells held, {} violated; {:.0} s",
+            "{} cases held, {} violated; {:.0} s",
             count(Outcome::Held),
             count(Outcome::Violated),
             self.seconds

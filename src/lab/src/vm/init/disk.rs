@@ -5,7 +5,7 @@
 //! crash leaves one behind.
 //!
 //! # Source
-//! `reference/bosh-director.md`, section 11; bosh-agent, `platform/linux_platform.go` and `platform/disk`.
+//! `docs/reference/bosh-director.md`, section 11; bosh-agent, `platform/linux_platform.go` and `platform/disk`.
 
 use std::fs;
 use std::io;
@@ -90,7 +90,7 @@ impl Disk {
     /// Unmounts the disk; one that is not mounted counts as unmounted.
     pub(super) fn unmount(&mut self, cid: &str) -> io::Result<()> {
         let Some(index) = self.mounted.iter().position(|mounted| mounted.cid == cid) else { return Ok(()) };
-        unmount_patiently(self.mounted[index].at)?;
+        unmount_with_retries(self.mounted[index].at)?;
         let unmounted = self.mounted.remove(index);
         loops::wait_released(&unmounted.image, RELEASE_LIMIT)
     }
@@ -129,7 +129,7 @@ set -o pipefail
 tar -C "$1" --xattrs --xattrs-include='*.*' --sparse -cf - . | tar -C "$2" --xattrs --xattrs-include='*.*' -xpf -
 "#;
 
-fn unmount_patiently(at: &str) -> io::Result<()> {
+fn unmount_with_retries(at: &str) -> io::Result<()> {
     let until = Instant::now() + UNMOUNT_LIMIT;
     loop {
         match unmount(at, UnmountFlags::empty()) {

@@ -51,11 +51,11 @@ pub fn run() -> io::Result<()> {
     let up = bring_up(&line);
     let agent = match up {
         Ok((host_pid, processes)) => {
-            say(&socket, &Answer::Up { host_pid })?;
+            send(&socket, &Answer::Up { host_pid })?;
             Agent::new(processes, socket)
         }
         Err(error) => {
-            say(&socket, &Answer::Failed { id: 0, message: error.to_string() })?;
+            send(&socket, &Answer::Failed { id: 0, message: error.to_string() })?;
             return Err(error);
         }
     };
@@ -77,7 +77,7 @@ fn bring_up(line: &str) -> io::Result<(u32, Arc<Processes>)> {
     Ok((host_pid, Processes::start()?))
 }
 
-fn say(mut socket: &UnixStream, answer: &Answer) -> io::Result<()> {
+fn send(mut socket: &UnixStream, answer: &Answer) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
     socket.write_all(&line)
@@ -101,7 +101,7 @@ impl Agent {
             Err(message) => Answer::Failed { id, message },
         };
         let socket = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = say(&socket, &answer) {
+        if let Err(error) = send(&socket, &answer) {
             // The daemon is gone, and this process is about to end for the same reason.
             eprintln!("vm-init: answer {id} could not be sent: {error}");
         }

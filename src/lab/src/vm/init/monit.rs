@@ -2,7 +2,7 @@
 //! stops it as bpm does.
 //!
 //! One thread keeps each process: it waits until the process is monitored, starts it, waits for its
-//! end, and begins anew.
+//! end, and begins again.
 //!
 //! | state of the VM | when |
 //! |---|---|

@@ -18,7 +18,7 @@ const COMMIT_ORDER_SECONDS: i64 = 60;
 /// What replay has to do to reach the target.
 #[derive(Debug)]
 pub(super) struct Reached {
-    /// The line of timelines that recovery follows.
+    /// The timeline history that recovery follows.
     pub(super) history: TimelineHistory,
     /// The first and the last segment needed.
     pub(super) segments: (WalSegment, WalSegment),
@@ -36,15 +36,15 @@ pub(super) fn refuse_the_future(archive: &ArchiveListing, target: &RestoreTarget
     }
 }
 
-/// Follows the line from the backup to the target.
+/// Follows the history from the backup to the target.
 pub(super) fn reach(
     backups: &[&BackupManifest],
     backup: &BackupManifest,
     archive: &ArchiveListing,
-    line: TimelineHistory,
+    history: TimelineHistory,
     target: &RestoreTarget,
 ) -> Result<Reached, PlanError> {
-    let wal = Wal::from(backups, backup, archive, &line);
+    let wal = Wal::from(backups, backup, archive, &history);
     let search = Search { backups, wal, target };
     if search.wal.missing <= search.wal.stop {
         return Err(search.gap());
@@ -55,12 +55,12 @@ pub(super) fn reach(
         RecoveryTarget::Time(time) => search.time(*time),
         RecoveryTarget::Latest => search.latest(),
         RecoveryTarget::Xid(_) | RecoveryTarget::Name(_) => {
-            Ok(search.reached_on_whole_line(search.to_the_end()?, backup.stop_lsn))
+            Ok(search.reached_on_whole_history(search.to_the_end()?, backup.stop_lsn))
         }
     }
 }
 
-/// One search for one target, along one line from one backup.
+/// One search for one target, along one history from one backup.
 struct Search<'a> {
     backups: &'a [&'a BackupManifest],
     wal: Wal<'a>,
@@ -82,7 +82,7 @@ impl Search<'_> {
             return Err(self.gap());
         }
         let elsewhere = self.wal.beside().filter(|segment| segment.number(self.wal.size) == number);
-        Err(self.not_on_line(elsewhere.last()))
+        Err(self.not_on_history(elsewhere.last()))
     }
 
     fn time(&self, time: Timestamp) -> Result<Reached, PlanError> {
@@ -95,51 +95,51 @@ impl Search<'_> {
             return Ok(self.reached(last.max(self.wal.stop), minimum));
         }
         let last = self.to_the_end()?;
-        if self.wal.primary_on_line().is_some() {
-            return Ok(self.reached_on_whole_line(last, minimum));
+        if self.wal.primary_on_history().is_some() {
+            return Ok(self.reached_on_whole_history(last, minimum));
         }
         let times = &self.wal.archive.commit_times;
         let elsewhere = self.wal.beside().filter(|segment| times.get(segment).copied().is_some_and(later));
-        Err(self.not_on_line(elsewhere.last()))
+        Err(self.not_on_history(elsewhere.last()))
     }
 
     fn latest(&self) -> Result<Reached, PlanError> {
         let archived = self.to_the_end()?;
-        Ok(match self.wal.primary_on_line() {
+        Ok(match self.wal.primary_on_history() {
             // Everything it has flushed will be archived before it is stopped.
             Some(primary) => {
                 let last = self.wal.number(Lsn(primary.lsn.0.saturating_sub(1)));
-                self.reached_on_whole_line(last.max(archived), primary.lsn)
+                self.reached_on_whole_history(last.max(archived), primary.lsn)
             }
-            None => self.reached_on_whole_line(archived, self.wal.expected(archived).start(self.wal.size)),
+            None => self.reached_on_whole_history(archived, self.wal.expected(archived).start(self.wal.size)),
         })
     }
 
-    /// The last segment of the line, where none before it is missing.
+    /// The last segment of the history, where none before it is missing.
     fn to_the_end(&self) -> Result<u64, PlanError> {
-        let end = self.wal.end_of_line();
+        let end = self.wal.end_of_history();
         if self.wal.missing > end {
             return Ok(end);
         }
-        // Where the primary is on another line, this line's own first segment will never come.
-        let primary = self.wal.primary_on_line();
+        // Where the primary is on another timeline, this history's own first segment will never come.
+        let primary = self.wal.primary_on_history();
         match primary.and_then(|_| self.wal.will_be_archived(self.wal.missing)) {
             Some(_) => Ok(self.wal.missing.saturating_sub(1)),
             None => Err(self.gap()),
         }
     }
 
-    /// Replay up to the segment `last`. The line ends with that segment's timeline: a history in which
+    /// Replay up to the segment `last`. The history ends with that segment's timeline: a history in which
     /// the new timeline leaves its parent before the parent began would puzzle every later reader.
     fn reached(&self, last: u64, minimum: Lsn) -> Reached {
-        let mut reached = self.reached_on_whole_line(last, minimum);
+        let mut reached = self.reached_on_whole_history(last, minimum);
         reached.history = reached.history.up_to(reached.segments.1.timeline);
         reached
     }
 
-    fn reached_on_whole_line(&self, last: u64, minimum: Lsn) -> Reached {
+    fn reached_on_whole_history(&self, last: u64, minimum: Lsn) -> Reached {
         Reached {
-            history: self.wal.line.clone(),
+            history: self.wal.history.clone(),
             segments: (self.wal.expected(self.wal.first), self.wal.expected(last)),
             minimum_lsn: minimum.max(self.wal.backup.stop_lsn),
         }
@@ -158,54 +158,58 @@ impl Search<'_> {
         passed.map_or(self.wal.backup.stop_lsn, |(n, _)| self.wal.expected(n).end(self.wal.size))
     }
 
-    /// On a line that left its parent before `time` and went on after it, PostgreSQL would stop at the
+    /// On a history that left its parent before `time` and went on after it, PostgreSQL would stop at the
     /// fork and call that the target. The parent lived at that time: the operator may mean it.
     fn refuse_a_time_on_a_left_branch(&self, time: Timestamp) -> Result<(), PlanError> {
         if self.target.timeline.is_some() {
             return Ok(());
         }
-        for fork in &self.wal.line.forks {
+        for fork in &self.wal.history.forks {
             let at = self.wal.number(fork.lsn);
             let left: Vec<Timestamp> = self.wal.commits_of(fork.parent, at).collect();
             let parent_lived =
                 left.iter().any(|commit| *commit <= time) && left.iter().any(|commit| *commit > time);
-            let children = self.wal.line.forks.iter().map(|fork| fork.parent).chain([self.wal.line.timeline]);
+            let children =
+                self.wal.history.forks.iter().map(|fork| fork.parent).chain([self.wal.history.timeline]);
             // The child's own first segment begins with the parent's commits: it proves nothing.
             let mut later = children
                 .filter(|child| *child > fork.parent)
                 .flat_map(|child| self.wal.commits_of(child, at + 1));
             if parent_lived && !later.any(|commit| commit <= time) {
-                return Err(self.not_on_line(Some(&self.wal.expected(at).on(fork.parent))));
+                return Err(self.not_on_history(Some(&self.wal.expected(at).on(fork.parent))));
             }
         }
         Ok(())
     }
 
-    fn not_on_line(&self, holder: Option<&WalSegment>) -> PlanError {
-        let (target, line) = (self.target.target.clone(), self.wal.line.timeline);
+    fn not_on_history(&self, holder: Option<&WalSegment>) -> PlanError {
+        let (target, wanted) = (self.target.target.clone(), self.wal.history.timeline);
         match holder {
-            Some(segment) => PlanError::AbandonedTarget { target, line, holder: segment.timeline },
-            None => {
-                PlanError::BeyondEnd { target, line, end: self.wal.end_lsn(), commit: self.wal.last_commit() }
-            }
+            Some(segment) => PlanError::AbandonedTarget { target, wanted, holder: segment.timeline },
+            None => PlanError::BeyondEnd {
+                target,
+                wanted,
+                end: self.wal.end_lsn(),
+                commit: self.wal.last_commit(),
+            },
         }
     }
 
     fn gap(&self) -> PlanError {
         let missing = self.wal.expected(self.wal.missing);
-        let on_line: Vec<&BackupManifest> = self
+        let on_history: Vec<&BackupManifest> = self
             .backups
             .iter()
             .copied()
-            .filter(|backup| base::place(backup, self.wal.line) == base::Place::OnLine)
+            .filter(|backup| base::position(backup, self.wal.history) == base::BackupPosition::OnHistory)
             .collect();
         let reachable = |backup: &&BackupManifest| {
-            Wal::from(self.backups, backup, self.wal.archive, self.wal.line).reachable()
+            Wal::from(self.backups, backup, self.wal.archive, self.wal.history).reachable()
         };
         let ends_before = |backup: &&&BackupManifest| backup.stop_lsn <= missing.start(self.wal.size);
         let begins_after = |backup: &&&BackupManifest| self.wal.number(backup.start_lsn) > self.wal.missing;
-        let before = on_line.iter().filter(ends_before).max_by_key(|backup| backup.stop_lsn);
-        let after = on_line.iter().filter(begins_after).min_by_key(|backup| backup.stop_lsn);
+        let before = on_history.iter().filter(ends_before).max_by_key(|backup| backup.stop_lsn);
+        let after = on_history.iter().filter(begins_after).min_by_key(|backup| backup.stop_lsn);
         PlanError::Gap {
             missing,
             before: before.and_then(reachable).map(Box::new),

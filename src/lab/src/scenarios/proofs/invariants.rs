@@ -8,12 +8,12 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::super::cluster::{Cluster, DEPLOYMENT, EndState};
-use super::Stage;
+use super::ProofLandscape;
 use crate::bosh::Bosh;
 
-impl Stage {
+impl ProofLandscape {
     /// Both servers serve and replicate, nobody holds the lease, no server is in backup mode, nothing is leaked.
-    pub(super) async fn world_is_good(&self) -> Result<()> {
+    pub(super) async fn invariants_hold(&self) -> Result<()> {
         self.cluster.await_good().await?;
         self.cluster.lease_is_free()?;
         self.cluster.nothing_leaks().await
@@ -124,7 +124,7 @@ impl Cluster {
         Ok(wal.join(newest))
     }
 
-    /// Ends what a cell that broke off may have left.
+    /// Ends what a case that broke off may have left.
     pub(super) fn make_store_writable(&self) -> Result<()> {
         let all = format!("chattr -R -i {}", self.folder.store().display());
         let status = std::process::Command::new("bash").args(["-c", &all]).status().context("run chattr")?;

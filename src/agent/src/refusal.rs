@@ -17,9 +17,9 @@ pub enum Refusal {
         /// The instance.
         instance: InstanceSlug,
     },
-    /// An empty disk, and nobody to ask whether it should be.
+    /// An empty disk, and the store does not answer whether it should be.
     #[error(
-        "the disk holds no data, and the object store did not answer within {seconds} s whether it should: {detail}"
+        "the disk holds no data, and the object store did not answer within {seconds} s whether this instance has had data: {detail}"
     )]
     EmptyAndUnanswered {
         /// How long it was asked.
@@ -28,16 +28,16 @@ pub enum Refusal {
         detail: String,
     },
     /// A mark without data.
-    #[error("the disk says it is a copy of backup {backup}, but its data directory is empty")]
+    #[error("the disk is a copy from backup {backup}, but its data directory is empty")]
     CopyWithoutData {
         /// The backup.
         backup: BackupId,
     },
-    /// A copy, and nobody to ask what for.
+    /// A copy, and the store does not answer which restore it is for.
     #[error(
-        "the disk is a copy from backup {backup}, and the object store did not answer within {seconds} s what for: \
-         {detail}. Started as it is, PostgreSQL would go live at the instant of the snapshot, on the old timeline; \
-         that cannot be undone"
+        "the disk is a copy from backup {backup}, and the object store did not answer within {seconds} s which restore \
+         it is for: {detail}. If it started, PostgreSQL would take writes from the instant of the snapshot on, on the old \
+         timeline; that cannot be undone"
     )]
     CopyAndUnanswered {
         /// The backup.
@@ -47,19 +47,19 @@ pub enum Refusal {
         /// The last error.
         detail: String,
     },
-    /// A copy, and no restore that wants it.
+    /// A copy that no published restore uses.
     #[error(
-        "the disk is a copy from backup {backup}, and no restore is published that wants it: started as it is, \
-         PostgreSQL would go live at the instant of the snapshot"
+        "the disk is a copy from backup {backup}, and no published restore uses it: if it started, PostgreSQL \
+         would take writes from the instant of the snapshot on"
     )]
     NoPlan {
         /// The backup.
         backup: BackupId,
     },
-    /// Somebody was faster than the fence.
+    /// Another job started a server on the copy.
     #[error(
-        "the disk is a copy from backup {backup} that no plan was applied to, and process {pid} ({name}) works in its \
-         data directory already: another job's pre-start has started it"
+        "the disk is a copy from backup {backup} to which no plan was applied, and process {pid} ({name}) already uses its \
+         data directory: another job's pre-start started it"
     )]
     AlreadyUsed {
         /// The backup.
@@ -71,7 +71,7 @@ pub enum Refusal {
     },
     /// A copy from another backup than the plan's.
     #[error(
-        "the wrong disk is attached: restore {restore} wants a disk of backup {wanted}, this one is of backup {found}"
+        "the wrong disk is attached: restore {restore} needs a disk from backup {wanted}, this one is from backup {found}"
     )]
     WrongDisk {
         /// The restore.
@@ -83,7 +83,7 @@ pub enum Refusal {
     },
     /// A copy of another cluster.
     #[error(
-        "the wrong disk is attached: restore {restore} is of system identifier {wanted}, the data on it is of {found}"
+        "the wrong disk is attached: restore {restore} is of system identifier {wanted}, the data on this disk is of {found}"
     )]
     OtherCluster {
         /// The restore.
@@ -93,17 +93,17 @@ pub enum Refusal {
         /// The disk's.
         found: SystemIdentifier,
     },
-    /// The plan does not know this instance.
-    #[error("the disk is a copy, and restore {restore} has no part for instance {instance}")]
-    NoPart {
+    /// The plan does not name this instance.
+    #[error("the disk is a copy, and the plan of restore {restore} does not name instance {instance}")]
+    NotPlanned {
         /// The restore.
         restore: RestoreId,
         /// The instance.
         instance: InstanceSlug,
     },
-    /// A standby waited in vain.
+    /// What a standby waited for did not come.
     #[error(
-        "the standby waited {seconds} s for {missing} (restore {restore}); started earlier it would replay past the fork"
+        "the standby waited {seconds} s for {missing} (restore {restore}); if it started now, it would replay past the fork"
     )]
     NoFork {
         /// The restore.
@@ -113,7 +113,7 @@ pub enum Refusal {
         /// How long it waited.
         seconds: u64,
     },
-    /// The plan was taken back while a standby waited.
+    /// The plan was withdrawn while a standby waited.
     #[error("restore {restore} was withdrawn while this standby waited for its primary")]
     Withdrawn {
         /// The restore.
@@ -121,18 +121,18 @@ pub enum Refusal {
     },
 }
 
-/// The Director has the instance as `started`, though its start failed, and attaches to stopped ones alone. Without
+/// After a failed start the Director still records the instance as `started`, and it attaches to stopped ones alone. Without
 /// `copy` it records a disk of 1 MiB, and the next deploy moves the data away.
 const ATTACH: &str = "find the disk with `bosh disks --orphaned` or in the cloud; then `bosh stop --no-converge` the \
                       instance, `bosh attach-disk GROUP/ID DISK_CID --disk-properties=copy`, and \
                       `bosh start --no-converge`";
 
 impl Refusal {
-    pub(super) fn empty_and_unanswered(seconds: u64, detail: String) -> Self {
+    pub fn empty_and_unanswered(seconds: u64, detail: String) -> Self {
         Self::EmptyAndUnanswered { seconds, detail }
     }
 
-    pub(super) fn copy_and_unanswered(backup: BackupId, seconds: u64, detail: String) -> Self {
+    pub fn copy_and_unanswered(backup: BackupId, seconds: u64, detail: String) -> Self {
         Self::CopyAndUnanswered { backup, seconds, detail }
     }
 
@@ -141,8 +141,8 @@ impl Refusal {
         match self {
             Self::NotMounted { .. } => ATTACH.into(),
             Self::DataMissing { instance } => format!(
-                "{ATTACH}. If its data is lost for good: restore the cluster with `remount restore`; if the instance \
-                 is to begin anew, remove instances/{}.json of the cluster from the object store and \
+                "{ATTACH}. If its data is lost for good, restore the cluster with `remount restore`; if the instance \
+                 is to be initialised again, remove instances/{}.json of the cluster from the object store and \
                  /var/vcap/data/remount-agent/initialised.json from the VM",
                 instance.id
             ),
@@ -158,19 +158,19 @@ impl Refusal {
                     .into()
             }
             Self::AlreadyUsed { .. } => {
-                "end it; this disk is not to be used any more: run the restore again, which makes a new one. A release \
-                 that starts PostgreSQL in pre-start cannot be restored (docs/colocation.md)"
+                "stop that process and do not use this disk any more; run the restore again, it makes a new disk. A \
+                 release that starts PostgreSQL in pre-start cannot be restored (docs/colocation.md)"
                     .into()
             }
             Self::WrongDisk { .. } | Self::OtherCluster { .. } => {
-                "run the restore errand again: it goes on, or rolls back to the disk this instance had; by hand: \
+                "run the restore errand again: it goes on, or attaches the disk this instance had; by hand: \
                  `bosh stop --no-converge` the instance, `bosh attach-disk GROUP/ID DISK_CID --disk-properties=copy` with \
                  the restore's disk (`remount journal`), and `bosh start --no-converge`"
                     .into()
             }
-            Self::NoPart { .. } => {
-                "`remount rollback`, which attaches the disk this instance had before; then a new request, which plans \
-                 with this instance"
+            Self::NotPlanned { .. } => {
+                "`remount rollback` attaches the disk this instance had before; then request the restore again: its new \
+                 plan names this instance"
                     .into()
             }
             Self::NoFork { .. } => {

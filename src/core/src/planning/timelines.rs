@@ -1,17 +1,17 @@
-//! The line of timelines: which one a restore follows, and which number comes after it.
+//! The timeline history: which one a restore follows, and which number comes after it.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::PlanError;
-use super::base::{self, Place};
+use super::base::{self, BackupPosition};
 use crate::documents::BackupManifest;
 use crate::{
     ArchiveListing, RecoveryTarget, RestoreTarget, SegmentSize, TimelineHistory, TimelineId, WalSegment,
 };
 
-/// The line on which the target lies. `backups` is not empty.
+/// The history on which the target lies. `backups` is not empty.
 pub(super) fn resolve(
     backups: &[&BackupManifest],
     archive: &ArchiveListing,
@@ -43,13 +43,13 @@ fn newest(backups: &[&BackupManifest], archive: &ArchiveListing) -> TimelineId {
 }
 
 /// The archived history of a timeline. Every ancestor's has to be there too: standbys ask for them.
-fn history(archive: &ArchiveListing, line: TimelineId) -> Result<TimelineHistory, PlanError> {
+fn history(archive: &ArchiveListing, wanted: TimelineId) -> Result<TimelineHistory, PlanError> {
     let archived = |timeline| match archive.histories.get(&timeline) {
         Some(history) => Ok(history.clone()),
         None if timeline == TimelineId::FIRST => Ok(TimelineHistory::first()),
-        None => Err(PlanError::MissingHistory { missing: timeline, line }),
+        None => Err(PlanError::MissingHistory { missing: timeline, wanted }),
     };
-    let history = archived(line)?;
+    let history = archived(wanted)?;
     for fork in &history.forks {
         archived(fork.parent)?;
     }
@@ -62,10 +62,10 @@ fn history(archive: &ArchiveListing, line: TimelineId) -> Result<TimelineHistory
 fn refuse_an_unclear_timeline(
     backups: &[&BackupManifest],
     archive: &ArchiveListing,
-    line: &TimelineHistory,
+    history: &TimelineHistory,
 ) -> Result<(), PlanError> {
-    let newest = line.timeline;
-    let signs = signs_of_life(backups, archive, line);
+    let newest = history.timeline;
+    let signs = signs_of_life(backups, archive, history);
     let Some(&newest_at) = signs.get(&newest) else {
         return Ok(());
     };
@@ -77,26 +77,30 @@ fn refuse_an_unclear_timeline(
     }
 }
 
-/// The last commit or backup known of the line (under its youngest timeline), and of each timeline's
+/// The last commit or backup known of the history (under its youngest timeline), and of each timeline's
 /// parts beside it.
 fn signs_of_life(
     backups: &[&BackupManifest],
     archive: &ArchiveListing,
-    line: &TimelineHistory,
+    history: &TimelineHistory,
 ) -> BTreeMap<TimelineId, Timestamp> {
     let mut signs: BTreeMap<TimelineId, Timestamp> = BTreeMap::new();
-    let mut note = |timeline, on_line, at: Timestamp| {
-        let timeline = if on_line { line.timeline } else { timeline };
+    let mut note = |timeline, on_history, at: Timestamp| {
+        let timeline = if on_history { history.timeline } else { timeline };
         signs.entry(timeline).and_modify(|last| *last = at.max(*last)).or_insert(at);
     };
     let size = backups.first().map_or(SegmentSize::DEFAULT, |backup| backup.segment_size);
     for (segment, at) in archive.commit_times.iter().filter(|(segment, _)| segment.fits(size)) {
-        // The parent's own copy of the fork segment holds both: what the line has, and what it left.
-        let on_line = line.expected(segment.number(size), size) == *segment;
-        note(segment.timeline, on_line, *at);
+        // The parent's own copy of the fork segment holds both: what the history has, and what it left.
+        let on_history = history.expected(segment.number(size), size) == *segment;
+        note(segment.timeline, on_history, *at);
     }
     for backup in backups {
-        note(backup.timeline, base::place(backup, line) == Place::OnLine, backup.stopped_at);
+        note(
+            backup.timeline,
+            base::position(backup, history) == BackupPosition::OnHistory,
+            backup.stopped_at,
+        );
     }
     signs
 }
@@ -109,9 +113,9 @@ fn signs_of_life(
 pub(super) fn next_timeline(
     backups: &[&BackupManifest],
     archive: &ArchiveListing,
-    line: TimelineId,
+    followed: TimelineId,
 ) -> Result<TimelineId, PlanError> {
-    let mut last = line;
+    let mut last = followed;
     let free = loop {
         let Some(next) = last.next() else {
             return Err(PlanError::TimelineTaken { timeline: last });

@@ -7,54 +7,54 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use remount_lab::scenarios::ledger::Writer;
-use remount_lab::scenarios::{Cluster, Driver, EndState, Landscape, Noted, Ran};
+use remount_lab::scenarios::{Cluster, EndState, Landscape, Noted, Ran, RemountProcess};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::stage::{DEPLOYMENT, Stage};
+use crate::test_landscape::{DEPLOYMENT, TestLandscape};
 
 /// Rows per second of the ledger's writer.
 const ROWS_PER_SECOND: u32 = 50;
-/// No restore takes longer here, with its way back and the waits that the tests order.
+/// No restore takes longer here, with its rollback and the waits that the tests order.
 const RESTORE_LIMIT: Duration = Duration::from_secs(300);
 
-/// The scene.
-pub struct Scene {
+/// The under_load.
+pub struct UnderLoad {
     /// The landscape.
-    pub stage: Stage,
+    pub landscape: TestLandscape,
     /// Its cluster.
     pub cluster: Cluster,
     /// Goes on until the end.
     pub writer: Writer,
 }
 
-impl Scene {
+impl UnderLoad {
     /// Brings up a landscape with a backup.
     pub async fn up() -> Result<Self> {
-        let stage = Stage::empty().await?;
+        let landscape = TestLandscape::empty().await?;
         let program = Path::new(env!("CARGO_BIN_EXE_remount-lab"));
-        let cluster = Cluster::open(Landscape::at(program, stage.lab.dir())).await?;
+        let cluster = Cluster::open(Landscape::at(program, landscape.lab.dir())).await?;
         let writer = Writer::start(cluster.primary.clone(), ROWS_PER_SECOND);
         writer.next_row(Duration::from_secs(10)).await?;
-        stage.back_up().await?;
-        Ok(Self { stage, cluster, writer })
+        landscape.back_up().await?;
+        Ok(Self { landscape, cluster, writer })
     }
 
     /// Ends the test in good order.
     pub async fn down(self) -> Result<()> {
         self.writer.stop().await;
-        self.stage.down().await
+        self.landscape.down().await
     }
 
     /// Begins a restore to an instant that lies behind by now.
     pub async fn begin_restore(&self, mark: &str) -> Result<Restoring<'_>> {
         let noted = self.cluster.note(mark).await?;
-        self.writer.begin_anew().await;
+        self.writer.forget_observations().await;
         let to = noted.instant.to_string();
         let arguments = ["restore", "--now", "--deployment", DEPLOYMENT, "--to-time", &to];
-        let driver = Driver::start(&self.cluster.lab, &arguments, false)?;
-        Ok(Restoring { scene: self, noted, driver })
+        let process = RemountProcess::start(&self.cluster.lab, &arguments, false)?;
+        Ok(Restoring { under_load: self, noted, process })
     }
 
     /// Restores, and finds exactly what was asked for.
@@ -68,20 +68,24 @@ impl Scene {
 
     /// The id of the newest restore.
     pub async fn newest_restore(&self) -> Result<String> {
-        let journal =
-            self.stage.lab.remount(&["journal", "--deployment", DEPLOYMENT, "--json"]).await?.success()?;
+        let journal = self
+            .landscape
+            .lab
+            .remount(&["journal", "--deployment", DEPLOYMENT, "--json"])
+            .await?
+            .success()?;
         let journal: Value = serde_json::from_str(&journal.stdout).context("read the journal")?;
         Ok(journal["restore"].as_str().context("the journal has no id")?.to_owned())
     }
 
     /// Orders a fault of the Director.
     pub async fn fault(&self, fault: &Value) -> Result<()> {
-        self.stage.lab.lab(&["break", "director", &fault.to_string()]).await?.success().map(drop)
+        self.landscape.lab.lab(&["break", "director", &fault.to_string()]).await?.success().map(drop)
     }
 
     /// A deploy of the cluster's manifest with a change in it.
     pub async fn deploy(&self, change: impl FnOnce(&mut Group<'_>)) -> Result<Command> {
-        let text = self.stage.lab.lab(&["manifest", DEPLOYMENT]).await?.success()?.stdout;
+        let text = self.landscape.lab.lab(&["manifest", DEPLOYMENT]).await?.success()?.stdout;
         let mut manifest: Value = serde_json::from_str(&text).context("read the manifest")?;
         let group = manifest["instance_groups"].get_mut(0).context("the manifest has no group")?;
         let stemcell = group["stemcell"].as_str().context("the group names no stemcell")?.to_owned();
@@ -92,16 +96,16 @@ impl Scene {
             let found = all.iter_mut().find(|found| found["alias"] == stemcell.as_str());
             found.context("the stemcell is not among the manifest's")?["version"] = json!(version);
         }
-        let path = self.stage.lab.dir().join("manifest.json");
+        let path = self.landscape.lab.dir().join("manifest.json");
         fs::write(&path, manifest.to_string()).context("keep the manifest")?;
-        let mut deploy = self.stage.lab.command(&["deploy"]);
+        let mut deploy = self.landscape.lab.command(&["deploy"]);
         deploy.arg(path).stdout(Stdio::null());
         Ok(deploy)
     }
 
     /// The disks of primary and standby, by the Director's record.
     pub async fn disks(&self) -> Result<Vec<Option<String>>> {
-        Ok(vec![self.stage.instance(0).await?.disk, self.stage.instance(1).await?.disk])
+        Ok(vec![self.landscape.instance(0).await?.disk, self.landscape.instance(1).await?.disk])
     }
 }
 
@@ -145,35 +149,35 @@ impl Group<'_> {
 
 /// A restore under way.
 pub struct Restoring<'a> {
-    scene: &'a Scene,
+    under_load: &'a UnderLoad,
     noted: Noted,
-    driver: Driver,
+    process: RemountProcess,
 }
 
 impl Restoring<'_> {
     /// Waits until it is at a step, or beyond.
     pub async fn is_at(&mut self, step: &str) -> Result<()> {
         let what = format!("step {step}");
-        self.driver.says(&what, RESTORE_LIMIT, |line| line.split_whitespace().any(|word| word == step)).await
+        self.process.says(&what, RESTORE_LIMIT, |line| line.split_whitespace().any(|word| word == step)).await
     }
 
-    /// Its driver sleeps from here on.
+    /// Its process sleeps from here on.
     pub fn pause(&self) -> Result<()> {
-        self.driver.signal(Signal::STOP)
+        self.process.signal(Signal::STOP)
     }
 
     /// It goes on.
     pub fn wake(&self) -> Result<()> {
-        self.driver.wake()
+        self.process.wake()
     }
 
     /// What it left, and how the cluster is: wholly restored or wholly as before, and nothing leaked.
     pub async fn end(mut self) -> Result<(Ran, EndState)> {
-        let ran = self.driver.end(RESTORE_LIMIT).await?;
-        let state = self.scene.cluster.end_state(&self.noted, &self.scene.writer).await;
+        let ran = self.process.end(RESTORE_LIMIT).await?;
+        let state = self.under_load.cluster.end_state(&self.noted, &self.under_load.writer).await;
         let state = state.with_context(|| ran.text())?;
-        self.scene.cluster.lease_is_free()?;
-        self.scene.cluster.nothing_leaks().await?;
+        self.under_load.cluster.lease_is_free()?;
+        self.under_load.cluster.nothing_leaks().await?;
         Ok((ran, state))
     }
 }

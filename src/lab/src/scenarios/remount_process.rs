@@ -20,13 +20,13 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// A `remount` process.
 #[derive(Debug)]
-pub struct Driver {
+pub struct RemountProcess {
     child: Child,
     said: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
 
-impl Driver {
+impl RemountProcess {
     /// Starts `remount` with these arguments; `echo` shows what it says.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Driver {
     /// # Errors
     /// There is no such process any more.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let process = self.process()?;
+        let process = self.pid()?;
         let pid = Pid::from_raw(process).context("0 is no process id")?;
         kill_process(pid, signal).with_context(|| format!("send {signal:?} to process {process}"))
     }
@@ -85,7 +85,7 @@ impl Driver {
     ///
     /// # Errors
     /// There is none, not yet or not any more.
-    pub fn process(&self) -> Result<i32> {
+    pub fn pid(&self) -> Result<i32> {
         let root = self.child.id().context("it has ended")?;
         let found = family(root)?.into_iter().rfind(|(_, name)| name == "remount");
         found.map(|(process, _)| process).context("there is no process `remount`")

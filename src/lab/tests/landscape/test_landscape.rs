@@ -16,7 +16,7 @@ pub const PRIMARY: &str = "pg-0001/postgres/0";
 pub const STANDBY: &str = "pg-0001/postgres/1";
 
 /// A landscape that goes down with the test, a failed one too.
-pub struct Stage {
+pub struct TestLandscape {
     /// The landscape.
     pub lab: Landscape,
     /// Where the primary answers.
@@ -27,7 +27,7 @@ pub struct Stage {
     _dir: tempfile::TempDir,
 }
 
-impl Drop for Stage {
+impl Drop for TestLandscape {
     /// A failed test has not taken its landscape down.
     fn drop(&mut self) {
         if !self.is_down {
@@ -39,12 +39,12 @@ impl Drop for Stage {
     }
 }
 
-impl Stage {
+impl TestLandscape {
     /// Brings up a landscape with one cluster and the table `marks`.
     pub async fn up() -> Result<Self> {
-        let stage = Self::empty().await?;
-        stage.sql("CREATE TABLE marks (id bigint PRIMARY KEY, label text NOT NULL)").await?;
-        Ok(stage)
+        let landscape = Self::empty().await?;
+        landscape.sql("CREATE TABLE marks (id bigint PRIMARY KEY, label text NOT NULL)").await?;
+        Ok(landscape)
     }
 
     /// Brings up a landscape with one cluster.

@@ -13,15 +13,16 @@ use tokio::time::sleep;
 
 use super::cluster::{Cluster, DEPLOYMENT};
 use super::copy_back::await_writable;
-use super::driver::Driver;
 use super::lost_answer::{BeforeAgents, LostAnswer, Unanswered};
+use super::remount_process::RemountProcess;
+use super::step::done_event;
 
 /// How long the Director takes, on order, to answer the first question of step `begin`: time to prepare what
 /// goes wrong in the steps after it, which take a hundredth of a second each.
 const PAUSE_MS: u64 = 1500;
 /// A restore is under way by then.
 const BEGIN_LIMIT: Duration = Duration::from_secs(30);
-/// A paused driver renews no lease: it has to go on before its term (10 s in the lab) is over.
+/// A paused process renews no lease: it has to go on before its term (10 s in the lab) is over.
 const PAUSED_LIMIT: Duration = Duration::from_secs(8);
 /// A standby has a plan by then.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -29,7 +30,7 @@ const POLL: Duration = Duration::from_millis(2);
 
 /// One thing that goes wrong.
 #[derive(Clone, Debug)]
-pub enum Trouble {
+pub enum InjectedFault {
     /// With the Director, as `remount-lab break director` has it.
     Director(Value),
     /// Something happens, and its answer is lost.
@@ -55,13 +56,13 @@ enum Moment {
     Before,
     /// While the Director thinks about the first question of step `begin`.
     InBegin,
-    /// The restored primary serves; the driver, paused, has not heard of it.
+    /// The restored primary serves; the process, paused, has not heard of it.
     Recovered,
     /// The standby has begun to start on its new disk.
     StandbyStarts,
 }
 
-impl Trouble {
+impl InjectedFault {
     /// What makes a step fail for good.
     #[must_use]
     pub fn failing(cluster: &Cluster, step: RestoreStep) -> Self {
@@ -127,12 +128,12 @@ impl Trouble {
     }
 }
 
-/// A restore that is under way, with its troubles.
+/// A restore that is under way, with what was injected into it.
 #[derive(Debug)]
-pub struct Troubled<'a> {
+pub struct FaultyRestore<'a> {
     cluster: &'a Cluster,
     /// Its process.
-    pub driver: Driver,
+    pub process: RemountProcess,
     /// Its id.
     pub restore: String,
     aside: Option<(PathBuf, PathBuf)>,
@@ -141,17 +142,18 @@ pub struct Troubled<'a> {
     unanswered: Option<Unanswered>,
 }
 
-impl<'a> Troubled<'a> {
+impl<'a> FaultyRestore<'a> {
     /// Begins a restore to a time and prepares what goes wrong in it.
     ///
     /// # Errors
-    /// The restore does not begin, or a trouble could not be prepared in time.
-    pub async fn begin(cluster: &'a Cluster, to: &str, trouble: &Trouble, echo: bool) -> Result<Self> {
-        if let Trouble::Director(fault) | Trouble::AnswerLost(LostAnswer::Director(fault)) = trouble {
+    /// The restore does not begin, or a fault could not be prepared in time.
+    pub async fn begin(cluster: &'a Cluster, to: &str, fault: &InjectedFault, echo: bool) -> Result<Self> {
+        if let InjectedFault::Director(fault) | InjectedFault::AnswerLost(LostAnswer::Director(fault)) = fault
+        {
             break_it(cluster, &["director", &fault.to_string()]).await?;
         }
-        let before_agents = match trouble {
-            Trouble::AnswerLost(LostAnswer::Agent(path, skip)) => {
+        let before_agents = match fault {
+            InjectedFault::AnswerLost(LostAnswer::Agent(path, skip)) => {
                 Some(BeforeAgents::begin(cluster, path, *skip).await?)
             }
             _ => None,
@@ -162,22 +164,22 @@ impl<'a> Troubled<'a> {
         break_it(cluster, &["director", &pause.to_string()]).await?;
         let known = restores(cluster)?;
         let arguments = ["restore", "--now", "--deployment", DEPLOYMENT, "--to-time", to];
-        let driver = match &before_agents {
-            Some(proxies) => proxies.driver(&cluster.lab, &arguments)?,
-            None => Driver::start(&cluster.lab, &arguments, echo)?,
+        let process = match &before_agents {
+            Some(proxies) => proxies.remount(&cluster.lab, &arguments)?,
+            None => RemountProcess::start(&cluster.lab, &arguments, echo)?,
         };
-        let restore = begun(cluster, &known).await.with_context(|| driver.said())?;
-        let mut troubled =
-            Self { cluster, driver, restore, aside: None, stuck: None, before_agents, unanswered: None };
-        if trouble.moment() == Moment::InBegin {
-            troubled.prepare_in_begin(trouble).await?;
+        let restore = begun(cluster, &known).await.with_context(|| process.said())?;
+        let mut restore_run =
+            Self { cluster, process, restore, aside: None, stuck: None, before_agents, unanswered: None };
+        if fault.moment() == Moment::InBegin {
+            restore_run.prepare_in_begin(fault).await?;
         }
-        match trouble.moment() {
-            Moment::Recovered => troubled.forget_record().await?,
-            Moment::StandbyStarts => troubled.keep_plan().await?,
+        match fault.moment() {
+            Moment::Recovered => restore_run.forget_record().await?,
+            Moment::StandbyStarts => restore_run.keep_plan().await?,
             Moment::Before | Moment::InBegin => {}
         }
-        Ok(troubled)
+        Ok(restore_run)
     }
 
     /// The folder of the restore in the store.
@@ -186,16 +188,16 @@ impl<'a> Troubled<'a> {
         self.cluster.in_store().join("restores").join(&self.restore)
     }
 
-    async fn prepare_in_begin(&mut self, trouble: &Trouble) -> Result<()> {
-        match trouble {
-            Trouble::NoDisks => break_it(self.cluster, &["cloud", "--no-disks"]).await?,
-            Trouble::PlanRefused => break_it(self.cluster, &["store", "--read-only", PLANS]).await?,
-            Trouble::SegmentGone => self.take_segment_away()?,
-            Trouble::AnswerLost(LostAnswer::Files(folder)) => {
-                let process = self.driver.process()?;
+    async fn prepare_in_begin(&mut self, fault: &InjectedFault) -> Result<()> {
+        match fault {
+            InjectedFault::NoDisks => break_it(self.cluster, &["cloud", "--no-disks"]).await?,
+            InjectedFault::PlanRefused => break_it(self.cluster, &["store", "--read-only", PLANS]).await?,
+            InjectedFault::SegmentGone => self.take_segment_away()?,
+            InjectedFault::AnswerLost(LostAnswer::Files(folder)) => {
+                let process = self.process.pid()?;
                 self.unanswered = Some(Unanswered::begin(self.cluster, folder, process).await?);
             }
-            Trouble::JournalStuck(n) => {
+            InjectedFault::JournalStuck(n) => {
                 // A folder where the event is to go: the store can neither write nor read it.
                 let path = self.folder().join(format!("journal/{n:06}.json"));
                 fs::create_dir(&path).context("block the journal's event")?;
@@ -203,8 +205,9 @@ impl<'a> Troubled<'a> {
             }
             _ => {}
         }
-        let still = !self.folder().join("journal/000002.json").is_file();
-        ensure!(still, "step `begin` ended before its trouble was prepared");
+        let done = format!("journal/{:06}.json", done_event(RestoreStep::Begin));
+        let still = !self.folder().join(done).is_file();
+        ensure!(still, "step `begin` ended before its fault was prepared");
         Ok(())
     }
 
@@ -230,11 +233,11 @@ impl<'a> Troubled<'a> {
         Ok(())
     }
 
-    /// Pauses the driver until its restored primary serves, and takes away what says which restore it applied.
+    /// Pauses the process until its restored primary serves, and takes away what says which restore it applied.
     async fn forget_record(&self) -> Result<()> {
         let record = self.record(0).await?;
         appears(&record, START_LIMIT).await?;
-        self.driver.signal(Signal::STOP)?;
+        self.process.signal(Signal::STOP)?;
         let deadline = Instant::now() + PAUSED_LIMIT;
         await_writable(&self.cluster.primary).await?;
         while !fs::read_to_string(&record).is_ok_and(|text| text.contains("\"recovered\"")) {
@@ -242,7 +245,7 @@ impl<'a> Troubled<'a> {
             sleep(POLL).await;
         }
         fs::remove_file(&record).context("take the record away")?;
-        self.driver.wake()
+        self.process.wake()
     }
 
     /// Keeps the plan from being withdrawn once the standby has read it.
@@ -257,7 +260,7 @@ impl<'a> Troubled<'a> {
         Ok(root.join(format!("var/vcap/store/remount/applied/{}.json", self.restore)))
     }
 
-    /// Ends every trouble.
+    /// Ends every fault.
     ///
     /// # Errors
     /// One cannot be ended.

@@ -1,0 +1,142 @@
+//! A person changes their mind: back after a success, stop in the middle, stop by a signal.
+
+use remount_core::documents::{JournalEvent, OnFailure, RestoreRequest, What};
+use remount_core::{ExitCode, RecoveryTarget};
+use remount_flow::{
+    AbortPoint, FlowError, Progress, ProgressEvent, ProgressKind, Quiet, RestoreStep, abort_restore,
+    resume_restore, rollback_restore, run_restore,
+};
+
+use crate::support::Workbench;
+
+/// Takes a restore back.
+async fn back(bench: &Workbench, request: &RestoreRequest) -> Result<(), FlowError> {
+    rollback_restore(&bench.ctx, &bench.world.cluster().clone(), &request.id, &Quiet).await
+}
+
+#[tokio::test]
+async fn a_restore_to_the_wrong_instant_is_taken_back_and_done_again() {
+    let bench = Workbench::new();
+    let (wanted, target) = bench.disaster().await;
+    let old = bench.old_state();
+    let wrong = bench.request(target.clone());
+    run_restore(&bench.ctx, wrong.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
+    bench.assert_restored(&wanted).await;
+    bench.world.commit(3).await;
+
+    back(&bench, &wrong).await.unwrap();
+    bench.assert_undone_after_serving(&old).await;
+    back(&bench, &wrong).await.expect("a second time there is nothing left to do");
+    bench.assert_undone_after_serving(&old).await;
+
+    bench.restore(target).await.unwrap();
+    bench.assert_restored(&wanted).await;
+    assert_eq!(bench.world.timeline(0).unwrap().get(), 3, "timeline 2 was used and left");
+}
+
+#[tokio::test]
+async fn without_its_old_disks_a_restore_stays_and_nothing_is_touched() {
+    let bench = Workbench::new();
+    let (wanted, target) = bench.disaster().await;
+    let old = bench.old_state();
+    let request = bench.request(target);
+    run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
+    let gone = old.disks[1].0.clone().unwrap();
+    bench.ctx.cloud.delete_disk(&gone).await.unwrap();
+    let error = back(&bench, &request).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Unchanged, "{error:?}");
+    assert!(error.to_string().contains(&format!("old disk {gone}")), "{error}");
+    bench.assert_restored(&wanted).await;
+}
+
+#[tokio::test]
+async fn a_restore_that_another_one_stands_on_is_not_taken_back_first() {
+    let bench = Workbench::new();
+    let (wanted, target) = bench.disaster().await;
+    let first = bench.request(target.clone());
+    run_restore(&bench.ctx, first.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
+    bench.world.advance(5);
+    let second = bench.request(target);
+    run_restore(&bench.ctx, second.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
+    let error = back(&bench, &first).await.unwrap_err();
+    assert!(matches!(error, FlowError::Refused { .. }), "{error:?}");
+    bench.assert_restored(&wanted).await;
+    back(&bench, &second).await.unwrap();
+    back(&bench, &first).await.expect("the last one first, then the one before it");
+    assert_eq!(bench.world.timeline(0).unwrap().get(), 1);
+}
+
+/// Does something at the begin of a step.
+struct At<F: Fn() + Send + Sync>(&'static str, F);
+
+impl<F: Fn() + Send + Sync> Progress for At<F> {
+    fn event(&self, event: &ProgressEvent) {
+        if event.kind == ProgressKind::Begun && event.step == self.0 {
+            (self.1)();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_driver_that_is_asked_to_stop_leaves_the_rest_to_the_next() {
+    for step in ["create_disks", "swap_standbys", "stop_primary", "swap_primary", "recover", "rejoin"] {
+        let mut bench = Workbench::new();
+        let (wanted, target) = bench.disaster().await;
+        let request = bench.request(target);
+        let signal = bench.ctx.cancellation.clone();
+        let at = At(step, move || signal.cancel());
+        let error = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &at).await.unwrap_err();
+        assert!(matches!(error, FlowError::Interrupted { .. }), "{step}: {error:?}");
+        assert_eq!(error.exit_code(), ExitCode::Stuck);
+        bench.ctx.cancellation = tokio_util::sync::CancellationToken::new();
+        bench.retry_within(std::time::Duration::from_secs(2));
+        let cluster = bench.world.cluster().clone();
+        let resumed = resume_restore(&bench.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await;
+        resumed.unwrap_or_else(|error| panic!("{step}: {error:?}"));
+        bench.assert_restored(&wanted).await;
+    }
+}
+
+#[tokio::test]
+async fn an_aborted_restore_finishes_its_step_and_goes_back() {
+    let steps = [
+        (RestoreStep::SwapStandbys, RestoreStep::StopPrimary),
+        (RestoreStep::StopPrimary, RestoreStep::SwapPrimary),
+        (RestoreStep::Recover, RestoreStep::Verify),
+    ];
+    for (step, next) in steps {
+        let bench = Workbench::new();
+        let (_, target) = bench.disaster().await;
+        let old = bench.old_state();
+        let request = bench.request(target);
+        bench.world.slow_tasks(1);
+        let abort = async {
+            let cluster = bench.world.cluster_store();
+            let wanted = What::Intended { step: step.to_string() };
+            let intended = |events: Vec<JournalEvent>| events.last().is_some_and(|last| last.what == wanted);
+            while !intended(cluster.journal(&request.id).await.unwrap()) {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            abort_restore(&cluster, &request.id, "the operator").await.unwrap()
+        };
+        // Aborted is aborted, also where a failure would have been held.
+        let restore = run_restore(&bench.ctx, request.clone(), OnFailure::Hold, &Quiet);
+        let (error, told) = tokio::join!(restore, abort);
+        let error = error.unwrap_err();
+        assert_eq!(told, AbortPoint { running: Some(step), before: next });
+        assert_eq!(error.exit_code(), ExitCode::Undone, "{step}: {error:?}");
+        assert!(error.to_string().contains(&format!("`{next}`")), "{error}");
+        bench.assert_undone(&old).await;
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_drives_cannot_be_aborted() {
+    let bench = Workbench::new();
+    let (_, _) = bench.disaster().await;
+    let request = bench.request(RecoveryTarget::Latest);
+    run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
+    let error = abort_restore(&bench.world.cluster_store(), &request.id, "me").await.unwrap_err();
+    assert!(matches!(&error, FlowError::Refused { .. }), "{error:?}");
+    assert!(error.to_string().contains("it has ended"), "{error}");
+}

@@ -1,6 +1,6 @@
 //! The configuration of command line and errands (`src/ARCHITECTURE.md`): `remount.json`, which the job `remount` renders
 //! once for its VM, or the `errand.json` of an errand beside it, which names that file and adds the errand's own keys.
-//! All problems are told at once: a deploy per mistake is a bad night.
+//! All problems are told at once: each deploy that finds one more takes minutes.
 
 use std::path::Path;
 

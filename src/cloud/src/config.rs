@@ -31,6 +31,9 @@ pub enum CloudConfig {
     Openstack(OpenstackSettings),
 }
 
+/// The clouds that this version can speak to, as an error names them.
+pub(crate) const ADAPTERS: &str = "the adapter `local` alone";
+
 impl CloudConfig {
     /// Whether this version can speak to the cloud at all: to be asked before anything else is done.
     ///

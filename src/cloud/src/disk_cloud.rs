@@ -126,7 +126,7 @@ pub struct DiskSpec {
 /// gone succeeds; an object that was created is found by its tags in the next list.
 #[async_trait]
 pub trait DiskCloud: Debug + Send + Sync {
-    /// The cloud's name, as a manifest records it: `local`, `aws`, `azure`, `gcp`, `alicloud`, `openstack`.
+    /// The cloud's name, as a manifest records it: the property `cloud.type`.
     fn iaas(&self) -> &'static str;
 
     /// The disk with this id; none where the cloud answers that there is none.

@@ -4,7 +4,7 @@ use remount_core::{DiskCid, OperatorError, Retry, SnapshotCid, VmCid};
 
 /// The clouds that this version can speak to.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("this version of Remount has the adapter `local` alone")]
+#[error("this version of Remount has {}", crate::config::ADAPTERS)]
 pub struct Adapters;
 
 /// A call to the cloud failed.
@@ -88,7 +88,7 @@ impl OperatorError for Error {
             Self::SnapshotNotComplete(_) => "wait until the cloud has completed the snapshot, or choose an older backup from `remount list`".into(),
             Self::DiskInUse { disk, .. } => format!("detach the disk through the Director first (`bosh attach-disk GROUP/ID OTHER --disk-properties=copy`), then delete {disk}"),
             Self::QuotaExceeded { .. } => "raise the quota of the account, or delete disks and snapshots that nobody needs".into(),
-            Self::Refused { .. } => "mend what the cloud refuses (credentials, zone, size or type), then run the command again".into(),
+            Self::Refused { .. } => "fix what the cloud refuses (credentials, zone, size or type), then run the command again".into(),
             Self::Busy { .. } | Self::Unanswered { .. } => return None,
         })
     }

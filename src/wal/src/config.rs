@@ -59,7 +59,9 @@ mod tests {
 
     #[test]
     fn what_the_job_renders_for_the_agent_is_read_here_too() {
-        let rendered = include_str!("../../../spec/golden/remount-agent/config/agent.json");
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/golden/remount-agent/config/");
+        let rendered = std::fs::read_to_string(Path::new(golden).join("agent.json")).unwrap();
+        let rendered = rendered.replace("/var/vcap/jobs/remount-agent/config/", golden);
         let mut blocks = Blocks::parse(Path::new("agent.json"), rendered.as_bytes()).unwrap();
         let config = Config::of(&mut blocks).unwrap();
         assert_eq!(config.postgres.data_directory, Path::new("/var/vcap/store/postgres/data"));

@@ -86,7 +86,7 @@ pub struct BackupManifest {
 /// The snapshot of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRecord {
-    /// The cloud, as `local` or `aws`.
+    /// The cloud, by the property `cloud.type`.
     pub iaas: String,
     /// The snapshot's id.
     pub cid: SnapshotCid,

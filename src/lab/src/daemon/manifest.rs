@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// a test sees within seconds that a broken store is refused and a dead process's lease ends.
 pub fn for_the_lab(manifest: &mut Value) {
     for part in ["instance_groups", "addons"] {
-        let groups = manifest[part].as_array_mut();
+        let groups = manifest.get_mut(part).and_then(Value::as_array_mut);
         groups
             .into_iter()
             .flatten()
@@ -41,6 +41,9 @@ mod tests {
             "addons": [{"jobs": [{"name": "remount", "properties": {"agents": {"port": 7443}}}]}],
         });
         for_the_lab(&mut manifest);
+        let mut without = json!({"instance_groups": []});
+        for_the_lab(&mut without);
+        assert_eq!(without, json!({"instance_groups": []}));
         let agent = &manifest["instance_groups"][0]["jobs"][1]["properties"];
         assert_eq!(*agent, json!({"listen_port": 1, "pre_start": {"deadline_seconds": 20}}));
         let remount = &manifest["addons"][0]["jobs"][0]["properties"];

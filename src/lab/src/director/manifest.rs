@@ -249,13 +249,13 @@ mod tests {
     #[test]
     fn an_addons_jobs_are_in_every_group_after_its_own() {
         let text = "{name: d, instance_groups: [{name: a, instances: 1, jobs: [{name: x}]}, {name: b, instances: 1}], \
-                    addons: [{name: shared, jobs: [{name: y, release: r, properties: {p: 1}}]}]}";
+                    addons: [{name: shared, jobs: [{name: shared, release: r, properties: {p: 1}}]}]}";
         let manifest = Manifest::from_value(parse(text).unwrap()).unwrap();
         let names = |n: usize| -> Vec<String> {
             manifest.instance_groups[n].jobs.iter().map(|job| job.name.clone()).collect()
         };
-        assert_eq!((names(0), names(1)), (vec!["x".into(), "y".into()], vec!["y".into()]));
-        let filtered = text.replace("jobs: [{name: y", "include: {jobs: []}, jobs: [{name: y");
+        assert_eq!((names(0), names(1)), (vec!["x".into(), "shared".into()], vec!["shared".into()]));
+        let filtered = text.replace("jobs: [{name: shared", "include: {jobs: []}, jobs: [{name: shared");
         assert!(Manifest::from_value(parse(&filtered).unwrap()).is_err());
     }
 

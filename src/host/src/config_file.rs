@@ -1,7 +1,7 @@
-//! A program's configuration: a JSON file that its job rendered. All problems are told at once: a deploy per
-//! mistake is a bad night. The content is never repeated in an error: it may hold secrets.
+//! A program's configuration: a JSON file that its job rendered. All problems are reported at once, so that
+//! one deploy fixes them. The content is never repeated in an error: it may hold secrets.
 //!
-//! A block lies in the file itself, or in a file of its own: `store`, or `store_file` with that file's path. What several
+//! A block is in the file itself, or in a file of its own: `store`, or `store_file` with that file's path. What several
 //! jobs on a VM share is rendered once by the job `remount`; the others name its file as `remount_file`.
 
 use std::fs;

@@ -114,7 +114,7 @@ async fn a_copy_of_a_complete_backup_does_not_start_without_a_plan() {
     let _data = vm.with_data();
     vm.mark(&backup());
     landscape.complete_backup(vm.system_identifier()).await;
-    refused(&vm, &["no restore is published", backup().as_str(), "bosh start"]);
+    refused(&vm, &["no published restore uses it", backup().as_str(), "bosh start"]);
     assert!(vm.mark_file().exists());
 }
 
@@ -163,17 +163,17 @@ async fn a_disk_of_another_cluster_is_refused() {
 }
 
 #[tokio::test]
-async fn an_instance_without_a_part_in_the_plan_is_refused() {
+async fn an_instance_that_the_plan_does_not_name_is_refused() {
     let landscape = Landscape::new();
     let vm = Vm::new(&landscape, "i-1");
     let _data = vm.with_data();
     landscape.publish(&vm.plan(&[("i-2", Role::Primary)])).await;
     vm.mark(&backup());
-    refused(&vm, &["has no part for instance postgres/i-1"]);
+    refused(&vm, &["does not name instance postgres/i-1"]);
 }
 
 #[test]
-fn a_copy_is_not_started_while_nobody_can_say_what_for() {
+fn a_copy_is_not_started_while_the_store_does_not_answer() {
     let landscape = Landscape::new();
     let vm = Vm::new(&landscape, "i-1");
     let _data = vm.with_data();

@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The command line: commands, options, and their help.
 
 use std::path::PathBuf;
 
@@ -16,13 +16,13 @@ use crate::target::TargetArguments;
 #[derive(Debug, Parser)]
 #[command(name = "remount", version, max_term_width = 80)]
 pub struct Arguments {
-    /// The configuration, of the job `remount` or of an errand [default: that of the job `remount`]
+    /// The configuration file, of the job `remount` or of an errand [default: that of the job `remount`]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Answer with JSON on standard output
+    /// Print JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say more on standard error
+    /// Print debug messages on standard error
     #[arg(long, global = true)]
     pub verbose: bool,
     /// What to do
@@ -35,45 +35,45 @@ pub struct Arguments {
 pub enum Command {
     /// Take a backup now
     Backup {
-        /// The deployment; without it, those of the errand `backup` whose file is the configuration
+        /// The deployment [default: those of `backup.deployments` in the configuration of the errand `backup`]
         #[arg(long)]
         deployment: Option<DeploymentName>,
-        /// Its PostgreSQL group, where it has more than one
+        /// Its PostgreSQL group, if it has more than one
         #[arg(long, requires = "deployment")]
         group: Option<GroupName>,
     },
-    /// List the backups of a cluster, or of all
+    /// List the backups of one cluster or of all
     List(ClusterFilter),
-    /// Show all that is known of a backup
+    /// Show one backup
     Info {
         /// The backup's id
         backup: BackupId,
     },
-    /// Plan a restore and check all that can be known beforehand; nothing is touched
-    Plan(WishArguments),
-    /// Restore: request it for the errand, or run it from here
+    /// Plan a restore and run all checks; nothing is changed
+    Plan(RestoreOptions),
+    /// Restore: request it for the errand, or run it now
     Restore(Box<RestoreArguments>),
-    /// Go on with a restore whose driver died, that was held or is stuck
+    /// Continue a restore that is held or stuck, or whose process died
     Resume {
         /// The restore's id (`remount journal`)
         restore: RestoreId,
-        /// What to do when a step fails for good
+        /// What to do when a step fails
         #[arg(long, value_enum, default_value_t = OnFailureArgument::Rollback)]
         on_failure: OnFailureArgument,
     },
-    /// Take a restore back, also one that ended well: the old disks return, while they exist
+    /// Roll back a restore, also a successful one, as long as its old disks exist
     Rollback {
         /// The restore's id (`remount journal`)
         restore: RestoreId,
     },
-    /// Ask the process that restores to go no further: before its next step it goes back
+    /// Stop a running restore: it finishes its step and is rolled back
     Abort {
         /// The restore's id (`remount journal`)
         restore: RestoreId,
     },
-    /// Show what a restore did, step by step
+    /// Show the steps of a restore
     Journal {
-        /// The restore's id; without it, the newest restore
+        /// The restore's id [default: the newest restore]
         restore: Option<RestoreId>,
         #[command(flatten)]
         cluster: ClusterFilter,
@@ -82,18 +82,18 @@ pub enum Command {
     Requests,
     /// List the old disks that restores have put aside, or release them
     Disks(Box<DisksArguments>),
-    /// Check what backups and restores need before they need it: Director, store, certificates
+    /// Check that Director, store, cloud and certificates can be used
     Check {
-        /// Ask what does not answer again, for up to two minutes
+        /// Try again, for up to two minutes, what does not answer
         #[arg(long)]
         wait: bool,
-        /// Read the configuration only; ask nobody
+        /// Check the configuration only; send no request
         #[arg(long, conflicts_with = "wait")]
         offline: bool,
     },
     /// The entry points of the BOSH errands
     Errand {
-        /// Which
+        /// The errand
         #[command(subcommand)]
         errand: Errand,
     },
@@ -102,15 +102,15 @@ pub enum Command {
 /// One cluster, or all.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ClusterFilter {
-    /// The deployment; all without it
+    /// The deployment [default: all]
     #[arg(long)]
     pub deployment: Option<DeploymentName>,
-    /// Its PostgreSQL group, where it has more than one
+    /// Its PostgreSQL group, if it has more than one
     #[arg(long, requires = "deployment")]
     pub group: Option<GroupName>,
 }
 
-/// Old disks.
+/// The arguments of `remount disks`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct DisksArguments {
@@ -119,87 +119,87 @@ pub struct DisksArguments {
     pub how: Option<DisksCommand>,
     #[command(flatten)]
     pub cluster: ClusterFilter,
-    /// Those too that are gone
+    /// Include disks that do not exist any more
     #[arg(long)]
     pub all: bool,
 }
 
-/// What is done with old disks.
+/// What to do with old disks.
 #[derive(Debug, Subcommand)]
 pub enum DisksCommand {
-    /// Delete old disks: the way back from their restore ends there
+    /// Delete old disks: their restores cannot be rolled back any more
     Release(ReleaseArguments),
 }
 
-/// Which old disks go.
+/// Which old disks are deleted.
 #[derive(Debug, Args)]
 #[group(id = "which", required = true, multiple = false, args = ["restore", "due"])]
 pub struct ReleaseArguments {
-    /// The restore whose old disks go, though the time to keep them is not over
+    /// Delete the old disks of this restore, even if they are to be kept longer
     #[arg(conflicts_with = "deployment")]
     pub restore: Option<RestoreId>,
-    /// All that are due: the time to keep them is over
+    /// Delete all old disks that need not be kept any longer
     #[arg(long)]
     pub due: bool,
     #[command(flatten)]
     pub cluster: ClusterFilter,
-    /// Say what would go; nothing is touched
+    /// Print what would be deleted; nothing is changed
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// Restores.
+/// The arguments of `remount restore`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct RestoreArguments {
-    /// How
+    /// How the restore is started
     #[command(subcommand)]
     pub how: Option<RestoreCommand>,
     #[command(flatten)]
-    pub wish: WishArguments,
-    /// Run it from here, now
+    pub options: RestoreOptions,
+    /// Run it now, in this process
     #[arg(long)]
     pub now: bool,
 }
 
-/// How a restore is asked for.
+/// How a restore is started.
 #[derive(Debug, Subcommand)]
 pub enum RestoreCommand {
     /// Store a request, which the errand `restore` carries out
-    Request(WishArguments),
-    /// Run it from here, now
-    Run(WishArguments),
+    Request(RestoreOptions),
+    /// Run it now, in this process
+    Run(RestoreOptions),
 }
 
-/// What is wanted.
+/// Options of a restore.
 #[derive(Clone, Debug, Args)]
-pub struct WishArguments {
+pub struct RestoreOptions {
     /// The deployment to restore
     #[arg(long)]
     deployment: Option<DeploymentName>,
-    /// Its PostgreSQL group, where it has more than one
+    /// Its PostgreSQL group, if it has more than one
     #[arg(long, requires = "deployment")]
     pub group: Option<GroupName>,
     #[command(flatten)]
     pub target: TargetArguments,
-    /// What to do when a step fails for good
+    /// What to do when a step fails
     #[arg(long, value_enum, default_value_t = OnFailureArgument::Rollback)]
     pub on_failure: OnFailureArgument,
-    /// Plan and check only; nothing is touched
+    /// Plan and check only; nothing is changed
     #[arg(long)]
     pub dry_run: bool,
 }
 
-impl WishArguments {
+impl RestoreOptions {
     /// The deployment.
     ///
     /// # Errors
-    /// None was named.
+    /// No deployment was named.
     pub fn deployment(&self) -> Result<DeploymentName, Failure> {
         let missing = || {
             Failure::usage(
                 "no deployment is named",
-                "name it with --deployment; `remount list` shows those with backups",
+                "name it with --deployment; `remount list` shows the deployments that have backups",
             )
         };
         self.deployment.clone().ok_or_else(missing)
@@ -209,9 +209,9 @@ impl WishArguments {
 /// What to do when a step fails for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnFailureArgument {
-    /// The old disks go back, and the cluster starts as it was
+    /// Roll back: the old disks are attached again and the cluster starts as it was
     Rollback,
-    /// Everything stays as it is, for a person to look
+    /// Hold: leave everything as it is for an operator to decide
     Hold,
 }
 
@@ -232,12 +232,12 @@ pub enum Errand {
     /// Back up the deployments of the job's properties
     Backup,
     #[command(flatten)]
-    Absent(Absent),
+    Unavailable(UnavailableErrand),
 }
 
-/// Errands whose jobs are there, but whose work is not: they say so and fail.
+/// Errands whose jobs exist and whose work is not in this version: they fail with a message.
 #[derive(Clone, Copy, Debug, Subcommand)]
-pub enum Absent {
+pub enum UnavailableErrand {
     /// Not in this version
     Drill,
     /// Not in this version

@@ -1,4 +1,4 @@
-//! What the flows are given: adapters made from the configuration, and the wish to stop.
+//! What the flows are given: adapters made from the configuration, and a token that signals cancel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub fn open(config: &Config) -> Result<FlowContext, Failure> {
         timeouts: timeouts(config),
         cancellation: cancellation.clone(),
     };
-    let told = || message!("asked to stop: waits end now, and what is changing is finished first");
+    let told = || message!("stopping: waits end now; a change that is under way is finished first");
     cancel_on_signals(cancellation, told)
         .map_err(|error| Failure::unchanged(format!("signals cannot be received: {error}")))?;
     Ok(context)
@@ -40,7 +40,7 @@ pub fn open(config: &Config) -> Result<FlowContext, Failure> {
 
 /// What fails in passing in the middle of a backup or a restore is tried again for so long.
 const RETRY: Duration = Duration::from_secs(120);
-/// A command that only reads the store tries for so long: somebody waits for its answer.
+/// A command that only reads the store tries for so long: an operator waits for its answer.
 const READ_RETRY: Duration = Duration::from_secs(30);
 
 /// Opens the store for a command that needs nothing else.

@@ -1,4 +1,4 @@
-//! How a command fails: three lines for the operator and an exit code for the pipeline.
+//! How a command fails: three lines for the operator and an exit code for scripts.
 
 use std::process;
 
@@ -25,7 +25,7 @@ impl Failure {
         Self::with(ExitCode::Unchanged, what, next)
     }
 
-    /// Nothing was changed.
+    /// It failed and nothing was changed.
     pub fn unchanged(what: impl AsRef<str>) -> Self {
         Self { code: ExitCode::Unchanged, text: format!("error: {}", what.as_ref()) }
     }
@@ -46,7 +46,7 @@ impl Failure {
         Self { code, text: format!("error: {what}\ncause: {cause}\n next: {next}") }
     }
 
-    /// Several things failed, each told already; the worst code stands for all.
+    /// Several things failed and each was printed; the worst exit code is used.
     pub fn summary(code: ExitCode, what: impl AsRef<str>) -> Self {
         Self { code, text: format!("error: {}", what.as_ref()) }
     }
@@ -61,8 +61,8 @@ impl Failure {
         &self.text
     }
 
-    /// Prints the lines and hands out the exit code.
-    pub fn tell(&self) -> process::ExitCode {
+    /// Prints the lines and returns the exit code.
+    pub fn print(&self) -> process::ExitCode {
         message!("{}", self.text);
         process::ExitCode::from(self.code as u8)
     }

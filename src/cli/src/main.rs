@@ -35,10 +35,10 @@ fn main() -> process::ExitCode {
     env_logger::Builder::new().filter_level(LevelFilter::Off).filter_module("remount", level).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::unchanged(format!("the runtime does not start: {error}")).tell(),
+        Err(error) => return Failure::unchanged(format!("the runtime does not start: {error}")).print(),
     };
     match runtime.block_on(commands::run(arguments)) {
         Ok(()) => process::ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.print(),
     }
 }

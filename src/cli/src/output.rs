@@ -1,7 +1,7 @@
-//! Lines for whoever reads them: answers on standard output, the rest on standard error.
+//! Lines of output: answers on standard output, everything else on standard error.
 //!
-//! A reader may go away at any time: the `head` of a pipe, a terminal whose connection broke. `println!` panics then, in
-//! the middle of a restore; these go on.
+//! A reader may go away at any time: the `head` of a pipe, a terminal whose connection broke. `println!` would panic then,
+//! in the middle of a restore; these macros do not.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -18,11 +18,11 @@ macro_rules! message {
 
 pub(crate) use {message, output};
 
-/// Writes a line, if anybody is there to read it.
+/// Writes a line. A closed output is no error.
 pub fn line(out: &mut impl Write, text: fmt::Arguments<'_>) {
     let written: io::Result<()> = writeln!(out, "{text}").and_then(|()| out.flush());
     if let Err(error) = written {
-        log::debug!(error:% = error; "nobody reads what is said");
+        log::debug!(error:% = error; "the output is closed");
     }
 }
 

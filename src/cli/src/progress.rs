@@ -1,5 +1,5 @@
-//! How a flow's steps look: on a terminal one line per step that counts its seconds, elsewhere plain lines
-//! with the time. An errand's steps are its answer and go to standard output; else they go to standard error.
+//! The progress of a flow: on a terminal one line per step that counts its seconds, elsewhere plain lines
+//! with the time. An errand's progress is its answer and goes to standard output, other progress to standard error.
 
 use std::io::{IsTerminal as _, Write};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use remount_flow::{Progress, ProgressEvent, ProgressKind};
 
-/// How often a line that counts is drawn.
+/// How often the line of a running step is drawn.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Prints steps as they come.
@@ -88,7 +88,7 @@ impl Screen {
         self.write(&format!("\r\x1b[2K{running}"));
     }
 
-    /// A reader that went away stops nothing: the journal has it all.
+    /// A closed output stops nothing: the journal has all of it.
     fn write(&mut self, text: &str) {
         if let Err(error) = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
             log::debug!(error:% = error; "the progress is no longer read");

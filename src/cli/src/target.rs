@@ -1,4 +1,4 @@
-//! Recovery targets, as they are typed.
+//! Recovery targets on the command line.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -6,18 +6,18 @@ use remount_core::{BackupId, Lsn, RecoveryTarget, RestoreTarget, TimelineId};
 
 use crate::failure::Failure;
 
-/// Where replay is to stop, and on which line.
+/// Where replay stops, and on which timeline.
 #[derive(Clone, Debug, Args)]
 pub struct TargetArguments {
     #[command(flatten)]
     to: To,
-    /// The timeline the target lies on; without it, the cluster's present one
+    /// The timeline of the target [default: the cluster's present one]
     #[arg(long)]
     timeline: Option<TimelineId>,
-    /// The backup to begin from; without it, the newest that fits
+    /// The backup to begin from [default: the newest one before the target]
     #[arg(long, value_name = "BACKUP", conflicts_with = "to_backup")]
     from_backup: Option<BackupId>,
-    /// Stop just before the target: of a time, position or transaction
+    /// Stop just before the target (time, LSN or transaction)
     #[arg(long, conflicts_with_all = ["to_latest", "to_name", "to_backup"])]
     exclusive: bool,
 }
@@ -26,22 +26,22 @@ pub struct TargetArguments {
 #[derive(Clone, Debug, Args)]
 #[group(id = "to", multiple = false)]
 struct To {
-    /// The newest commit that is archived, or will be once the cluster stops
+    /// To the newest commit
     #[arg(long)]
     to_latest: bool,
-    /// Before the first commit later than this time, as 2026-11-23T10:15:00Z
+    /// To this time, for example 2026-11-23T10:15:00Z
     #[arg(long, value_name = "TIME")]
     to_time: Option<Timestamp>,
-    /// After the record that begins at this position, as 0/4012F88
+    /// To the record at this LSN, for example 0/4012F88
     #[arg(long, value_name = "LSN")]
     to_lsn: Option<Lsn>,
-    /// After the commit of this transaction
+    /// To the commit of this transaction
     #[arg(long, value_name = "XID")]
     to_xid: Option<u64>,
-    /// At this restore point (pg_create_restore_point)
+    /// To this restore point (pg_create_restore_point)
     #[arg(long, value_name = "NAME", value_parser = restore_point)]
     to_name: Option<String>,
-    /// As this backup has it, and nothing later
+    /// To the end of this backup
     #[arg(long, value_name = "BACKUP")]
     to_backup: Option<BackupId>,
 }

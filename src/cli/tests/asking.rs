@@ -105,7 +105,7 @@ async fn a_cloud_that_this_version_cannot_speak_to_is_refused_before_anything_is
         let said = site.run(line);
         assert_eq!((said.code, said.out.as_str()), (2, ""), "{line}: {}", said.err);
         let expected = "error: the cloud `aws` cannot be used\n\
-                        cause: this version of Remount has the adapter `local` alone\n next: ";
+                        cause: this version of Remount has only the adapter `local`\n next: ";
         assert!(said.err.starts_with(expected), "{line}: {}", said.err);
     }
     // Neither did the properties become a request, nor was the one of a person ended.

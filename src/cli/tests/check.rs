@@ -100,7 +100,7 @@ fn errands_without_work_say_so_and_fail() {
         std::fs::write(site.path("errand.json"), "").unwrap();
         let said = site.run(&format!("errand {errand}"));
         assert_eq!(said.code, 2, "{errand}: {}", said.err);
-        for word in ["is not configured", "\ncause: ", "\n next: ", instead] {
+        for word in ["is not in this version", "\ncause: ", "\n next: ", instead] {
             assert!(said.err.contains(word), "{errand}: {word:?} is not said:\n{}", said.err);
         }
         assert!(said.out.is_empty(), "{errand}: {}", said.out);

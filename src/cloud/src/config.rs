@@ -198,7 +198,7 @@ mod tests {
         assert!(
             lines.starts_with(
                 "error: the cloud `gcp` cannot be used\n\
-                 cause: this version of Remount has the adapter `local` alone\n next: "
+                 cause: this version of Remount has only the adapter `local`\n next: "
             ),
             "{lines}"
         );

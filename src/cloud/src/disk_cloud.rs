@@ -1,8 +1,8 @@
 //! Disks and snapshots of one cloud.
 //!
 //! The Director's CPI can snapshot a disk but cannot make a disk *from* a snapshot, and a fast
-//! restore is exactly that. This trait has what Remount needs and nothing more. Attaching is never
-//! here: the Director attaches, or its record and the cloud disagree.
+//! restore needs exactly that. This trait has what Remount needs and nothing more. It does not attach disks: only the
+//! Director does, or its record and the cloud would disagree.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// What this crate's calls answer.
+/// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Tags of a disk or snapshot. The keys Remount sets are in [`tag`].
@@ -86,7 +86,7 @@ pub struct Snapshot {
     pub created_at: Timestamp,
     /// Region it lies in; empty where the cloud has one.
     pub region: String,
-    /// Its encryption key, where it is one of ours.
+    /// Its encryption key, where it is one of the customer's.
     pub key: Option<String>,
     /// Its tags.
     pub tags: Tags,

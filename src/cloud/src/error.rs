@@ -2,7 +2,7 @@
 
 use remount_core::{DiskCid, OperatorError, Retry, SnapshotCid, VmCid};
 
-/// The clouds that this version can speak to.
+/// The clouds for which this version has an adapter.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("this version of Remount has {}", crate::config::ADAPTERS)]
 pub struct Adapters;
@@ -10,7 +10,7 @@ pub struct Adapters;
 /// A call to the cloud failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration names a cloud that this version cannot speak to: nothing was asked of it.
+    /// The configuration names a cloud for which this version has no adapter: no request was sent to it.
     #[error("the cloud `{cloud}` cannot be used")]
     NoAdapter {
         /// The property `cloud.type`.
@@ -25,7 +25,7 @@ pub enum Error {
     /// The cloud knows no such snapshot.
     #[error("snapshot {0} does not exist")]
     SnapshotNotFound(SnapshotCid),
-    /// A disk cannot be made from it yet, or never.
+    /// A disk cannot be made from it yet, or ever.
     #[error("snapshot {0} is not complete")]
     SnapshotNotComplete(SnapshotCid),
     /// The disk is attached and therefore not deleted.
@@ -41,7 +41,7 @@ pub enum Error {
     QuotaExceeded {
         /// What was asked for.
         action: String,
-        /// The cloud's words.
+        /// The cloud's message.
         detail: String,
     },
     /// Another operation runs on the object, or the cloud throttles.
@@ -49,7 +49,7 @@ pub enum Error {
     Busy {
         /// What was asked for.
         action: String,
-        /// The cloud's words.
+        /// The cloud's message.
         detail: String,
     },
     /// The cloud refused for good: a wrong zone, size, type, credential.
@@ -57,7 +57,7 @@ pub enum Error {
     Refused {
         /// What was asked for.
         action: String,
-        /// The cloud's words.
+        /// The cloud's message.
         detail: String,
     },
     /// No answer, or none that could be understood: what was asked for may have happened.
@@ -65,7 +65,7 @@ pub enum Error {
     Unanswered {
         /// What was asked for.
         action: String,
-        /// What went wrong on the way.
+        /// What went wrong.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -82,14 +82,14 @@ impl OperatorError for Error {
 
     fn next_step(&self) -> Option<String> {
         Some(match self {
-            Self::NoAdapter { cloud, .. } => format!("deploy a version of Remount whose release notes name the adapter `{cloud}`; until then only commands that need no cloud work, as `remount list` and `remount journal`"),
-            Self::DiskNotFound(_) => "look for the disk in the cloud's console; `bosh instances --details` shows what the Director has recorded".into(),
+            Self::NoAdapter { cloud, .. } => format!("deploy a version of Remount whose release notes name the adapter `{cloud}`; until then only commands that do not need the cloud work, such as `remount list` and `remount journal`"),
+            Self::DiskNotFound(_) => "look for the disk in the cloud's console; `bosh instances --details` shows the Director's record".into(),
             Self::SnapshotNotFound(_) => "choose another backup from `remount list`".into(),
             Self::SnapshotNotComplete(_) => "wait until the cloud has completed the snapshot, or choose an older backup from `remount list`".into(),
             Self::DiskInUse { disk, .. } => format!("detach the disk through the Director first (`bosh attach-disk GROUP/ID OTHER --disk-properties=copy`), then delete {disk}"),
-            Self::QuotaExceeded { .. } => "raise the quota of the account, or delete disks and snapshots that nobody needs".into(),
+            Self::QuotaExceeded { .. } => "raise the quota of the account, or delete disks and snapshots that are not needed".into(),
             Self::Refused { .. } => "fix what the cloud refuses (credentials, zone, size or type), then run the command again".into(),
-            Self::Busy { .. } | Self::Unanswered { .. } => return None,
+            Self::Busy { .. } | Self::Unanswered { .. } => "check the cloud's status page, then run the command again".into(),
         })
     }
 }

@@ -16,7 +16,7 @@ pub struct ArchiveListing {
     /// The histories that were archived; timeline 1 has none.
     pub histories: BTreeMap<TimelineId, TimelineHistory>,
     /// The time of the last commit or abort in a segment, where it is known. A segment without an
-    /// entry holds none, or nobody looked; [`Self::worth_dating`] says where looking helps.
+    /// entry holds none, or was not read; [`Self::worth_dating`] says where looking helps.
     pub commit_times: BTreeMap<WalSegment, Timestamp>,
     /// Whether more will be archived before the restore begins.
     pub more_to_come: MoreWal,
@@ -37,7 +37,7 @@ pub struct RunningPrimary {
     /// Its clock.
     pub now: Timestamp,
     /// The timeline it writes on. This, not the newest in the archive, is the timeline of the living
-    /// cluster: a restore that was rolled back leaves a younger timeline behind that nobody lives on.
+    /// cluster: a restore that was rolled back leaves a younger timeline behind that no server is on.
     pub timeline: TimelineId,
     /// Flushed up to here.
     pub lsn: Lsn,

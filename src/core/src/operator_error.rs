@@ -1,4 +1,4 @@
-//! Errors written for the person who reads them at three in the morning.
+//! Errors for the operator: what failed, why, and what to do next.
 
 use std::error::Error;
 use std::fmt;
@@ -15,7 +15,7 @@ pub enum Retry {
     Never,
 }
 
-/// What every error of ours can say beyond its text.
+/// What every error says beyond its text.
 pub trait OperatorError: Error + Send + Sync + 'static {
     /// Whether asking again can help.
     fn retry(&self) -> Retry;

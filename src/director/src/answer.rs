@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// No answer of a Director comes near this; more is not read.
 const LONGEST_BODY: u64 = 256 << 20;
-/// Words of a foreign body that an error message repeats.
+/// How much of a body an error message repeats.
 const QUOTED_CHARACTERS: usize = 300;
 
 /// An answer, whatever its status.

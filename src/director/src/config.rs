@@ -11,7 +11,7 @@ use ureq::http::Uri;
 
 use crate::{HttpDirector, Result, RetryingDirector};
 
-/// Where the Director is, whom to trust and who we are.
+/// Where the Director is, which authority to trust, and the credentials.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DirectorConfig {
@@ -36,7 +36,7 @@ pub struct DirectorConfig {
     pub task_deadline_seconds: u64,
 }
 
-/// Who we are.
+/// The credentials.
 #[derive(Clone)]
 pub(crate) enum Credentials {
     /// By UAA where the Director has one, else as user and password.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// What this crate's calls answer.
+/// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The number of a Director task.
@@ -61,7 +61,7 @@ pub struct Task {
     pub word: String,
     /// What it does, in the Director's words.
     pub description: String,
-    /// Its outcome in short (cut at about 128 characters).
+    /// Its outcome, cut at about 128 characters.
     #[serde(default)]
     pub result: Option<String>,
     /// The deployment it works on.
@@ -170,7 +170,7 @@ pub enum StopKind {
 /// `cloudfoundry/bosh`, the Director's API controllers; facts in `docs/reference/bosh-director.md`.
 #[async_trait]
 pub trait Director: Debug + Send + Sync {
-    /// Who answers there.
+    /// The Director's name, version, and whether it accepts the credentials.
     async fn info(&self) -> Result<Info>;
 
     /// The names of all deployments.
@@ -206,7 +206,7 @@ pub trait Director: Debug + Send + Sync {
         context: &str,
     ) -> Result<TaskId>;
 
-    /// Makes an instance's VM anew, with the disks that are recorded for it, though its agent does not answer
+    /// Recreates an instance's VM with the disks that are recorded for it, although its agent does not answer
     /// (`actions/recreate?ignore_unresponsive_agent=true`); every other action asks the agent first and fails
     /// with 450002. The instance is started then, also where it was stopped or detached.
     async fn recreate(
@@ -227,7 +227,7 @@ pub trait Director: Debug + Send + Sync {
         disk: &DiskCid,
     ) -> Result<TaskId>;
 
-    /// One look at a task.
+    /// Reads a task once.
     ///
     /// # Errors
     /// [`Error::TaskFailed`] with the Director's whole message where it has ended in anything but success.

@@ -12,7 +12,7 @@ pub enum Error {
     Unanswered {
         /// What was asked for.
         action: String,
-        /// What went wrong on the way.
+        /// What went wrong.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -21,7 +21,7 @@ pub enum Error {
     NotSent {
         /// What was asked for.
         action: String,
-        /// What went wrong on the way.
+        /// What went wrong.
         #[source]
         source: Box<Error>,
     },
@@ -30,7 +30,7 @@ pub enum Error {
     Unauthorized {
         /// What was asked for.
         action: String,
-        /// The Director's words.
+        /// The Director's message.
         detail: String,
     },
     /// The Director knows no such thing.
@@ -38,7 +38,7 @@ pub enum Error {
     NotFound {
         /// What was asked for.
         action: String,
-        /// The Director's words.
+        /// The Director's message.
         detail: String,
     },
     /// The Director refused the request.
@@ -48,7 +48,7 @@ pub enum Error {
         action: String,
         /// The Director's error code; 0 where it gave none.
         code: i64,
-        /// The Director's words.
+        /// The Director's message.
         detail: String,
     },
     /// A task ended in `error`, `cancelled` or `timeout`.
@@ -111,7 +111,7 @@ impl OperatorError for Error {
             Self::Unanswered { .. } | Self::NotSent { .. } => {
                 "check that the Director answers (`bosh environment`), then run the command again".into()
             }
-            // The Director answers 401 both to strangers and to those whose scope is too small.
+            // The Director answers 401 also where the credentials are right and the scope is too small.
             Self::Unauthorized { detail, .. } if detail.contains("scope") => {
                 "give the client of `director.*` the scope bosh.admin: attaching disks needs it".into()
             }
@@ -121,14 +121,17 @@ impl OperatorError for Error {
             Self::NotFound { .. } => "check the name against `bosh deployments` and `bosh instances`".into(),
             Self::TaskTimeout { task, state, .. } if state == "queued" => {
                 format!(
-                    "all Director workers may be busy: `bosh tasks`; task {task} goes on when one is free"
+                    "all workers of the Director may be busy (`bosh tasks`); task {task} starts when one is free"
                 )
             }
             Self::TaskTimeout { task, .. } | Self::TaskFailed { task, .. } => {
                 format!("read `bosh task {task} --debug`")
             }
             Self::Config(_) => "fix the `director.*` properties and redeploy".into(),
-            Self::Cancelled { .. } | Self::Refused { .. } => return None,
+            Self::Refused { .. } => {
+                "fix what the Director's message names, then run the command again".into()
+            }
+            Self::Cancelled { task } => format!("follow it with `bosh task {task}`"),
         })
     }
 }

@@ -8,12 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Director, Error, Result, Task, TaskId};
 
-/// How fast looks at a task follow each other: what a look comes late is lost downtime, and a Director bears a look
-/// per second.
+/// How often a task is read: a late read adds to the downtime, and a Director answers a request per second.
 pub const TASK_PACE: Pace = Pace { first: Duration::from_millis(50), longest: Duration::from_secs(1) };
 /// A Director that is being redeployed answers again within this time; one that is gone does not.
 const LONGEST_SILENCE: Duration = Duration::from_secs(600);
-/// A silence that is worth a word when it ends.
+/// An outage of this length is logged when it ends.
 const OUTAGE: Duration = Duration::from_secs(10);
 
 /// How a task is followed.
@@ -21,7 +20,7 @@ const OUTAGE: Duration = Duration::from_secs(10);
 pub struct Follow<'a> {
     /// When to give up; the task goes on.
     pub deadline: Instant,
-    /// How fast looks follow each other; [`TASK_PACE`] but for tests.
+    /// How often it is read; [`TASK_PACE`] except in tests.
     pub pace: Pace,
     /// Ends the following at once; the task goes on.
     pub cancellation: &'a CancellationToken,
@@ -29,7 +28,7 @@ pub struct Follow<'a> {
     pub progress: &'a (dyn Fn(&Task) + Send + Sync),
 }
 
-/// Looks at a task until it has ended, the deadline has passed, or the Director has been silent too long.
+/// Reads a task until it has ended, the deadline has passed, or the Director has been silent too long.
 ///
 /// # Errors
 /// [`Error::TaskFailed`] with the Director's whole message; [`Error::TaskTimeout`] where the deadline passes first

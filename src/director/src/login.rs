@@ -1,4 +1,4 @@
-//! Who we are to the Director: user and password, or a token of its UAA for our client credentials.
+//! The credentials for the Director: user and password, or a token of its UAA for the client credentials.
 //!
 //! The UAA's address is what the Director's `/info` says, reached through the same pinned authorities.
 //! A token is renewed before it ends, and once when the Director no longer accepts it. There is no
@@ -33,12 +33,12 @@ pub(crate) struct Login {
 #[derive(Default)]
 struct State {
     /// None until `/info` was read.
-    way: Option<Way>,
+    method: Option<LoginMethod>,
     token: Option<Token>,
 }
 
 #[derive(Clone)]
-enum Way {
+enum LoginMethod {
     Basic,
     Uaa { url: String },
 }
@@ -86,11 +86,11 @@ impl Login {
             Credentials::Client { id, secret } => (id, secret),
         };
         let mut state = self.lock();
-        let way = match &state.way {
-            Some(way) => way.clone(),
-            None => state.way.insert(self.ask_way(http)?).clone(),
+        let method = match &state.method {
+            Some(method) => method.clone(),
+            None => state.method.insert(self.ask_method(http)?).clone(),
         };
-        let Way::Uaa { url } = way else {
+        let LoginMethod::Uaa { url } = method else {
             return Ok(basic(id, secret));
         };
         match &state.token {
@@ -106,27 +106,27 @@ impl Login {
             Some(token) if token.header == header => {
                 state.token = None;
                 // The Director may have been given another UAA since.
-                state.way = None;
+                state.method = None;
                 true
             }
             // Another caller was faster and has a newer one.
             Some(_) => true,
-            None => matches!(self.credentials, Credentials::Client { .. }) && state.way.is_none(),
+            None => matches!(self.credentials, Credentials::Client { .. }) && state.method.is_none(),
         }
     }
 
-    fn ask_way(&self, http: &Http) -> Result<Way> {
+    fn ask_method(&self, http: &Http) -> Result<LoginMethod> {
         let action = "ask the Director how to log in";
         let call =
             Call { method: Method::GET, url: format!("{}/info", self.base), headers: Vec::new(), form: None };
         let info: Info = parse(action, &check_status(action, http.send(action, &call, None)?)?)?;
         let Some(how) = info.user_authentication.filter(|how| how.kind == "uaa") else {
-            return Ok(Way::Basic);
+            return Ok(LoginMethod::Basic);
         };
         let named = how.options.url.or_else(|| how.options.urls?.into_iter().next());
         let url = named.ok_or_else(|| Error::Config("the Director's /info names no UAA".into()))?;
         plain_url("the UAA's address in the Director's /info", &url).map_err(Error::Config)?;
-        Ok(Way::Uaa { url: url.trim_end_matches('/').to_owned() })
+        Ok(LoginMethod::Uaa { url: url.trim_end_matches('/').to_owned() })
     }
 
     /// Nothing that holds the lock can panic midway and leave it half written.

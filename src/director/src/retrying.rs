@@ -98,7 +98,7 @@ impl Director for RetryingDirector {
         self.change(|| self.inner.attach_disk(deployment, instance, disk)).await
     }
 
-    /// One look: [`crate::follow`] bears a Director that is silent for a while.
+    /// Read once: [`crate::follow`] tolerates a Director that does not answer for a while.
     async fn task(&self, task: TaskId) -> Result<Task> {
         self.inner.task(task).await
     }

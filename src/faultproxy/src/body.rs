@@ -16,7 +16,7 @@ const TICKS_PER_SECOND: u64 = 10;
 /// the bytes before a cut get this long to leave.
 const BEFORE_CUT: Duration = Duration::from_millis(100);
 
-/// How long a body that nobody needs is read for.
+/// How long a body that is not needed is read for.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 
 /// What is done to a body.

@@ -27,7 +27,7 @@ pub struct UpstreamTls {
 }
 
 impl UpstreamTls {
-    /// An upstream whose certificate has its host's name, and that asks nobody who they are.
+    /// An upstream whose certificate has its host's name, and that asks for no client certificate.
     #[must_use]
     pub fn trusting(ca_file: &Path) -> Self {
         Self { ca_file: ca_file.to_owned(), name: None, identity: None }

@@ -129,7 +129,7 @@ impl Exchange {
         }
     }
 
-    /// Lets the upstream act and say all of its answer, which nobody hears.
+    /// Lets the upstream act and answer, and drops the answer.
     async fn ask(&self, request: Request<Body>) -> Result<Outcome, Outcome> {
         let response = self.upstream.send(request).await.map_err(|error| Outcome::failed(&error))?;
         let upstream_status = Some(response.status().as_u16());

@@ -98,7 +98,7 @@ impl Fault {
             "cut" => fields.demand("bytes").map(|bytes| Self::Cut { bytes }),
             "status" => status(&mut fields),
             _ => {
-                // The other fields belong to a kind that nobody knows: they are no further problems.
+                // The other fields belong to an unknown kind: they are no further problems.
                 fields.problem(format!("unknown kind `{kind}`; there are {KINDS}"));
                 return None;
             }

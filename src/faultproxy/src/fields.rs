@@ -60,7 +60,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Ends: what nobody took is unknown.
+    /// Ends: a field that was not taken is unknown.
     pub(crate) fn finish(mut self) {
         for name in std::mem::take(&mut self.left).keys() {
             self.problem(format!("unknown field `{name}`"));

@@ -34,7 +34,7 @@ pub struct Script {
 
 /// Everything that is wrong with a script.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}; mend the script and start again", problems.join("; "))]
+#[error("{}; fix the script and start again", problems.join("; "))]
 pub struct ScriptError {
     /// One sentence each, beginning with the number of the rule, counted from 1.
     pub problems: Vec<String>,

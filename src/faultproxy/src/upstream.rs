@@ -138,7 +138,7 @@ async fn exchange(stream: Box<dyn Stream>, request: Request<Body>) -> hyper::Res
     let mut builder = http1::Builder::new();
     builder.preserve_header_case(true);
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-    // It ends with the answer's last byte, or when nobody wants the answer any more.
+    // It ends with the answer's last byte, or when the client has gone.
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             log::debug!(error:%; "a connection to the upstream ended early");

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::durable::{self, FileError};
 
-/// The user cannot be acted as.
+/// The user does not exist, or cannot be changed to.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// There is no such user.
@@ -74,7 +74,7 @@ impl Account {
         command.current_dir("/")
     }
 
-    /// Becomes this user: where the process is root, it starts itself anew with the same arguments.
+    /// Becomes this user: a process of root executes its own program again, with the same arguments.
     pub fn become_it(self) -> Result<()> {
         if !is_root() || self.uid == 0 {
             return Ok(());

@@ -1,7 +1,7 @@
-//! A program's configuration: a JSON file that its job rendered. All problems are told at once: each deploy that finds
-//! one more takes minutes. The content is never repeated in an error: it may hold secrets.
+//! A program's configuration: a JSON file that its job rendered. All problems are reported at once, so that
+//! one deploy fixes them. The content is never repeated in an error: it may hold secrets.
 //!
-//! A block lies in the file itself, or in a file of its own: `store`, or `store_file` with that file's path. What several
+//! A block is in the file itself, or in a file of its own: `store`, or `store_file` with that file's path. What several
 //! jobs on a VM share is rendered once by the job `remount`; the others name its file as `remount_file`.
 
 use std::fs;
@@ -78,7 +78,7 @@ impl Blocks {
     /// Reads the file.
     ///
     /// # Errors
-    /// It cannot be read, or is not a JSON object. That everyone may read it is a problem like others.
+    /// It cannot be read, or is not a JSON object. Access for everyone is one of the problems.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let unusable = |problem: String| ConfigError { path: path.to_owned(), problems: vec![problem] };
         let text = fs::read(path).map_err(|error| unusable(error.to_string()))?;
@@ -162,7 +162,7 @@ impl Blocks {
         }
     }
 
-    /// Leaves the rest to the program that owns the file, and knows what may be in it.
+    /// Ignores the rest: another program reads the same file and checks all of it.
     pub fn leave_rest(&mut self) {
         self.given.clear();
     }
@@ -172,7 +172,7 @@ impl Blocks {
         self.problems.extend(problems);
     }
 
-    /// Ends the reading: what nobody took is unknown.
+    /// Ends the reading: a key that was not taken is unknown.
     ///
     /// # Errors
     /// All that was found wrong.
@@ -188,7 +188,7 @@ impl Blocks {
 /// Reads a configuration that is one block.
 ///
 /// # Errors
-/// It cannot be read, everyone may read it, or it is not what is wanted.
+/// It cannot be read, is accessible to everyone, or is not what is wanted.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let blocks = Blocks::read(path)?;
     let mut problems = blocks.problems;

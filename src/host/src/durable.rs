@@ -19,7 +19,7 @@ pub struct FileError {
     pub source: io::Error,
 }
 
-/// What the functions of this module answer.
+/// The result of this module's functions.
 pub type Result<T, E = FileError> = std::result::Result<T, E>;
 
 /// Only the owner may read what we write: labels and settings name hosts and users.
@@ -100,7 +100,7 @@ pub fn sync_file_system(path: &Path) -> Result<()> {
     rustix::fs::syncfs(&folder).map_err(|error| at(path)(error.into()))
 }
 
-/// Says which file an error is about.
+/// Names the file of an error.
 pub fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
     move |source| FileError { path, source }

@@ -5,7 +5,10 @@
 #[must_use]
 pub fn world_access(mode: u32) -> Option<String> {
     (mode & 0o007 != 0).then(|| {
-        format!("it holds secrets and everyone may access it (mode {:03o}): `chmod o-rwx` it", mode & 0o777)
+        format!(
+            "it holds secrets and is accessible to everyone (mode {:03o}): run `chmod o-rwx` on it",
+            mode & 0o777
+        )
     })
 }
 

@@ -17,7 +17,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// that the other side is closing is a lost answer.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// Whom a client trusts, and as whom it shows itself.
+/// Which authorities a client trusts, and which certificate it presents.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Peer<'a> {
     /// The authorities to trust, as a PEM file; none: no TLS connection can be made.
@@ -57,7 +57,7 @@ fn builder(peer: Peer<'_>, timeout: Duration) -> Result<ConfigBuilder<AgentScope
         .tls_config(tls)
         .http_status_as_error(false)
         .max_redirects(0)
-        // The environment decides nothing: a proxy would see who we are.
+        // No proxy of the environment: it would see the credentials.
         .proxy(None)
         .user_agent(concat!("remount/", env!("CARGO_PKG_VERSION")))
         .accept("application/json, */*")

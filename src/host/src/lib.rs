@@ -1,4 +1,4 @@
-//! The process and its machine: what every program does alike, once.
+//! The process and its machine: what every program does in the same way.
 //!
 //! | to | see |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | try again what failed in passing | [`RetryPolicy`], [`retry`] |
 //! | stop at a signal | [`cancel_on_signals`] |
 //! | set up TLS | [`tls`] |
-//! | find our files on a database VM | [`Directories`] |
+//! | find Remount's files on a database VM | [`Directories`] |
 //! | send HTTP requests from a blocking thread | `http`, with the feature of that name |
 //!
 //! Never here: what is backed up or restored, and where.

@@ -1,4 +1,4 @@
-//! Waiting for a fact: asked again and again until it is so, the time is over, or somebody asks to stop.
+//! Waiting for a fact: asks until it holds, the time is over, or the process is asked to stop.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::Deadline;
 /// What one question was answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Poll<T> {
-    /// It is so.
+    /// It holds.
     Ready(T),
     /// Not yet; what is there instead.
     NotYet(String),
@@ -25,7 +25,7 @@ pub struct Pace {
     pub longest: Duration,
 }
 
-/// A pause is this part of the time that was waited so far: what is noticed late is lost downtime.
+/// A pause is this part of the time waited so far: a late notice adds to the downtime.
 const PAUSE_PART: u32 = 20;
 
 impl Pace {
@@ -41,7 +41,7 @@ impl Pace {
 pub enum WaitError<E> {
     /// The time is over; what the last question was answered with.
     Deadline(String),
-    /// Somebody asked to stop.
+    /// The process was asked to stop.
     Cancelled,
     /// A question failed.
     Failed(E),

@@ -1,5 +1,5 @@
 //! The one rule for what failed in passing: a lost connection, a throttle, an answer that made no sense. Adapters
-//! are wrapped into it once (`retrying.rs` of each); nobody above repeats a call.
+//! are wrapped into it once (`retrying.rs` of each); the code above them repeats no call.
 //!
 //! Pauses double from try to try, with jitter, up to a ceiling; a peer that says how long to wait is obeyed. The
 //! whole has one deadline, and the error that ends it says how often and for how long it was tried.
@@ -14,7 +14,7 @@ use crate::{Deadline, cancelled};
 
 /// Before the second try, without jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// No pause of our own is longer.
+/// No pause is longer, unless the peer asks for it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a call that fails in passing is tried again.

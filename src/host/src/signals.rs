@@ -1,12 +1,12 @@
-//! The wish to stop, from the outside.
+//! Requests to stop, by signals.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Cancels the token at SIGTERM or SIGINT; `told` is called first. A terminal that has gone (SIGHUP) is no wish to
-/// stop: nothing serves while a restore stands still.
+/// Cancels the token at SIGTERM or SIGINT; `told` is called first. SIGHUP (the terminal is gone) does not
+/// stop a run: the database may not serve until it ends.
 ///
 /// # Errors
 /// The kernel gives no signals.

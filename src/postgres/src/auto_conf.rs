@@ -1,7 +1,7 @@
-//! `postgresql.auto.conf`: a block of ours between two markers, and lines of others.
+//! `postgresql.auto.conf`: Remount's block between two markers, and lines of others.
 //!
-//! `ALTER SYSTEM` rewrites the whole file and drops every comment, our markers among them. So what
-//! is ours is known by marker *or* by name, and a removal never relies on the markers alone.
+//! `ALTER SYSTEM` rewrites the whole file and drops every comment, the markers among them. So Remount's lines
+//! are found by marker *or* by name, and a removal never relies on the markers alone.
 
 use remount_core::RestoreId;
 
@@ -35,7 +35,7 @@ pub fn without_recovery(text: &str) -> String {
     joined(outside_blocks(text).filter(|line| !steers(line)))
 }
 
-/// The text with `lines` as the block of `restore` at its end. An earlier block of ours is gone.
+/// The text with `lines` as the block of `restore` at its end. An earlier block of Remount is removed.
 pub fn with_block(text: &str, restore: &RestoreId, lines: &[String]) -> String {
     let kept = joined(outside_blocks(text));
     format!("{kept}# remount {restore} begin\n{}\n{END}\n", lines.join("\n"))

@@ -1,7 +1,7 @@
 //! Backup mode: one session that is held from `pg_backup_start` to `pg_backup_stop`.
 //!
 //! PostgreSQL ends backup mode when the session ends, however it ends. So nothing has to be cleaned
-//! up after a crash of ours: dropping the session is the abort.
+//! up after a crash of the agent: dropping the session is the abort.
 
 use jiff::Timestamp;
 use remount_core::{BackupId, Lsn, SegmentSize, TimelineId};
@@ -79,7 +79,7 @@ impl BackupSession {
     ///
     /// # Errors
     /// [`Error::NoBackup`] where the session was lost meanwhile, [`Error::Database`] where PostgreSQL
-    /// refuses (a standby was promoted). Backup mode has ended either way, and the backup is worthless.
+    /// refuses (a standby was promoted). Backup mode has ended either way, and there is no backup.
     pub async fn stop(self) -> Result<BackupEnded> {
         if self.is_lost() {
             return Err(Error::NoBackup(self.backup));

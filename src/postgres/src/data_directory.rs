@@ -3,7 +3,7 @@
 //! The order of [`DataDirectory::prepare`] is what makes a crash in it harmless:
 //!
 //! 1. `backup_label` first: with it and without a signal file PostgreSQL refuses to start, so a
-//!    directory that was prepared by half cannot go live on the old timeline by accident;
+//!    directory that was prepared in part cannot take writes on the old timeline by accident;
 //! 2. signal files of the copy's past away, then everything else of it, then the settings;
 //! 3. the signal file last.
 //!
@@ -26,7 +26,7 @@ const SETTINGS: &str = "postgresql.auto.conf";
 const RECOVERY_SIGNAL: &str = "recovery.signal";
 const STANDBY_SIGNAL: &str = "standby.signal";
 
-/// What of a running server is wrong in a copy of it.
+/// Files of a running server that are wrong in a copy of it.
 const STALE_FILES: [&str; 3] = ["postmaster.pid", "postmaster.opts", "backup_manifest"];
 /// Folders whose content belongs to the server that was copied: a slot that came along would hold
 /// back WAL for ever.

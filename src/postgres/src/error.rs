@@ -17,7 +17,7 @@ pub enum Error {
         action: String,
         /// Where the agent should be.
         address: String,
-        /// What went wrong on the way.
+        /// What went wrong.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -26,7 +26,7 @@ pub enum Error {
     Database {
         /// What was asked for.
         action: String,
-        /// PostgreSQL's words.
+        /// PostgreSQL's message.
         detail: String,
     },
     /// Another backup is in progress on this server.
@@ -88,7 +88,7 @@ impl From<&Error> for ApiError {
 }
 
 impl ApiError {
-    /// The error as the driver sees it. A code that this version does not know is the server's own trouble.
+    /// The error as the driver sees it. A code that this version does not know is taken for a failure of the server.
     #[must_use]
     pub fn into_error(self, action: &str) -> Error {
         match (self.code.as_str(), self.backup) {
@@ -122,15 +122,15 @@ impl OperatorError for Error {
     fn next_step(&self) -> Option<String> {
         Some(match self {
             Self::Unreachable { .. } => {
-                "look at the instance with `bosh instances --ps` and at /var/vcap/sys/log/remount-agent"
+                "check the instance with `bosh instances --ps`, and read /var/vcap/sys/log/remount-agent on it"
                     .into()
             }
             Self::Database { .. } => "read PostgreSQL's log below /var/vcap/sys/log/postgres".into(),
             Self::BackupInProgress(_) => "wait until that backup has ended, or run `remount journal`".into(),
             Self::NoBackup(_) => "run the backup again".into(),
-            Self::NotPrimary { .. } => "ask the primary instead".into(),
+            Self::NotPrimary { .. } => "run the command again: it reads the roles again and asks the primary".into(),
             Self::File { .. } => {
-                "look at that file on the instance: is its disk full, or read-only? was it changed by hand?"
+                "check on the instance whether the disk of that file is full or read-only, and whether the file was changed by hand"
                     .into()
             }
             Self::Config(_) => "fix the job's properties and redeploy".into(),

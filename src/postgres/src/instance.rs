@@ -1,6 +1,6 @@
 //! One PostgreSQL server of a cluster as a driver (errand, CLI, scheduler) sees it: through the
 //! `remount-agent` on its VM. The types here are the agent's API, JSON over HTTPS with client
-//! certificates; the trait is implemented by [`crate::RemoteServer`] and by the lab's memory world.
+//! certificates; the trait is implemented by [`crate::RemoteServer`] and in memory by `remount-sim`.
 //!
 //! | call | route |
 //! |---|---|
@@ -27,10 +27,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// What this crate's calls answer.
+/// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What a server says of itself.
+/// A server's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerStatus {
     /// The instance.
@@ -152,7 +152,7 @@ pub struct WriteProbe {
 /// A PostgreSQL server, through the agent on its VM.
 #[async_trait]
 pub trait Server: Debug + Send + Sync {
-    /// What the server says of itself.
+    /// The server's status.
     ///
     /// # Errors
     /// [`Error::Unreachable`] where the agent does not answer, [`Error::Database`] where the agent
@@ -171,7 +171,7 @@ pub trait Server: Debug + Send + Sync {
     /// Leaves backup mode and removes `backup.json`.
     ///
     /// # Errors
-    /// [`Error::NoBackup`] where this backup is not in progress (its lease ended): it is worthless.
+    /// [`Error::NoBackup`] where this backup is not in progress (its lease ended): there is no backup.
     ///
     /// # Idempotence
     /// The same backup again answers as the first call did, as long as the agent lives.

@@ -1,5 +1,5 @@
-//! The server on this machine, over its Unix socket: one short session per question, so that a
-//! restart of PostgreSQL needs nobody's attention.
+//! The server on this machine, over its Unix socket: one short session per query, so that a restart of PostgreSQL
+//! needs no handling.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::{DataDirectory, Error, Result, WalSwitched, WriteProbe};
 
 /// How long connecting may take; the socket is on this machine.
 const CONNECT_SECONDS: u64 = 5;
-/// How long a question may take. A server whose disk hangs must not hang its agent.
+/// How long a query may take. A server whose disk hangs must not hang its agent.
 const STATEMENT_SECONDS: u64 = 30;
 /// A checkpoint writes all dirty buffers; a large server with a slow disk takes minutes.
 const CHECKPOINT_SECONDS: u64 = 1800;
@@ -43,12 +43,12 @@ fn default_log_directory() -> PathBuf {
     "/var/vcap/sys/log/postgres".into()
 }
 
-/// Whether a server can be spoken to.
+/// Whether a server accepts connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reachable {
-    /// It answers questions.
+    /// It accepts connections.
     Yes,
-    /// It is there and recovers, or is starting or stopping: PostgreSQL's words.
+    /// It recovers, or is starting or stopping: PostgreSQL's message.
     NotYet(String),
     /// Nothing listens on its socket.
     Down,
@@ -79,7 +79,7 @@ impl LocalServer {
         DataDirectory::new(&self.config.data_directory)
     }
 
-    /// Whether it can be spoken to.
+    /// Whether it accepts connections.
     ///
     /// # Errors
     /// [`Error::Database`]: it answers and refuses us (authentication, a missing database).
@@ -219,7 +219,7 @@ fn is_passing(code: &SqlState) -> bool {
     [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS].contains(code)
 }
 
-/// Turns a driver's error into ours, so that its chain ends here.
+/// Wraps the driver's error, so that its chain ends here.
 pub(crate) fn database(action: &'static str) -> impl Fn(tokio_postgres::Error) -> Error {
     move |error| {
         let detail = match error.as_db_error() {
@@ -279,7 +279,7 @@ pub(crate) fn last_segment_before(lsn: Lsn, timeline: TimelineId, size: SegmentS
     WalSegment::containing(timeline, Lsn(lsn.0.saturating_sub(1)), size)
 }
 
-/// An answer of PostgreSQL that is none.
+/// An answer of PostgreSQL that cannot be read.
 pub(crate) fn answer(error: impl std::error::Error) -> Error {
     Error::Database { action: "read PostgreSQL's answer".into(), detail: error.to_string() }
 }

@@ -1,4 +1,4 @@
-//! What the server on this machine says of itself.
+//! The status of the server on this machine.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +83,7 @@ const COLLATIONS: &str = "
       FROM pg_collation WHERE collname = 'und-x-icu'";
 
 impl LocalServer {
-    /// What the server says of itself. What only the agent knows (backup, applied restore) is none.
+    /// The server's status. What only the agent knows (backup, applied restore) is none.
     ///
     /// # Errors
     /// [`crate::Error::Database`].

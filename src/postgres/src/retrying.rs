@@ -1,5 +1,5 @@
-//! Servers whose calls are tried again. A look at the status is not: whoever looks wants to know how it is now, and
-//! asks again when it likes.
+//! Servers whose calls are tried again. The status is read once: the caller wants it as it is now, and reads it again
+//! when it needs to.
 
 use std::sync::Arc;
 

@@ -132,7 +132,7 @@ impl ClusterStore {
         for system_identifier in self.system_identifiers().await? {
             self.objects.delete(&self.backup_path(system_identifier, id)).await?;
         }
-        self.forget_backup(id).await
+        self.remove_backup_entry(id).await
     }
 
     /// The WAL of one of the cluster's system identifiers.
@@ -204,7 +204,7 @@ impl ClusterStore {
         Ok(paths)
     }
 
-    /// Reads a manifest. One that lies elsewhere than it says was copied there by somebody.
+    /// Reads a manifest. One whose path is not its own was copied there, and is refused.
     async fn read_backup(&self, path: &str) -> Result<Option<BackupManifest>> {
         let Some(object) = self.objects.read(path).await? else {
             return Ok(None);

@@ -118,7 +118,7 @@ impl StoreConfig {
             service = service.endpoint(endpoint);
         }
         if let (Some(id), Some(secret)) = (&self.access_key_id, &self.secret_access_key) {
-            // Ours alone: no profile or environment of the machine may decide who we are.
+            // These alone: no profile or environment variable of the machine may change the credentials.
             service = service.access_key_id(id).secret_access_key(secret.expose()).disable_config_load();
             service = service.disable_ec2_metadata();
         }

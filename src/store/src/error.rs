@@ -11,7 +11,7 @@ pub enum Error {
     Unanswered {
         /// What was asked for.
         action: String,
-        /// What went wrong on the way.
+        /// What went wrong.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -20,7 +20,7 @@ pub enum Error {
     Refused {
         /// What was asked for.
         action: String,
-        /// The store's words.
+        /// The store's message.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -80,7 +80,7 @@ pub enum Error {
         #[source]
         damage: Damage,
     },
-    /// Where an archived file was to go did not take it.
+    /// The place where an archived file was to go did not accept it.
     #[error("{file} cannot be written")]
     Target {
         /// Its name.
@@ -156,7 +156,7 @@ pub enum Damage {
     Codec {
         /// As its name says.
         codec: String,
-        /// The decompressor's words.
+        /// The decompressor's message.
         detail: String,
     },
     /// It has another length.
@@ -170,7 +170,7 @@ pub enum Damage {
     /// It has other content.
     #[error("its SHA-256 is not the one it was pushed with")]
     Checksum,
-    /// The facts that travel with it are gone.
+    /// The metadata that travels with it is gone.
     #[error("its metadata `{0}` is missing or unreadable")]
     Metadata(&'static str),
     /// The object lies under a name that is not its own.
@@ -189,27 +189,27 @@ impl OperatorError for Error {
 
     fn next_step(&self) -> Option<String> {
         Some(match self {
-            Self::Unanswered { .. } => "check that the store answers and run the command again".into(),
+            Self::Unanswered { .. } => "check that the object store answers, then run the command again".into(),
             Self::Refused { .. } => "check the `store.*` properties: bucket, credentials, permissions".into(),
             Self::Document { .. } => {
                 "check `store.signing_key`; restore the object from the bucket's versions if it was changed"
                     .into()
             }
             Self::Leased { .. } => {
-                "wait until it has ended (`remount journal`); a dead owner's lease ends by itself".into()
+                "wait until its owner has ended (`remount journal`); the lease of a dead owner ends by itself".into()
             }
-            Self::Fenced { .. } => "another process goes on with the work: `remount journal`".into(),
+            Self::Fenced { .. } => "another process continues the work; follow it with `remount journal`".into(),
             Self::Conflict { .. } => {
                 "two clusters may write to one archive: compare `store.*` and cluster names".into()
             }
             Self::Unfit { .. } => {
-                "look for what else writes below this data directory's pg_wal, or archives into this cluster's name".into()
+                "find out what else writes into this data directory's pg_wal, or archives under this cluster's name".into()
             }
             Self::Damaged { .. } => {
                 "restore the object from the bucket's versions, or restore to a point before it".into()
             }
-            Self::Target { .. } => "look at the disk that it goes to: is it full, or read-only?".into(),
-            Self::Config(_) => "mend the `store.*` properties".into(),
+            Self::Target { .. } => "check whether the disk that the file goes to is full or read-only".into(),
+            Self::Config(_) => "fix the `store.*` properties and redeploy".into(),
         })
     }
 }

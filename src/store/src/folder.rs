@@ -1,12 +1,12 @@
-//! A folder as an object store: what OpenDAL's filesystem service does not do as we need it.
+//! A folder as an object store, for what OpenDAL's file system service does not do as needed here.
 //!
-//! Writes: an object appears whole or not at all, and stays.
+//! Writes: an object appears whole or not at all.
 //! OpenDAL's create-if-absent on a filesystem writes in place: a crash leaves half an object under its
 //! final name, and a reader can see it grow. Here content goes to a temporary file on the same
 //! filesystem, is fsynced, and then gets its name by a hard link (which fails where the name is
 //! taken) or a rename (which replaces); then the folder is fsynced.
 //!
-//! Listings: OpenDAL's has no sizes and times, and a look at each of 100,000 segments takes seconds.
+//! Listings: OpenDAL's has no sizes and times, and reading those of 100,000 segments one by one takes seconds.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -32,7 +32,7 @@ pub(crate) struct Folder {
 /// Holds the files that have no name yet. No object's path begins with a dot.
 const TEMPORARY: &str = ".remount-tmp";
 
-/// The age at which such a file is nobody's any more.
+/// A temporary file of this age was left by a writer that died.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Folder {
@@ -117,13 +117,13 @@ fn write_temporary(root: &Path, content: &[u8], metadata: &Metadata) -> io::Resu
         set_attribute(file.as_file(), key, value)?;
     }
     file.as_file().sync_all()?;
-    forget_abandoned(&folder, file.as_file())?;
+    delete_abandoned(&folder, file.as_file())?;
     Ok(file)
 }
 
 /// Deletes what killed writers left a day or more ago, by the clock that dates files. No writer works
 /// that long.
-fn forget_abandoned(folder: &Path, new: &File) -> io::Result<()> {
+fn delete_abandoned(folder: &Path, new: &File) -> io::Result<()> {
     let now = new.metadata()?.modified()?;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -137,7 +137,7 @@ fn forget_abandoned(folder: &Path, new: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// What was deleted meanwhile is no error: others write and tidy up here, too.
+/// What was deleted meanwhile is no error: other processes write and delete here, too.
 fn unless_gone<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),

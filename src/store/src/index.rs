@@ -72,7 +72,7 @@ impl ClusterStore {
         self.index(&restore_entry(id)).await
     }
 
-    pub(crate) async fn forget_backup(&self, id: &BackupId) -> Result<()> {
+    pub(crate) async fn remove_backup_entry(&self, id: &BackupId) -> Result<()> {
         self.objects.delete(&backup_entry(id)).await
     }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::Error;
 
-/// What this crate's calls answer.
+/// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Small facts that travel with an object (lower-case keys, ASCII values).

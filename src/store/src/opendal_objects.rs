@@ -19,12 +19,12 @@ pub(crate) struct OpendalObjects {
     call_limit: Duration,
 }
 
-/// Who sees to it that objects appear whole or not at all.
+/// Who makes sure that objects appear whole or not at all.
 #[derive(Debug)]
 pub(crate) enum Writes {
     /// The service does it: a conditional PUT.
     Service,
-    /// The service writes in place: we do it.
+    /// The service writes in place: [`Folder`] does it.
     Folder(Folder),
 }
 
@@ -104,7 +104,7 @@ impl Objects for OpendalObjects {
         let action = || format!("read {path}");
         let reader = self.operator.reader(path).await.map_err(|error| failure(action(), error))?;
         let Some(content) = self.read_whole(&action(), &reader).await? else { return Ok(None) };
-        // S3 sends the metadata along; on a filesystem it takes a second look.
+        // S3 sends the metadata along; on a file system it takes a second request.
         let metadata = match (&self.writes, reader.metadata()) {
             (Writes::Service, Some(sent)) => user_metadata(sent),
             _ => match self.operator.stat(path).await {

@@ -1,4 +1,4 @@
-//! Which old disks of a restore were given up, by whom: the way back from that restore ends there.
+//! Which old disks of a restore were given up, and by whom: that restore cannot be rolled back any more.
 
 use jiff::Timestamp;
 use remount_core::RestoreId;
@@ -22,7 +22,7 @@ impl ClusterStore {
         self.fence(lease).await
     }
 
-    /// Who gave up a restore's old disks; none where nobody did.
+    /// Who gave up a restore's old disks; none where they were not given up.
     ///
     /// # Errors
     /// [`crate::Error::Document`] where the note cannot be read.

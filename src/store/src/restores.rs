@@ -89,7 +89,7 @@ impl ClusterStore {
         plan.ok_or_else(missing).map(Some)
     }
 
-    /// Takes the published plan back. None published counts as done.
+    /// Withdraws the published plan. None published counts as done.
     ///
     /// # Errors
     /// [`Error::Fenced`]; or the store did not answer.
@@ -98,7 +98,7 @@ impl ClusterStore {
         self.objects.delete(&self.current_path()).await
     }
 
-    /// Writes where the restored primary left the planned line, once.
+    /// Writes where the restored primary left the planned timelines, once.
     ///
     /// # Errors
     /// [`Error::Fenced`]; [`Error::Conflict`] where another fork was recorded.
@@ -112,7 +112,7 @@ impl ClusterStore {
         documents::write_once(&*self.objects, &path, content).await
     }
 
-    /// Where the restored primary left the planned line; none until it is known.
+    /// Where the restored primary left the planned timelines; none until it is known.
     ///
     /// # Errors
     /// [`Error::Document`] where it cannot be read.
@@ -127,7 +127,7 @@ impl ClusterStore {
         }
     }
 
-    /// Asks the driver of a restore to go no further and to take it back. Needs no lease: the driver has it.
+    /// Asks the driver of a restore to go no further and to roll it back. Needs no lease: the driver has it.
     ///
     /// # Errors
     /// The store does not answer.
@@ -140,7 +140,7 @@ impl ClusterStore {
         self.objects.create(&path, content, &Metadata::new()).await.map(|_| ())
     }
 
-    /// Who asked for the end of a restore; none where nobody did.
+    /// Who asked for the abort of a restore; none where it was not asked for.
     ///
     /// # Errors
     /// The store does not answer, or what it has cannot be read.
@@ -154,7 +154,7 @@ impl ClusterStore {
     /// Appends an event to a restore's journal, under its own number.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where another event has that number: somebody else writes this journal,
+    /// [`Error::Conflict`] where another event has that number: another process writes this journal,
     /// read it again. [`Error::Fenced`]: do not act on the event, whether it was written or not.
     ///
     /// # Idempotence

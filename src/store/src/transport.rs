@@ -1,4 +1,4 @@
-//! HTTP of our own: rustls with ring, a pinned CA where one is configured, a limit on connecting.
+//! The HTTP client of S3: rustls with ring, a pinned CA where one is configured, a limit on connecting.
 //!
 //! OpenDAL's default client is one per process and bound to the runtime that used it first.
 

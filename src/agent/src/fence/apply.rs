@@ -51,7 +51,7 @@ pub fn apply(
 /// The command by which PostgreSQL fetches WAL. `remount-wal` lies beside this program; both come from one package.
 ///
 /// # Errors
-/// This program does not know where it lies.
+/// The path of this program cannot be found.
 pub fn restore_command(config_file: &Path) -> Result<String> {
     let ours = std::env::current_exe().map_err(system("find our own program"))?;
     let program = ours.with_file_name("remount-wal");

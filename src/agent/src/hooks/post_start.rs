@@ -54,7 +54,7 @@ async fn await_start(server: &LocalServer, deadline: Deadline, open: Option<&App
     }
 }
 
-/// The outcome first: a crash in between leaves the mark with an outcome, and the next start removes it.
+/// The outcome first: a crash in between leaves the mark, which the daemon then removes as a stale one.
 fn conclude(disk: &Disk, applied: AppliedPlan) -> Result<()> {
     let outcome = match applied.role {
         Role::Primary => RecoveryOutcome::Recovered,

@@ -23,7 +23,7 @@ use remount_host::Account;
 use remount_host::Deadline;
 pub use run::run;
 
-/// Decides about the disk (where the job `remount-agent` is deployed too), then initialises an empty one.
+/// Decides whether PostgreSQL may start (where the job `remount-agent` is deployed too), then initialises an empty disk.
 ///
 /// # Errors
 /// As [`fence::guard`]; or the disk cannot be initialised, or holds the data of the other role. PostgreSQL may not start.

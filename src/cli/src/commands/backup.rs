@@ -24,11 +24,11 @@ pub async fn run(
     let mut request = BackupRequest::of(deployment);
     request.group = group;
     let manifest = run_backup(&context::open(config)?, &request, &Steps::on_stderr()).await?;
-    tell(std::slice::from_ref(&manifest), output)
+    print(std::slice::from_ref(&manifest), output)
 }
 
-/// Backs up every deployment of `backup.deployments`: one that fails does not keep the next from its backup.
-/// Then deletes the old disks whose time is over, of those that were backed up: it is the errand that runs often.
+/// Backs up every deployment of `backup.deployments`, also after one failed. Then deletes the old disks that are due, of
+/// the clusters that were backed up: this errand runs often.
 pub async fn of_configuration(config: &Config, steps: &dyn Progress, output: Output) -> Result<(), Failure> {
     let deployments = &config.errand.backup.deployments;
     if deployments.is_empty() {
@@ -48,7 +48,7 @@ pub async fn of_configuration(config: &Config, steps: &dyn Progress, output: Out
             }
         }
     }
-    tell(&taken, output)?;
+    print(&taken, output)?;
     let mut missed = Vec::new();
     if taken.len() < deployments.len() {
         missed.push(format!(
@@ -60,7 +60,7 @@ pub async fn of_configuration(config: &Config, steps: &dyn Progress, output: Out
     let clusters: Vec<ClusterName> = taken.iter().map(|manifest| manifest.cluster.clone()).collect();
     if let Err(failure) = disks::release_due(&context, &clusters).await {
         worst = worst.max(failure.code());
-        missed.push("old disks whose time is over are still there".into());
+        missed.push("old disks that are due were not deleted".into());
     }
     match worst {
         ExitCode::Done => Ok(()),
@@ -74,13 +74,15 @@ async fn one(
     steps: &dyn Progress,
 ) -> Result<BackupManifest, Failure> {
     if context.cancellation.is_cancelled() {
-        return Err(Failure::unchanged(format!("backup of {deployment}: not begun, asked to stop")));
+        return Err(Failure::unchanged(format!(
+            "backup of {deployment}: not begun, as this process was asked to stop"
+        )));
     }
     message!("backup of {deployment}");
     Ok(run_backup(context, &BackupRequest::of(deployment.clone()), steps).await?)
 }
 
-fn tell(manifests: &[BackupManifest], output: Output) -> Result<(), Failure> {
+fn print(manifests: &[BackupManifest], output: Output) -> Result<(), Failure> {
     match output {
         Output::Json => print_json(&manifests),
         Output::Text => {

@@ -10,7 +10,7 @@ use crate::arguments::ClusterFilter;
 use crate::failure::Failure;
 use crate::output::{message, output};
 
-/// Lists backups. What cannot be read is told, and makes the command fail after the list.
+/// Lists backups. Those that cannot be read are reported after the list, and the command fails.
 pub async fn list(store: &Store, filter: &ClusterFilter, output: Output) -> Result<(), Failure> {
     let mut backups = Vec::new();
     let mut unreadable = Vec::new();

@@ -1,14 +1,14 @@
-//! `remount check`: whether what a restore needs is there, asked before it is needed.
+//! `remount check`: whether everything that a restore needs can be used.
 //!
 //! | part | what is asked |
 //! |---|---|
-//! | director | its name; its deployments, which it tells nobody whose credentials it does not know |
+//! | director | its name; its deployments, for which the credentials have to be right |
 //! | store | the clusters; the manifests of one, whose signatures have to fit the signing key |
 //! | agents | that certificate, key and authority can be read; no agent is called |
 //! | cloud | that its configuration is valid; it is not called |
 //!
 //! The job `remount` runs it as post-deploy: a wrong credential is found by the deploy that brought it. It changes
-//! nothing, and tells of all that is wrong at once. With `--offline`, which the errands' jobs run as pre-start, only the
+//! nothing, and reports all problems at once. With `--offline`, which the errands' jobs run as pre-start, only the
 //! configuration is read: an errand without the job `remount` beside it fails the deploy, not the night.
 
 use std::time::Duration;
@@ -26,17 +26,17 @@ use crate::output::{message, output};
 
 /// An outage of a minute must not fail a deploy.
 const OUTAGE: Duration = Duration::from_secs(120);
-/// A person who asks wants to know how it is now.
+/// An operator wants to know how it is now.
 const LOST_ANSWER: Duration = Duration::from_secs(2);
 /// In so many clusters a backup is looked for: the key is the same for all, and a store may hold thousands.
 const CLUSTERS_MAX: usize = 10;
 
-/// What is waited out.
+/// How long failures that may pass are tried again.
 #[derive(Clone, Copy, Debug)]
 pub enum Wait {
-    /// A lost answer or two.
+    /// Through a lost answer.
     OutLostAnswers,
-    /// An outage, as in a deploy.
+    /// Through an outage, as in a deploy.
     OutAnOutage,
 }
 
@@ -49,7 +49,7 @@ struct Found {
 
 /// Says that the configuration could be read: who gets here has read it.
 pub fn offline(output: Output) -> Result<(), Failure> {
-    tell(&[Found { part: "configuration", said: "it is valid".into() }], output)
+    print(&[Found { part: "configuration", said: "it is valid".into() }], output)
 }
 
 /// Checks everything.
@@ -62,7 +62,7 @@ pub async fn run(config: &Config, wait: Wait, output: Output) -> Result<(), Fail
     let (director, store) = (director.map_err(Failure::from), store.map_err(Failure::from));
     let agents = RemoteServers::new(&config.agents).map(|_| "the certificates can be read".to_owned());
     let cloud = match config.cloud.open(&policy) {
-        // Said, but no failure: a deploy cannot fix it, and what needs no cloud works.
+        // Reported, but no failure: a deploy cannot fix it, and commands that need no cloud work.
         Err(error @ remount_cloud::Error::NoAdapter { .. }) => {
             Ok(format!("its configuration is valid, but {error}: backups and restores are refused"))
         }
@@ -81,7 +81,7 @@ pub async fn run(config: &Config, wait: Wait, output: Output) -> Result<(), Fail
             Err(failure) => failed.push((part, failure)),
         }
     }
-    tell(&found, output)?;
+    print(&found, output)?;
     for (part, failure) in &failed {
         message!("{part}: {}", failure.text());
     }
@@ -91,13 +91,13 @@ pub async fn run(config: &Config, wait: Wait, output: Output) -> Result<(), Fail
         Some(code) => Err(Failure::because(
             code.max(ExitCode::Unchanged),
             "a restore would fail now",
-            format!("of what it needs, this is not in order: {}", names.join(", ")),
-            "fix what is said of each above, then run `remount check` again",
+            format!("these checks failed: {}", names.join(", ")),
+            "fix the errors above, then run `remount check` again",
         )),
     }
 }
 
-fn tell(found: &[Found], output: Output) -> Result<(), Failure> {
+fn print(found: &[Found], output: Output) -> Result<(), Failure> {
     if output == Output::Json {
         return print_json(&found);
     }
@@ -122,7 +122,7 @@ async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, remount_
         let survey = store.cluster(name).survey_backups().await?;
         match (survey.good.len(), survey.unreadable.into_iter().next()) {
             (0, None) => {}
-            // One that is damaged is the runbook's matter; none that fits means another key.
+            // Where none can be verified, the key is another one. A single damaged manifest is not.
             (0, Some(error)) => return Err(error),
             (backups, _) => {
                 let all = clusters.len();
@@ -130,5 +130,5 @@ async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, remount_
             }
         }
     }
-    Ok(format!("{} clusters; no backup yet that the signing key could be tried on", clusters.len()))
+    Ok(format!("{} clusters; there is no backup yet to try the signing key on", clusters.len()))
 }

@@ -1,4 +1,4 @@
-//! `remount disks` and `remount disks release`: what restores have put aside, and giving it up.
+//! `remount disks` and `remount disks release`: lists and deletes the disks that restores have put aside.
 
 use jiff::Timestamp;
 use remount_core::{ClusterName, ExitCode};
@@ -18,7 +18,7 @@ use crate::output::{message, output};
 /// Does what the arguments ask.
 pub async fn run(config: &Config, arguments: DisksArguments, output: Output) -> Result<(), Failure> {
     match arguments.how {
-        Some(DisksCommand::Release(wish)) => release(config, wish, output).await,
+        Some(DisksCommand::Release(options)) => release(config, options, output).await,
         None => {
             let scope = if arguments.all { Scope::All } else { Scope::Present };
             list(config, &arguments.cluster, &scope, output).await
@@ -52,17 +52,17 @@ async fn names(context: &FlowContext, filter: &ClusterFilter) -> Result<Vec<Clus
     }
 }
 
-async fn release(config: &Config, wish: ReleaseArguments, output: Output) -> Result<(), Failure> {
+async fn release(config: &Config, options: ReleaseArguments, output: Output) -> Result<(), Failure> {
     let context = context::open(config)?;
-    let (selection, names) = match wish.restore {
+    let (selection, names) = match options.restore {
         Some(id) => {
             let cluster = cluster_with(&context.store, &id).await?.name().clone();
             (Selection::Restore(id), vec![cluster])
         }
-        None => (Selection::Due, names(&context, &wish.cluster).await?),
+        None => (Selection::Due, names(&context, &options.cluster).await?),
     };
     let request = ReleaseRequest { selection, by: context::requester() };
-    if wish.dry_run {
+    if options.dry_run {
         preview(&context, &names, &request, output).await
     } else {
         carry_out(&context, &names, &request, output).await
@@ -80,7 +80,7 @@ async fn preview(
     for name in names {
         match preview_release(context, name, request, Timestamp::now()).await {
             Ok(disks) => would.extend(disks.into_iter().filter(|disk| disk.state != OldDiskState::Gone)),
-            Err(error) => worst.tell(error.into()),
+            Err(error) => worst.add(error.into()),
         }
     }
     match output {
@@ -94,13 +94,13 @@ async fn preview(
 /// Deletes the old disks of some clusters that were kept long enough.
 ///
 /// # Errors
-/// Some are still there; why was told.
+/// Some are still there; the reasons were printed.
 pub async fn release_due(context: &FlowContext, names: &[ClusterName]) -> Result<(), Failure> {
     let request = ReleaseRequest { selection: Selection::Due, by: context::requester() };
     let (released, worst) = of_each(context, names, &request).await;
     for ReleasedDisk { disk, instance, restore, .. } in &released {
         message!(
-            "old disk {disk} of {instance}, which restore {restore} had replaced, is deleted: its time is over"
+            "old disk {disk} of {instance}, which restore {restore} had replaced, is deleted: it was due"
         );
     }
     worst.outcome(names.len())
@@ -121,7 +121,7 @@ async fn carry_out(
     worst.outcome(names.len())
 }
 
-/// One cluster that fails does not keep the next from its turn; a wish to stop does.
+/// Goes on after a cluster that failed; stops when the process is asked to.
 async fn of_each(
     context: &FlowContext,
     names: &[ClusterName],
@@ -131,25 +131,25 @@ async fn of_each(
     let mut worst = Worst { code: ExitCode::Done, failed: 0 };
     for name in names {
         if context.cancellation.is_cancelled() {
-            message!("stopped: run it again to go on with the rest");
+            message!("stopped: run the command again to continue");
             break;
         }
         match release_old_disks(context, name, request, Timestamp::now()).await {
             Ok(disks) => released.extend(disks),
-            Err(error) => worst.tell(error.into()),
+            Err(error) => worst.add(error.into()),
         }
     }
     (released, worst)
 }
 
-/// The failures of several clusters: each is told at once, the worst code stands for all.
+/// The failures of several clusters: each is printed at once, the worst exit code is used.
 struct Worst {
     code: ExitCode,
     failed: usize,
 }
 
 impl Worst {
-    fn tell(&mut self, failure: Failure) {
+    fn add(&mut self, failure: Failure) {
         message!("{}", failure.text());
         self.code = self.code.max(failure.code());
         self.failed += 1;
@@ -158,7 +158,7 @@ impl Worst {
     fn outcome(self, of: usize) -> Result<(), Failure> {
         match self.failed {
             0 => Ok(()),
-            n => Err(Failure::summary(self.code, format!("{n} of {of} clusters were not carried out"))),
+            n => Err(Failure::summary(self.code, format!("{n} of {of} clusters failed"))),
         }
     }
 }
@@ -201,7 +201,7 @@ fn row(disk: &OldDisk) -> Vec<String> {
     ]
 }
 
-/// The day's and the night's readers think in hours, those of the week after in days.
+/// Hours and minutes in the first day, days and hours later.
 fn age(seconds: i64) -> String {
     let seconds = u64::try_from(seconds).unwrap_or_default();
     let (days, hours) = (seconds / 86_400, seconds % 86_400 / 3600);

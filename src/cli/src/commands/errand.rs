@@ -1,4 +1,4 @@
-//! The errands: what `bosh run-errand` starts. They take no arguments, so what varies comes from requests in
+//! The errands: what `bosh run-errand` starts. They take no arguments: what varies comes from requests in
 //! the store and from the job's properties. Every step is a line on standard output.
 
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use remount_flow::FlowContext;
 use remount_store::Store;
 
 use super::{Output, backup, pending, requests};
-use crate::arguments::{Absent, Errand};
+use crate::arguments::{Errand, UnavailableErrand};
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
@@ -26,37 +26,36 @@ pub async fn run(config: &Config, errand: Errand, output: Output) -> Result<(), 
     match errand {
         Errand::Restore => restore(config, &steps, output).await,
         Errand::Backup => backup::of_configuration(config, &steps, output).await,
-        Errand::Absent(absent) => Err(not_configured(absent)),
+        Errand::Unavailable(errand) => Err(not_in_this_version(errand)),
     }
 }
 
-/// What this version does not do, whatever the properties are.
-pub fn not_configured(errand: Absent) -> Failure {
+/// The failure of an errand that is not in this version.
+pub fn not_in_this_version(errand: UnavailableErrand) -> Failure {
     match errand {
-        Absent::Drill => Failure::because(
+        UnavailableErrand::Drill => Failure::because(
             ExitCode::Usage,
-            "the errand `drill` is not configured",
-            "this version restores into no other deployment: nothing was restored, nothing is proved",
-            "`remount plan --deployment NAME --to-latest` checks all that can be checked without touching anything",
+            "the errand `drill` is not in this version",
+            "this version cannot restore into another deployment: nothing was restored and nothing was tested",
+            "`remount plan --deployment NAME --to-latest` runs all checks of a restore and changes nothing",
         ),
-        Absent::Prune => Failure::because(
+        UnavailableErrand::Prune => Failure::because(
             ExitCode::Usage,
-            "the errand `prune` is not configured",
+            "the errand `prune` is not in this version",
             "this version has no retention: all backups and their WAL are kept, nothing was deleted",
-            "old disks of restores are another matter: `remount disks release --due`, which the errand `backup` does at its \
-             end, too",
+            "to delete old disks of restores, run `remount disks release --due`; the errand `backup` does so at its end",
         ),
     }
 }
 
-/// Carries out every pending request, oldest first, and with them what the properties ask for. One that
-/// fails does not keep the next from its chance, but a wish to stop does: the rest stays pending.
+/// Carries out every pending request, oldest first, and with them the one of the properties. It goes on after one that
+/// failed; when the process is asked to stop, the rest stays pending.
 async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), Failure> {
     let store = crate::context::open_store(config)?;
     ask_by_properties(config, &store).await?;
     let wanted = store.requests().pending().await?;
     if wanted.is_empty() {
-        message!("nothing to do: no request is pending, and the properties `restore.*` ask for nothing");
+        message!("nothing to do: no request is pending, and the properties `restore.*` name no restore");
         return Ok(());
     }
     let mut context: Option<FlowContext> = None;
@@ -87,9 +86,7 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
     store.requests().prune().await?;
     match worst {
         ExitCode::Done => Ok(()),
-        code => {
-            Err(Failure::summary(code, format!("{failed} of {} restores were not carried out", wanted.len())))
-        }
+        code => Err(Failure::summary(code, format!("{failed} of {} restores failed", wanted.len()))),
     }
 }
 
@@ -108,7 +105,7 @@ async fn one(
         Some(open) => open,
         None => match context::open(config) {
             Ok(open) => open,
-            // A configuration that cannot work says nothing about the request.
+            // The configuration is wrong, not the request.
             Err(failure) => return pending::Outcome::Open(failure),
         },
     };
@@ -117,19 +114,21 @@ async fn one(
     outcome
 }
 
-/// Stores what the properties `restore.deployment` and `restore.target.*` ask for as a request, so that it is
-/// found again when this process dies on the way. One that is pending already is not asked for twice.
+/// Stores the restore of the properties `restore.deployment` and `restore.target.*` as a request, so that the next run
+/// finds it if this process dies. One that is pending already is not stored twice.
 async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure> {
-    let wish = &config.errand.restore;
-    let Some(target) = wish.target.clone().filter(|_| !wish.deployment.is_empty()) else {
+    let options = &config.errand.restore;
+    let Some(target) = options.target.clone().filter(|_| !options.deployment.is_empty()) else {
         return Ok(());
     };
-    let deployment = DeploymentName::new(&wish.deployment)
-        .map_err(|error| Failure::usage(error.to_string(), "mend the property `restore.deployment`"))?;
+    let deployment = DeploymentName::new(&options.deployment).map_err(|error| {
+        Failure::usage(error.to_string(), "fix the property `restore.deployment` and redeploy")
+    })?;
     let asked = store.requests().pending().await?;
     let same = |request: &RestoreRequest| {
         request.requested_by == PROPERTIES
-            && (&request.deployment, &request.group, &request.target) == (&deployment, &wish.group, &target)
+            && (&request.deployment, &request.group, &request.target)
+                == (&deployment, &options.group, &target)
     };
     if asked.iter().any(same) {
         return Ok(());
@@ -139,11 +138,11 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
         format: FORMAT,
         id: RestoreId::at(now, rand::random()),
         deployment,
-        group: wish.group.clone(),
+        group: options.group.clone(),
         target,
         requested_by: PROPERTIES.into(),
         requested_at: now,
-        on_failure: wish.on_failure,
+        on_failure: options.on_failure,
     };
     Ok(store.requests().put(&request).await?)
 }

@@ -41,7 +41,7 @@ pub async fn show(
         output!("asked    by {}", plan.requested_by);
     }
     output!("state    {}\n\n{}", state(&events, holder.as_ref()), listing(&events));
-    for line in ways_on(&events) {
+    for line in next_steps(&events) {
         output!(" next: {line}");
     }
     Ok(())
@@ -55,7 +55,7 @@ async fn newest(store: &Store, filter: &ClusterFilter) -> Result<(ClusterStore, 
             cluster.restores().await?.into_iter().max().map(|id| (cluster, id))
         }
     };
-    newest.ok_or_else(|| Failure::missing("nothing was ever restored", "`remount list` shows what there is"))
+    newest.ok_or_else(|| Failure::missing("there is no restore", "`remount list` shows the backups"))
 }
 
 /// The outcome that a journal ends with.
@@ -70,7 +70,7 @@ fn is_restored(events: &[JournalEvent]) -> bool {
     outcome(events) == Some(Outcome::Completed)
 }
 
-/// Where the restore is, in a word or two.
+/// The state of the restore, in a few words.
 fn state(events: &[JournalEvent], holder: Option<&LeaseHolder>) -> String {
     let driver = match holder {
         Some(holder) if !holder.expired => {
@@ -88,13 +88,13 @@ fn state(events: &[JournalEvent], holder: Option<&LeaseHolder>) -> String {
         What::Held { step, .. } => format!("held at step `{step}`{driver}"),
         What::Stuck { step, .. } => format!("STUCK at step `{step}`: an operator is needed{driver}"),
         What::Begun { .. } => format!("begun, no step yet{driver}"),
-        What::Unknown => format!("run by a later version of Remount: look with that version{driver}"),
+        What::Unknown => format!("run by a later version of Remount: read it with that version{driver}"),
         what => format!("at step `{}`{driver}", what.step().unwrap_or_default()),
     }
 }
 
-/// The commands that a restore which stands still left behind.
-fn ways_on(events: &[JournalEvent]) -> &[String] {
+/// What an operator can do with a restore that is held or stuck.
+fn next_steps(events: &[JournalEvent]) -> &[String] {
     match events.last().map(|last| &last.what) {
         Some(What::Held { next, .. } | What::Stuck { next, .. }) => next,
         _ => &[],

@@ -36,16 +36,16 @@ pub enum Output {
 /// # Errors
 /// What failed, what is true afterwards, and what to do next.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
-    // What is not in this version needs no configuration to say so.
-    if let Command::Errand { errand: Errand::Absent(errand) } = arguments.command {
-        return Err(errand::not_configured(errand));
+    // These fail without a configuration, too.
+    if let Command::Errand { errand: Errand::Unavailable(errand) } = arguments.command {
+        return Err(errand::not_in_this_version(errand));
     }
     let config = match &arguments.config {
         Some(path) => Config::load(path)?,
         None => Config::of_this_vm()?,
     };
     if needs_cloud(&arguments.command) {
-        // Before anything else: no request may be stored, no server touched, for a cloud out of reach.
+        // Before anything else: for a cloud without an adapter no request is stored and no server changed.
         config.cloud.supported()?;
     }
     let output = if arguments.json { Output::Json } else { Output::Text };
@@ -57,7 +57,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
             journal::show(&context::open_store(&config)?, &cluster, restore, output).await
         }
         Command::Backup { deployment, group } => backup::run(&config, deployment, group, output).await,
-        Command::Plan(wish) => plan::run(&config, &wish, output).await,
+        Command::Plan(options) => plan::run(&config, &options, output).await,
         Command::Restore(arguments) => restore::run(&config, *arguments, output).await,
         Command::Resume { restore: id, on_failure } => {
             started::resume(&config, &id, on_failure.into(), output).await
@@ -83,7 +83,7 @@ const fn needs_cloud(command: &Command) -> bool {
             | Command::Requests
             | Command::Journal { .. }
             | Command::Abort { .. }
-            // It says so itself, beside all the rest that is to be said.
+            // It reports the cloud itself, with its other checks.
             | Command::Check { .. }
     )
 }
@@ -94,7 +94,7 @@ fn cluster_name(deployment: &DeploymentName, group: Option<&GroupName>) -> Resul
         .map_err(|error| Failure::usage(error.to_string(), "check --deployment and --group"))
 }
 
-/// The clusters that a filter lets through; all that the store knows without one.
+/// The clusters that a filter selects; without one, all that the store knows.
 async fn clusters(store: &Store, filter: &ClusterFilter) -> Result<Vec<ClusterStore>, Failure> {
     let names = match &filter.deployment {
         Some(deployment) => vec![cluster_name(deployment, filter.group.as_ref())?],

@@ -1,14 +1,14 @@
-//! One pending request: carried out, gone on with where another process died on it, and recorded.
+//! One pending request: carried out, or continued where another process died, and recorded.
 //!
 //! | journal of the request's restore | what is done |
 //! |---|---|
 //! | none | the restore is run |
-//! | ends in a step | its driver died: gone on with, once the dead driver's lease has ended |
+//! | ends in a step | its driver died: continued when the dead driver's lease has ended |
 //! | `held`, `stuck` | nothing: a person decides (`remount resume` or `remount rollback`) |
 //! | `finished` | nothing: only the record was missing |
 //!
-//! A request that was begun is over whatever came of it, and never carried out a second time: the cluster
-//! may have been restored to another point by then. One that was not begun because we were asked to
+//! A request that was begun is over, whatever its outcome, and never carried out a second time: the cluster
+//! may have been restored to another point by then. One that was not begun because the process was asked to
 //! stop, or because another process holds the cluster's lease, stays pending.
 
 use std::time::Instant;
@@ -58,13 +58,13 @@ pub async fn carry_out(
         Some(state) => match (state.phase, state.stands_still()) {
             (RestorePhase::Restored, _) => return Outcome::Over(Ok(())),
             (RestorePhase::Undone | RestorePhase::RolledBack, _) => {
-                let what = format!("restore {id} had been rolled back already");
+                let what = format!("restore {id} was rolled back already");
                 let next = format!("`remount journal {id}`");
                 return Outcome::Over(Err(Failure::with(ExitCode::Undone, what, next)));
             }
             (_, Some(how)) => {
                 let what = format!("restore {id} is {how} since an earlier run");
-                let next = format!("`remount journal {id}` shows why and how to go on");
+                let next = format!("`remount journal {id}` shows the reason and what to do next");
                 return Outcome::Over(Err(Failure::with(ExitCode::Stuck, what, next)));
             }
             (RestorePhase::NotBegun | RestorePhase::Unfinished, None) => go_on(context, request, steps).await,
@@ -119,7 +119,7 @@ async fn state_of(context: &FlowContext, request: &RestoreRequest) -> Result<Opt
     Ok(Some(RestoreState::read(&cluster, &request.id).await?))
 }
 
-/// Goes on with what a dead driver began. Its lease ends by itself; a living driver keeps it.
+/// Continues what a dead driver began. Its lease ends by itself; a living driver keeps it.
 async fn go_on(
     context: &FlowContext,
     request: &RestoreRequest,
@@ -128,7 +128,7 @@ async fn go_on(
     let cluster = ClusterName::of(&request.deployment, request.group.as_ref())
         .map_err(|error| FlowError::Usage(error.to_string()))?;
     let deadline = Instant::now() + context.timeouts.lease_term * TERMS;
-    message!("restore {} was begun by an earlier run; going on with it", request.id);
+    message!("restore {} was begun by an earlier run: continuing it", request.id);
     loop {
         let outcome = resume_restore(context, &cluster, &request.id, request.on_failure, steps).await;
         match outcome {

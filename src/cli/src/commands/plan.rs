@@ -1,4 +1,4 @@
-//! `remount plan`: what a restore would do, and whether it could.
+//! `remount plan`: what a restore would do, and whether it can.
 
 use remount_core::documents::RestorePlan;
 use remount_flow::{PreflightReport, plan_restore};
@@ -6,22 +6,22 @@ use serde_json::json;
 
 use super::table::{bytes, duration, sheet};
 use super::{Output, print_json, requests};
-use crate::arguments::WishArguments;
+use crate::arguments::RestoreOptions;
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
 use crate::output::{message, output};
 
-/// Plans and checks; nothing is touched.
-pub async fn run(config: &Config, wish: &WishArguments, output: Output) -> Result<(), Failure> {
-    let request = requests::from(wish)?;
+/// Plans and checks; nothing is changed.
+pub async fn run(config: &Config, options: &RestoreOptions, output: Output) -> Result<(), Failure> {
+    let request = requests::from(options)?;
     requests::refuse_own(config, &request.deployment)?;
     let (plan, preflight) = plan_restore(&context::open(config)?, &request).await?;
     match output {
         Output::Json => print_json(&json!({"plan": plan, "preflight": preflight}))?,
         Output::Text => output!("{}", description(&plan, &preflight)),
     }
-    message!("nothing was touched");
+    message!("nothing was changed");
     Ok(())
 }
 

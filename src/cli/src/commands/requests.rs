@@ -8,13 +8,13 @@ use remount_store::Store;
 
 use super::table::table;
 use super::{Output, print_json};
-use crate::arguments::WishArguments;
+use crate::arguments::RestoreOptions;
 use crate::config::Config;
 use crate::context::requester;
 use crate::failure::Failure;
 use crate::output::{message, output};
 
-/// Lists what the errand has still to carry out.
+/// Lists the requests that the errand has not carried out yet.
 pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
     let pending = store.requests().pending().await?;
     if output == Output::Json {
@@ -34,8 +34,8 @@ pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
 }
 
 /// Stores a request for the errand.
-pub async fn store(config: &Config, wish: &WishArguments, output: Output) -> Result<(), Failure> {
-    let request = from(wish)?;
+pub async fn store(config: &Config, options: &RestoreOptions, output: Output) -> Result<(), Failure> {
+    let request = from(options)?;
     refuse_own(config, &request.deployment)?;
     crate::context::open_store(config)?.requests().put(&request).await?;
     if output == Output::Json {
@@ -47,28 +47,28 @@ pub async fn store(config: &Config, wish: &WishArguments, output: Output) -> Res
     Ok(())
 }
 
-/// The request that these arguments make, asked for now by whoever runs this.
-pub fn from(wish: &WishArguments) -> Result<RestoreRequest, Failure> {
+/// The request that these options make, by the user of this process.
+pub fn from(options: &RestoreOptions) -> Result<RestoreRequest, Failure> {
     let now = Timestamp::now();
     Ok(RestoreRequest {
         format: FORMAT,
         id: RestoreId::at(now, rand::random()),
-        deployment: wish.deployment()?,
-        group: wish.group.clone(),
-        target: wish.target.target()?,
+        deployment: options.deployment()?,
+        group: options.group.clone(),
+        target: options.target.target()?,
         requested_by: requester(),
         requested_at: now,
-        on_failure: wish.on_failure.into(),
+        on_failure: options.on_failure.into(),
     })
 }
 
-/// An errand could never stop the deployment it runs in.
+/// An errand cannot stop the deployment it runs in.
 pub fn refuse_own(config: &Config, deployment: &DeploymentName) -> Result<(), Failure> {
     if config.deployment.as_ref() != Some(deployment) {
         return Ok(());
     }
     let what = format!(
-        "{deployment} is the errand's own deployment: the Director holds its lock for the whole of the errand's run, so none of its instances could be stopped or started"
+        "{deployment} is the errand's own deployment: the Director locks it while the errand runs, so its instances cannot be stopped or started"
     );
     Err(Failure::usage(what, "run the errand from a deployment of its own (manifests/remount.yml)"))
 }

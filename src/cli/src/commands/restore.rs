@@ -1,10 +1,10 @@
-//! `remount restore`: request it, look at it, run it.
+//! `remount restore`: request it, plan it, run it.
 
 use remount_flow::{RestoreReport, run_restore};
 
 use super::table::duration;
 use super::{Output, plan, print_json, requests};
-use crate::arguments::{RestoreArguments, RestoreCommand, WishArguments};
+use crate::arguments::{RestoreArguments, RestoreCommand, RestoreOptions};
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
@@ -13,24 +13,24 @@ use crate::progress::Steps;
 
 /// Does what the arguments ask.
 pub async fn run(config: &Config, arguments: RestoreArguments, output: Output) -> Result<(), Failure> {
-    let RestoreArguments { how, wish, now } = arguments;
+    let RestoreArguments { how, options, now } = arguments;
     match how {
-        Some(RestoreCommand::Request(wish) | RestoreCommand::Run(wish)) if wish.dry_run => {
-            plan::run(config, &wish, output).await
+        Some(RestoreCommand::Request(options) | RestoreCommand::Run(options)) if options.dry_run => {
+            plan::run(config, &options, output).await
         }
-        Some(RestoreCommand::Request(wish)) => requests::store(config, &wish, output).await,
-        Some(RestoreCommand::Run(wish)) => carry_out(config, &wish, output).await,
-        None if wish.dry_run => plan::run(config, &wish, output).await,
-        None if now => carry_out(config, &wish, output).await,
+        Some(RestoreCommand::Request(options)) => requests::store(config, &options, output).await,
+        Some(RestoreCommand::Run(options)) => carry_out(config, &options, output).await,
+        None if options.dry_run => plan::run(config, &options, output).await,
+        None if now => carry_out(config, &options, output).await,
         None => Err(Failure::usage(
-            "a restore is either requested for the errand or run from here",
-            "`remount restore request …` and `bosh run-errand restore`; or add --now; or look first with --dry-run",
+            "`remount restore` needs a subcommand or --now",
+            "`remount restore request …` and then `bosh run-errand restore`; or --now to run it in this process; or --dry-run to plan it only",
         )),
     }
 }
 
-async fn carry_out(config: &Config, wish: &WishArguments, output: Output) -> Result<(), Failure> {
-    let request = requests::from(wish)?;
+async fn carry_out(config: &Config, options: &RestoreOptions, output: Output) -> Result<(), Failure> {
+    let request = requests::from(options)?;
     requests::refuse_own(config, &request.deployment)?;
     let context = context::open(config)?;
     message!("restore {}: {} to {}", request.id, request.deployment, request.target);
@@ -39,7 +39,7 @@ async fn carry_out(config: &Config, wish: &WishArguments, output: Output) -> Res
     answer(&report, output)
 }
 
-/// Tells how a restore went.
+/// Prints the report of a restore.
 pub fn answer(report: &RestoreReport, output: Output) -> Result<(), Failure> {
     if output == Output::Json {
         return print_json(report);
@@ -48,7 +48,7 @@ pub fn answer(report: &RestoreReport, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What an operator wants to know when it is over.
+/// The report, as text.
 fn description(report: &RestoreReport) -> String {
     let plan = &report.plan;
     let replayed = report.replayed_to.map(|lsn| format!(", replayed to {lsn}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `remount resume`, `rollback` and `abort`: what to do with a restore that was begun.
+//! `remount resume`, `rollback` and `abort`: for a restore that was begun.
 
 use remount_core::RestoreId;
 use remount_core::documents::OnFailure;
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output::message;
 use crate::progress::Steps;
 
-/// Goes on with a restore whose driver died, or that was held.
+/// Continues a restore whose driver died, or that is held or stuck.
 pub async fn resume(
     config: &Config,
     id: &RestoreId,
@@ -34,7 +34,7 @@ pub async fn roll_back(config: &Config, id: &RestoreId) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks the process that restores to go back before its next step.
+/// Asks the process that restores to roll back before its next step.
 pub async fn abort(config: &Config, id: &RestoreId) -> Result<(), Failure> {
     let cluster = cluster_with(&context::open_store(config)?, id).await?;
     let by = context::requester();

@@ -58,7 +58,7 @@ pub struct Quota {
     /// How many snapshots may exist.
     pub snapshots: Option<usize>,
     /// How many seconds a snapshot is pending: a cloud that has much to do. Its content is fixed at
-    /// once all the same, but nobody is told so.
+    /// once all the same, and the caller is not told.
     pub snapshot_seconds: Option<u64>,
 }
 

@@ -1,8 +1,8 @@
-//! `restores/<id>/abort.json`: somebody asked that a restore goes no further and is rolled back.
+//! `restores/<id>/abort.json`: a restore was asked to go no further and to be rolled back.
 
 use serde::{Deserialize, Serialize};
 
-/// The wish for the end of a restore. Who asked first stays on record.
+/// The request to abort a restore. Who asked first stays on record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbortRequest {
     /// [`super::FORMAT`] of the writer.

@@ -93,7 +93,7 @@ pub struct SnapshotRecord {
     /// The region it lies in.
     #[serde(default)]
     pub region: String,
-    /// The key that encrypts it, in the cloud's form; none where it is not encrypted by one of ours.
+    /// The key that encrypts it, in the cloud's form; none where it is not encrypted by a key of the customer.
     #[serde(default)]
     pub key: Option<String>,
     /// The cloud's time of creation.

@@ -1,5 +1,5 @@
-//! `backup.json` on the persistent disk, from begin to end of a backup. It is in every snapshot: so a disk says
-//! that it is a copy.
+//! `backup.json` on the persistent disk, from begin to end of a backup. It is in every snapshot: so a copy
+//! is known by it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

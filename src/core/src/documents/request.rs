@@ -17,7 +17,7 @@ pub enum OnFailure {
     Hold,
 }
 
-/// A wish for a restore, to be carried out by the errand.
+/// A request for a restore, to be carried out by the errand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreRequest {
     /// [`super::FORMAT`] of the writer; readers refuse a larger one.

@@ -66,7 +66,7 @@ async fn hooks_have_looked_and_secrets_are_closed() -> Result<()> {
     for instance in [PRIMARY, STANDBY] {
         let told =
             said(&landscape, instance, "cat /var/vcap/sys/log/remount-agent/post-deploy.stderr.log").await?;
-        ensure!(told.contains("the object store takes what this instance writes"), "{told}");
+        ensure!(told.contains("the object store accepts what this instance writes"), "{told}");
     }
     landscape.back_up().await?;
     let checked = landscape.lab.remount(&["check", "--json"]).await?.success()?;

@@ -45,7 +45,7 @@ impl Keeper {
         let loss = self.loss.wait_for(Option::is_some).await.map(|loss| loss.clone());
         match loss {
             Ok(Some(loss)) => loss.into(),
-            // The runtime ends: nobody beats any more.
+            // The runtime ends, and the beats with it.
             Ok(None) | Err(_) => {
                 let source = "its keeper has ended".into();
                 Error::Unanswered { action: "keep the lease".into(), source }

@@ -9,8 +9,8 @@
 //!
 //! Taking it is creating the epoch after the highest one, where that is released or silent for
 //! longer than its own term. No clock but the store's is read, so a machine whose clock jumps
-//! neither loses nor steals a lease. The highest epoch is never deleted: a taker that slept
-//! through many others' turns creates an old epoch, looks again and gives up.
+//! neither loses nor steals a lease. The highest epoch is never deleted: a taker that slept while others held the
+//! lease creates an old epoch, reads the list again and gives up.
 
 mod keeper;
 mod table;
@@ -58,7 +58,7 @@ pub struct LeaseHolder {
     pub since: Timestamp,
     /// The last sign of life, by the store's clock.
     pub last_beat: Timestamp,
-    /// Whether the last sign of life is older than the term, by the store's clock: whoever asks next
+    /// Whether the last sign of life is older than the term, by the store's clock: the next taker
     /// gets the lease.
     pub expired: bool,
 }
@@ -77,7 +77,7 @@ struct Inner {
     term: Duration,
 }
 
-/// How often a taker looks again when another one was faster.
+/// How often a taker tries again when another one was faster.
 const TAKE_ATTEMPTS: u32 = 3;
 
 /// Stores tell times in whole seconds.
@@ -112,7 +112,7 @@ impl Lease {
                 let inner = Inner { cluster: cluster.clone(), epoch, term };
                 let lease = Self { inner: Arc::new(inner) };
                 lease.check().await?;
-                forget_old(cluster, &table, epoch).await;
+                delete_old(cluster, &table, epoch).await;
                 return Ok(lease);
             }
         }
@@ -235,7 +235,7 @@ impl Epoch {
     }
 }
 
-/// What the store's clock says: writes a probe and looks when it was written.
+/// The store's clock: writes a probe and reads when it was written.
 async fn store_clock(cluster: &ClusterStore) -> Result<Timestamp> {
     let path = cluster.path(&format!("lease/probe-{:016x}", rand::random::<u64>()));
     cluster.objects.replace(&path, Bytes::from_static(b"{}")).await?;
@@ -248,9 +248,8 @@ async fn store_clock(cluster: &ClusterStore) -> Result<Timestamp> {
     Ok(info.modified)
 }
 
-/// Deletes epochs that nobody reads any more, so that looking stays one short listing. Failing to
-/// is no reason to give up the lease; the next owner tries again.
-async fn forget_old(cluster: &ClusterStore, table: &LeaseTable, epoch: u64) {
+/// Deletes old epochs, so that a listing stays short. A failure does not end the lease; the next owner tries again.
+async fn delete_old(cluster: &ClusterStore, table: &LeaseTable, epoch: u64) {
     for path in table.older_than(epoch.saturating_sub(KEPT_EPOCHS)) {
         if let Err(error) = cluster.objects.delete(path).await {
             warn!(object = path.as_str(), error:% = error; "an old lease could not be deleted");

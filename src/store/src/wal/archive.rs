@@ -218,8 +218,8 @@ impl WalArchive {
         facts: &Facts,
     ) -> Result<bool> {
         let others = self.codecs(file).into_iter().filter(|other| *other != codec);
-        let looks = others.map(|other| async move { self.is_same(&self.path(file, other), facts).await });
-        Ok(try_join_all(looks).await?.contains(&true))
+        let checks = others.map(|other| async move { self.is_same(&self.path(file, other), facts).await });
+        Ok(try_join_all(checks).await?.contains(&true))
     }
 
     /// Whether the object holds this content; `false` where there is none.

@@ -104,14 +104,15 @@ impl SegmentHeader {
             return Err(wrong("the file is too short for one"));
         };
         if !page_bytes.is_power_of_two() || !(1024..=65536).contains(&page_bytes) {
-            return Err(wrong("its page size cannot be"));
+            return Err(wrong("its page size is impossible"));
         }
         Ok(Self {
             major: *major,
             timeline: TimelineId::new(page.timeline).map_err(|_| wrong("its timeline is 0"))?,
             start: page.address,
             system_identifier: SystemIdentifier(system_identifier),
-            segment_size: SegmentSize::new(segment_bytes).map_err(|_| wrong("its segment size cannot be"))?,
+            segment_size: SegmentSize::new(segment_bytes)
+                .map_err(|_| wrong("its segment size is impossible"))?,
             page_bytes,
         })
     }

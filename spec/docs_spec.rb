@@ -82,7 +82,7 @@ RSpec.describe 'docs' do
   describe 'docs/runbook.md' do
     let(:runbook) { pages.find { |page| page.path == 'docs/runbook.md' } }
 
-    it 'has a place for every error that gives advice' do
+    it 'has a place for every error that tells an operator what to do' do
       texts = Errors.texts
       expect(texts.length).to be > 60
       expect(texts.reject { |text| runbook.phrases.any? { |phrase| Errors.words(phrase) > 1 && Errors.says?(text, phrase) } }).to eq([])
@@ -120,7 +120,7 @@ RSpec.describe 'docs' do
                 '`remount disks burn` is no command', '`remount-lab dance` is no command'])
     end
 
-    it 'is found: an error of an enum with advice, and only of such' do
+    it 'is found: an error of an enum that tells what to do, and only of such' do
       source = <<~'RUST'
         enum Error {
             #[error("the {what} is \
@@ -133,7 +133,7 @@ RSpec.describe 'docs' do
             #[error("it has no legs")]
             Legs,
         }
-        impl Advice for Error {
+        impl OperatorError for Error {
             fn next_step(&self) {}
         }
       RUST

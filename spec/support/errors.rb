@@ -6,6 +6,8 @@ module Errors
   # An operator meets the errors of every crate but these.
   ELSEWHERE = %w[lab xtask workspace vendor].freeze
   ATTRIBUTE = /#\[error\(\s*"((?:[^"\\]|\\.)*)"/m
+  # After the attribute of an error that is no enum: its type.
+  STRUCT = /\A[^#"{}]{0,20}\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))? )?struct (\w+)/m
   FAILURE = /\bFailure::(?:because|missing|unchanged|usage|with)\(\s*(?:ExitCode::\w+,\s*)?(?:format!\(\s*)?"((?:[^"\\]|\\.)*)"/m
   LITERAL = /"((?:[^"\\]|\\.)*)"/m
 
@@ -18,15 +20,15 @@ module Errors
 
   def self.code(source) = source.split(/^#\[cfg\(test\)\]\nmod \w+ \{/).first.gsub(%r{^\s*//.*$}, '')
 
-  # The texts of every enum that gives advice: what may stand after `error:`. Enums without advice are only
-  # ever a `cause:`. A text that is all values (`{0}`) is its source's.
+  # The texts of every error type that tells an operator what to do (`fn next_step`): what may stand after
+  # `error:`. Other errors are only ever a `cause:`. A text that is all values (`{0}`) is its source's.
   def self.texts(sources = self.sources)
     sources.flat_map do |path, source|
       source.to_enum(:scan, ATTRIBUTE).filter_map do
         found = Regexp.last_match
-        enum = found.pre_match[/.*\benum (\w+)/m, 1]
+        type = found.post_match[STRUCT, 1] || found.pre_match[/.*\benum (\w+)/m, 1]
         text = plain(found[1])
-        "#{path}: #{text}" if source.include?('fn next_step') && source.match?(/^impl (Advice for )?#{enum} \{/) && words(text) > 1
+        "#{path}: #{text}" if source.include?('fn next_step') && source.match?(/^\s*impl (OperatorError for )?#{type} \{/) && words(text) > 1
       end
     end
   end

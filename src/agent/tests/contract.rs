@@ -37,7 +37,7 @@ struct Machine {
 
 impl Machine {
     /// The VM; its server does not run yet.
-    fn new(number: u8, port: u16) -> (Vm<'static>, ServerAddress) {
+    fn vm(number: u8, port: u16) -> (Vm<'static>, ServerAddress) {
         let id = format!("i-{number}");
         let mut vm = Vm::new(LANDSCAPE.get_or_init(Landscape::new), &id);
         let address = address(number);
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Cluster {
 
 impl Cluster {
     async fn start(port: u16) -> Self {
-        let (vm, place) = Machine::new(1, port);
+        let (vm, place) = Machine::vm(1, port);
         let server = vm.with_data();
         // What the standby has not got while it is down must still be there.
         let conf = vm.data("postgresql.conf");
@@ -76,7 +76,7 @@ impl Cluster {
         fs::write(&conf, text).unwrap();
         let primary = Machine::started(vm, place, server).await;
 
-        let (vm, place) = Machine::new(2, port);
+        let (vm, place) = Machine::vm(2, port);
         let mut server = Postgres::at(15, &vm.home, "store/postgres");
         (server.socket, server.log) = (vm.home.join("run"), vm.home.join("log"));
         let socket = primary.vm.home.join("run");

@@ -18,11 +18,11 @@ mod timelines;
 mod wal;
 
 #[cfg(test)]
-mod matrix;
+mod archived_cluster;
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod proofs;
-#[cfg(test)]
-mod world;
 
 pub use error::{PlanError, Reachable};
 

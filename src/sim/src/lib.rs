@@ -1,4 +1,4 @@
-//! What stands in for the world where no process shall run, and what every stand-in and every real part must
+//! What stands in for the landscape where no process shall run, and what every stand-in and every real part must
 //! do alike.
 //!
 //! | module | holds |

@@ -26,7 +26,7 @@ pub use run::run;
 /// Decides whether PostgreSQL may start (where the job `remount-agent` is deployed too), then initialises an empty disk.
 ///
 /// # Errors
-/// As [`fence::guard`]; or the disk cannot be initialised, or holds the data of the other role. PostgreSQL may not start.
+/// As [`Fence::guard`]; or the disk cannot be initialised, or holds the data of the other role. PostgreSQL may not start.
 pub fn pre_start(path: &Path) -> Result<()> {
     let config = PostgresConfig::load(path)?;
     hooks::runtime()?.block_on(async {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::PlanError;
-use super::world::*;
+use super::archived_cluster::*;
 use crate::documents::{BackupManifest, RecoveryPath};
 use crate::{
     Fork, Lsn, MoreWal, OperatorError, RecoveryTarget, RestoreTarget, RunningPrimary, TimelineHistory,
@@ -31,7 +31,7 @@ struct Branch {
 struct Case {
     /// Timeline 1 is at index 0.
     branches: Vec<Branch>,
-    world: World,
+    cluster: ArchivedCluster,
     target: RestoreTarget,
 }
 
@@ -51,7 +51,7 @@ impl Case {
     }
 
     fn has(&self, segment: WalSegment) -> bool {
-        self.world.archive.segments.contains(&segment)
+        self.cluster.archive.segments.contains(&segment)
     }
 
     fn last_archived(&self, tli: u32) -> Option<u64> {
@@ -60,14 +60,14 @@ impl Case {
 
     /// A backup is written down when its last segment is archived: it proves that there was WAL up to there.
     fn known_to_have_been_archived(&self, line: u32) -> Option<u64> {
-        let on_line = self.world.manifests.iter().filter(|backup| self.is_on_line(line, backup));
+        let on_line = self.cluster.manifests.iter().filter(|backup| self.is_on_line(line, backup));
         on_line.map(|backup| (backup.stop_lsn.0 / QUARTER - 1) / 4).max()
     }
 
     /// Whether the segment is there or will be.
     fn can_be_read(&self, line: u32, number: u64) -> bool {
         let wanted = self.segment_for(line, number);
-        let coming = self.world.archive.primary().is_some_and(|primary| {
+        let coming = self.cluster.archive.primary().is_some_and(|primary| {
             primary.timeline == wanted.timeline
                 && self.last_archived(line).is_none_or(|last| number > last)
                 && self.known_to_have_been_archived(line).is_none_or(|known| number > known)
@@ -82,12 +82,12 @@ impl Case {
 
     /// The timeline that the question is about.
     fn line(&self) -> u32 {
-        let archive = &self.world.archive;
+        let archive = &self.cluster.archive;
         let newest = archive.segments.iter().map(|segment| segment.timeline);
         let newest = newest.chain(archive.histories.keys().copied());
-        let newest = newest.chain(self.world.manifests.iter().map(|backup| backup.timeline)).max();
+        let newest = newest.chain(self.cluster.manifests.iter().map(|backup| backup.timeline)).max();
         let of_backup = match &self.target.target {
-            RecoveryTarget::Backup(id) => self.world.manifests.iter().find(|backup| backup.id == *id),
+            RecoveryTarget::Backup(id) => self.cluster.manifests.iter().find(|backup| backup.id == *id),
             _ => None,
         };
         let line = self.target.timeline.or(of_backup.map(|backup| backup.timeline));
@@ -105,7 +105,7 @@ impl Case {
                 && self.is_on_line(line, backup)
                 && ends_in_time(backup, &self.target)
         };
-        self.world.manifests.iter().filter(fits).collect()
+        self.cluster.manifests.iter().filter(fits).collect()
     }
 
     /// Whether PostgreSQL could read its way from the backup to the target.
@@ -119,7 +119,7 @@ impl Case {
         let birth = self.branch(line).begin / 4;
         let known = self.known_to_have_been_archived(line).unwrap_or(stop);
         let end = self.last_archived(line).unwrap_or(0).max(known).max(birth);
-        let primary = self.world.archive.primary();
+        let primary = self.cluster.archive.primary();
         match &self.target.target {
             RecoveryTarget::Backup(_) => all(stop),
             RecoveryTarget::Lsn(lsn) => {
@@ -130,7 +130,7 @@ impl Case {
             RecoveryTarget::Time(time) => {
                 let later = |commit: Timestamp| commit > *time || self.target.exclusive && commit == *time;
                 let shows = |n: &u64| {
-                    self.world
+                    self.cluster
                         .archive
                         .commit_times
                         .get(&self.segment_for(line, *n))
@@ -195,9 +195,9 @@ fn losses() -> impl Strategy<Value = Losses> {
     })
 }
 
-fn archive_of(branches: &[Branch], losses: &Losses) -> World {
-    let mut world = World::empty();
-    let archive = &mut world.archive;
+fn archive_of(branches: &[Branch], losses: &Losses) -> ArchivedCluster {
+    let mut cluster = ArchivedCluster::empty();
+    let archive = &mut cluster.archive;
     for (tli, branch) in (1u32..).zip(branches) {
         for number in branch.begin / 4..branch.end.div_ceil(4) {
             archive.segments.insert(segment(tli, number));
@@ -215,23 +215,23 @@ fn archive_of(branches: &[Branch], losses: &Losses) -> World {
         }
     }
     for lost in &losses.segments {
-        let segment = *lost.get(&world.archive.segments.iter().copied().collect::<Vec<_>>());
-        world.archive.commit_times.remove(&segment);
-        if world.archive.segments.len() > 1 {
-            world.archive.segments.remove(&segment);
+        let segment = *lost.get(&cluster.archive.segments.iter().copied().collect::<Vec<_>>());
+        cluster.archive.commit_times.remove(&segment);
+        if cluster.archive.segments.len() > 1 {
+            cluster.archive.segments.remove(&segment);
         }
     }
     for lost in &losses.times {
-        let segments: Vec<_> = world.archive.segments.iter().copied().collect();
-        world.archive.commit_times.remove(lost.get(&segments));
+        let segments: Vec<_> = cluster.archive.segments.iter().copied().collect();
+        cluster.archive.commit_times.remove(lost.get(&segments));
     }
     for lost in &losses.histories {
-        let timelines: Vec<_> = world.archive.histories.keys().copied().collect();
+        let timelines: Vec<_> = cluster.archive.histories.keys().copied().collect();
         if !timelines.is_empty() {
-            world.archive.histories.remove(lost.get(&timelines));
+            cluster.archive.histories.remove(lost.get(&timelines));
         }
     }
-    world
+    cluster
 }
 
 /// Backups anywhere on the way to a timeline's end, also where no sound server would take one.
@@ -258,7 +258,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let running = prop_oneof![1 => Just(None), 1 => (any::<Index>(), 0u64..6).prop_map(Some)];
     (branches(), losses(), backups(), targets(), running).prop_map(
         |(branches, losses, backups, (mut target, from), running)| {
-            let mut world = archive_of(&branches, &losses);
+            let mut cluster = archive_of(&branches, &losses);
             for (name, (tli, start, length)) in backups.iter().enumerate() {
                 let tli = tli.index(branches.len());
                 let end = branches[tli].end.max(2);
@@ -266,7 +266,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 let stop = (start + length).min(end);
                 let tli = u32::try_from(tli).unwrap() + 1;
                 let range = (at(start), at(stop));
-                world.manifests.push(manifest(
+                cluster.manifests.push(manifest(
                     &format!("b{name:03}"),
                     timeline(tli),
                     range,
@@ -278,16 +278,16 @@ fn cases() -> impl Strategy<Value = Case> {
                 let end = branches[tli].end + more;
                 let tli = u32::try_from(tli).unwrap() + 1;
                 let primary = RunningPrimary { now: clock(tli, end), timeline: timeline(tli), lsn: at(end) };
-                world.archive.more_to_come = MoreWal::ClusterRuns(primary);
+                cluster.archive.more_to_come = MoreWal::ClusterRuns(primary);
             }
             let named = from
-                .filter(|_| !world.manifests.is_empty())
-                .map(|from| from.get(&world.manifests).id.clone());
+                .filter(|_| !cluster.manifests.is_empty())
+                .map(|from| from.get(&cluster.manifests).id.clone());
             match (&target.target, named) {
                 (RecoveryTarget::Backup(_), Some(id)) => target.target = RecoveryTarget::Backup(id),
                 (_, named) => target.from_backup = named,
             }
-            Case { branches, world, target }
+            Case { branches, cluster, target }
         },
     )
 }
@@ -319,11 +319,11 @@ fn judge_plan(case: &Case, path: &RecoveryPath) -> Result<(), TestCaseError> {
         }
         RecoveryTarget::Latest => prop_assert!(case.last_archived(line).is_none_or(|end| end <= last)),
         RecoveryTarget::Time(time) => {
-            prop_assert!(case.world.archive.primary().is_none_or(|primary| *time <= primary.now));
+            prop_assert!(case.cluster.archive.primary().is_none_or(|primary| *time <= primary.now));
         }
         _ => {}
     }
-    let histories = &case.world.archive.histories;
+    let histories = &case.cluster.archive.histories;
     prop_assert!(!histories.contains_key(&path.new_timeline));
     let between = followed + 1..path.new_timeline.get();
     prop_assert!(between.into_iter().all(|tli| histories.contains_key(&timeline(tli))));
@@ -333,13 +333,13 @@ fn judge_plan(case: &Case, path: &RecoveryPath) -> Result<(), TestCaseError> {
 /// Whether the reason holds, and whether there is really no plan.
 fn judge_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
     let line = case.line();
-    let archive = &case.world.archive;
+    let archive = &case.cluster.archive;
     let known = line as usize <= case.branches.len();
     let candidates = if known { case.candidates(line) } else { Vec::new() };
-    let find = |id: &crate::BackupId| case.world.manifests.iter().find(|backup| backup.id == *id);
+    let find = |id: &crate::BackupId| case.cluster.manifests.iter().find(|backup| backup.id == *id);
     prop_assert!(error.next_step().is_some());
     match error {
-        PlanError::NoBackup(_) => prop_assert!(case.world.manifests.is_empty()),
+        PlanError::NoBackup(_) => prop_assert!(case.cluster.manifests.is_empty()),
         PlanError::OtherCluster { .. } => prop_assert!(false, "all backups are of one cluster"),
         PlanError::UnknownBackup(id) => prop_assert!(find(id).is_none()),
         PlanError::MissingHistory { missing, .. } => {
@@ -395,7 +395,7 @@ fn judge_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
                     from_backup: Some(reachable.backup.clone()),
                     ..RestoreTarget::of(RecoveryTarget::Lsn(lsn))
                 };
-                let answer = case.world.plan(&target.on(line));
+                let answer = case.cluster.plan(&target.on(line));
                 let within = reachable.from < reachable.to;
                 let reached = matches!(answer, Ok(_) | Err(PlanError::TimelineTaken { .. }));
                 prop_assert!(reached || !within, "{} is promised: {:?}", lsn, answer);
@@ -410,7 +410,7 @@ proptest! {
 
     #[test]
     fn an_independent_checker_agrees_with_every_answer(case in cases()) {
-        match case.world.plan(&case.target) {
+        match case.cluster.plan(&case.target) {
             Ok(path) => judge_plan(&case, &path)?,
             Err(error) => judge_refusal(&case, &error)?,
         }
@@ -429,25 +429,25 @@ proptest! {
         numbers in prop::collection::vec(wild_positions(), 0..8),
         lsn in wild_positions(), running in prop::option::of(wild_positions()), tli in prop::option::of(1u32..4),
     ) {
-        let mut world = World::empty();
-        world.manifests.push(manifest("wild", timeline(1), (Lsn(start), Lsn(stop)), time("10:00:00")));
+        let mut cluster = ArchivedCluster::empty();
+        cluster.manifests.push(manifest("wild", timeline(1), (Lsn(start), Lsn(stop)), time("10:00:00")));
         for number in numbers {
             for tli in [1, 2, u32::MAX] {
-                world.archive.segments.insert(WalSegment::containing(timeline(tli), Lsn(number), SIZE));
+                cluster.archive.segments.insert(WalSegment::containing(timeline(tli), Lsn(number), SIZE));
             }
         }
         let forks = vec![Fork { parent: timeline(1), lsn: Lsn(fork), reason: String::new() }];
         for tli in [2, u32::MAX] {
             let history = TimelineHistory { timeline: timeline(tli), forks: forks.clone() };
-            world.archive.histories.insert(timeline(tli), history);
+            cluster.archive.histories.insert(timeline(tli), history);
         }
         if let Some(lsn) = running {
             let primary = RunningPrimary { now: time("11:00:00"), timeline: timeline(1), lsn: Lsn(lsn) };
-            world.archive.more_to_come = MoreWal::ClusterRuns(primary);
+            cluster.archive.more_to_come = MoreWal::ClusterRuns(primary);
         }
         for target in [RecoveryTarget::Lsn(Lsn(lsn)), RecoveryTarget::Latest, RecoveryTarget::Time(time("10:30:00"))] {
             let target = RestoreTarget { timeline: tli.map(timeline), ..RestoreTarget::of(target) };
-            if let Err(error) = world.plan(&target) {
+            if let Err(error) = cluster.plan(&target) {
                 prop_assert!(!error.to_string().is_empty() && error.next_step().is_some());
             }
         }
@@ -464,7 +464,7 @@ fn the_random_pasts_lead_to_every_kind_of_answer() {
     let mut seen = std::collections::BTreeMap::<String, u32>::new();
     for _ in 0..4000 {
         let case = cases().new_tree(&mut runner).unwrap().current();
-        let kind = match case.world.plan(&case.target) {
+        let kind = match case.cluster.plan(&case.target) {
             Ok(path) if path.history.timeline.get() != case.line() => "plan on a shorter line".to_owned(),
             Ok(path) if path.segments.0.timeline != path.segments.1.timeline => "plan over a fork".to_owned(),
             Ok(_) => "plan".to_owned(),

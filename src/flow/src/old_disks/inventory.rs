@@ -166,9 +166,9 @@ impl DiskSearch<'_> {
         let active: BTreeSet<&DiskCid> =
             recorded.values().flatten().flat_map(|instance| &instance.disks).collect();
         let (director_days, now) = (self.ctx.old_disks.director_days, self.now);
-        let world =
+        let landscape =
             Landscape { cloud: &cloud, made: &made, orphans: self.orphans, active, director_days, now };
-        let rows = rows(&begun, &world);
+        let rows = rows(&begun, &landscape);
         found.disks.extend(
             rows.into_iter()
                 .filter(|row| row.state != OldDiskState::Gone || self.scope.tells_gone(&row.restore)),
@@ -229,7 +229,7 @@ impl Landscape<'_> {
 }
 
 /// The rows of a cluster's restores, which come oldest first.
-fn rows(begun: &[StartedRestore], world: &Landscape<'_>) -> Vec<OldDisk> {
+fn rows(begun: &[StartedRestore], landscape: &Landscape<'_>) -> Vec<OldDisk> {
     let open = begun.iter().filter(|restore| restore.phase() == RestorePhase::Unfinished);
     let needed: BTreeSet<&DiskCid> = open.flat_map(|restore| old_disks(&restore.plan)).collect();
     let mut taken = BTreeSet::new();
@@ -238,7 +238,7 @@ fn rows(begun: &[StartedRestore], world: &Landscape<'_>) -> Vec<OldDisk> {
         for planned in restore.plan.instances.iter().rev() {
             let old = planned.old_disk.as_ref().filter(|disk| taken.insert(*disk));
             let needed = |disk: &DiskCid| needed.contains(disk);
-            let active = |disk: &DiskCid| world.active.contains(disk);
+            let active = |disk: &DiskCid| landscape.active.contains(disk);
             let aside = match restore.phase() {
                 // What was undone before it served has put nothing aside.
                 RestorePhase::Undone | RestorePhase::NotBegun => old.filter(|disk| needed(disk)),
@@ -247,9 +247,9 @@ fn rows(begun: &[StartedRestore], world: &Landscape<'_>) -> Vec<OldDisk> {
                 RestorePhase::Unfinished | RestorePhase::Restored => old,
             };
             let back = (restore.phase() == RestorePhase::RolledBack)
-                .then(|| world.made_for(&restore.plan.id, &planned.instance))
+                .then(|| landscape.made_for(&restore.plan.id, &planned.instance))
                 .flatten();
-            let row = |aside: Aside<'_>| row(restore, planned, &aside, world);
+            let row = |aside: Aside<'_>| row(restore, planned, &aside, landscape);
             rows.extend(back.map(|disk| row(Aside { disk, is_needed: false, is_restored: true })));
             rows.extend(aside.map(|disk| row(Aside { disk, is_needed: needed(disk), is_restored: false })));
         }
@@ -271,11 +271,11 @@ fn row(
     restore: &StartedRestore,
     planned: &PlannedInstance,
     aside: &Aside<'_>,
-    world: &Landscape<'_>,
+    landscape: &Landscape<'_>,
 ) -> OldDisk {
     let disk = aside.disk;
-    let (cloud, orphan) = (world.disk(disk), world.orphans.get(disk));
-    let attached = cloud.is_some_and(|disk| disk.attached_to.is_some()) || world.active.contains(disk);
+    let (cloud, orphan) = (landscape.disk(disk), landscape.orphans.get(disk));
+    let attached = cloud.is_some_and(|disk| disk.attached_to.is_some()) || landscape.active.contains(disk);
     let is_over = if aside.is_restored {
         restore.phase() == RestorePhase::RolledBack
     } else {
@@ -284,10 +284,10 @@ fn row(
     let ended = restore.written_at.filter(|_| is_over);
     let kept_until = ended.and_then(|ended| after(ended, restore.plan.keep_old_disks_hours));
     let state = match () {
-        () if cloud.is_none() && orphan.is_none() && !world.active.contains(disk) => OldDiskState::Gone,
+        () if cloud.is_none() && orphan.is_none() && !landscape.active.contains(disk) => OldDiskState::Gone,
         () if aside.is_needed => OldDiskState::Needed,
         () if attached => OldDiskState::Attached,
-        () if kept_until.is_some_and(|until| until <= world.now) => OldDiskState::Due,
+        () if kept_until.is_some_and(|until| until <= landscape.now) => OldDiskState::Due,
         () if is_over => OldDiskState::Kept,
         // Rolled back, and yet in no instance: it is the cluster's own disk, detached by something else.
         () => OldDiskState::Needed,
@@ -303,11 +303,11 @@ fn row(
         size_mib: cloud.map(|disk| disk.size_mib).or_else(|| orphan.and_then(|orphan| orphan.size)),
         is_restored: aside.is_restored,
         out_of_use_since,
-        age_seconds: out_of_use_since.map(|since| world.now.duration_since(since).as_secs().max(0)),
+        age_seconds: out_of_use_since.map(|since| landscape.now.duration_since(since).as_secs().max(0)),
         kept_until,
         director_deletes_at: orphan
             .and_then(|orphan| orphaned_at(&orphan.orphaned_at))
-            .and_then(|since| after(since, world.director_days.saturating_mul(24))),
+            .and_then(|since| after(since, landscape.director_days.saturating_mul(24))),
         state,
         released: restore.released.clone().filter(|note| note.disks.contains(disk)),
     }

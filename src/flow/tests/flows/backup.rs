@@ -12,12 +12,12 @@ use crate::support::Workbench;
 #[tokio::test]
 async fn a_backup_has_its_manifest_and_leaves_backup_mode() {
     let bench = Workbench::new();
-    bench.world.commit(5).await;
+    bench.landscape.commit(5).await;
     let manifest = bench.backup().await;
-    let cluster = bench.ctx.store.cluster(bench.world.cluster());
+    let cluster = bench.ctx.store.cluster(bench.landscape.cluster());
     assert_eq!(cluster.backup(&manifest.id).await.unwrap(), Some(manifest.clone()));
     assert!(manifest.snapshot.complete && manifest.stop_lsn > manifest.start_lsn);
-    assert!(!bench.world.in_backup_mode());
+    assert!(!bench.landscape.in_backup_mode());
     assert!(cluster.lease_holder().await.unwrap().is_none());
 }
 
@@ -25,12 +25,12 @@ async fn a_backup_has_its_manifest_and_leaves_backup_mode() {
 async fn a_standby_is_backed_up_with_the_primarys_help() {
     let bench = Workbench::new();
     let wanted = {
-        bench.world.commit(5).await;
-        bench.world.rows(0).unwrap()
+        bench.landscape.commit(5).await;
+        bench.landscape.rows(0).unwrap()
     };
     let request = BackupRequest {
         source: BackupSource::Standby,
-        ..BackupRequest::of(bench.world.deployment().clone())
+        ..BackupRequest::of(bench.landscape.deployment().clone())
     };
     let manifest = run_backup(&bench.ctx, &request, &Quiet).await.unwrap();
     assert_eq!(manifest.source_role, Role::Standby);
@@ -53,15 +53,15 @@ async fn a_backup_that_fails_anywhere_leaves_nothing() {
         for fault in [Fault::Refuse, Fault::LoseRequest] {
             let mut bench = Workbench::new();
             bench.retry_within(Duration::from_millis(250));
-            bench.world.commit(5).await;
-            bench.world.inject(Rule::once(call, fault).times(times));
+            bench.landscape.commit(5).await;
+            bench.landscape.inject(Rule::once(call, fault).times(times));
             let error = bench.try_backup().await.unwrap_err();
             assert_eq!(error.exit_code(), ExitCode::Unchanged, "{call} {fault:?}");
-            assert!(!bench.world.in_backup_mode(), "{call} {fault:?}: backup mode");
-            assert_eq!(bench.world.snapshots(), 0, "{call} {fault:?}: a snapshot is left");
-            let cluster = bench.ctx.store.cluster(bench.world.cluster());
+            assert!(!bench.landscape.in_backup_mode(), "{call} {fault:?}: backup mode");
+            assert_eq!(bench.landscape.snapshots(), 0, "{call} {fault:?}: a snapshot is left");
+            let cluster = bench.ctx.store.cluster(bench.landscape.cluster());
             assert!(cluster.backups().await.unwrap().is_empty());
-            bench.world.heal();
+            bench.landscape.heal();
             bench.backup().await;
         }
     }
@@ -72,38 +72,38 @@ async fn lost_answers_do_not_fail_a_backup() {
     let calls = ["server.begin_backup", "cloud.create_snapshot", "cloud.snapshot", "server.end_backup"];
     for call in calls {
         let bench = Workbench::new();
-        bench.world.commit(5).await;
-        bench.world.inject(Rule::once(call, Fault::LoseAnswer));
+        bench.landscape.commit(5).await;
+        bench.landscape.inject(Rule::once(call, Fault::LoseAnswer));
         bench.backup().await;
-        assert_eq!(bench.world.snapshots(), 1, "{call}");
-        assert!(!bench.world.in_backup_mode(), "{call}");
+        assert_eq!(bench.landscape.snapshots(), 1, "{call}");
+        assert!(!bench.landscape.in_backup_mode(), "{call}");
     }
 }
 
 #[tokio::test]
 async fn a_driver_killed_mid_backup_leaves_nothing() {
     let mut bench = Workbench::new();
-    bench.world.commit(5).await;
+    bench.landscape.commit(5).await;
     // The snapshot never becomes captured for this driver: it is killed while it waits.
-    bench.world.inject(Rule::once("cloud.snapshot", Fault::LoseRequest).times(u32::MAX));
+    bench.landscape.inject(Rule::once("cloud.snapshot", Fault::LoseRequest).times(u32::MAX));
     bench.retry_within(Duration::from_secs(600));
     bench.ctx.timeouts.agent_lease = Duration::from_secs(1);
     let killed = tokio::time::timeout(Duration::from_millis(200), bench.try_backup()).await;
-    assert!(killed.is_err() && bench.world.in_backup_mode());
-    assert_eq!(bench.world.snapshots(), 1);
-    bench.world.heal();
-    while bench.world.in_backup_mode() {
+    assert!(killed.is_err() && bench.landscape.in_backup_mode());
+    assert_eq!(bench.landscape.snapshots(), 1);
+    bench.landscape.heal();
+    while bench.landscape.in_backup_mode() {
         tokio::time::sleep(Duration::from_millis(10)).await; // It ends by itself, after a second.
     }
     bench.lease_ends();
     bench.backup().await;
-    assert_eq!(bench.world.snapshots(), 1, "the dead driver's snapshot is gone, the new one's is there");
+    assert_eq!(bench.landscape.snapshots(), 1, "the dead driver's snapshot is gone, the new one's is there");
 }
 
 #[tokio::test]
 async fn backup_mode_is_renewed_while_a_snapshot_takes_long() {
     let mut bench = Workbench::new();
-    bench.world.commit(5).await;
+    bench.landscape.commit(5).await;
     bench.ctx.timeouts.agent_lease = Duration::from_secs(1);
     let slow = Duration::from_millis(1100);
     bench.ctx.timeouts.poll = Pace { first: slow, longest: slow };
@@ -113,8 +113,8 @@ async fn backup_mode_is_renewed_while_a_snapshot_takes_long() {
 #[tokio::test]
 async fn two_backups_at_once_end_as_one() {
     let bench = Workbench::new();
-    bench.world.commit(5).await;
+    bench.landscape.commit(5).await;
     let (first, second) = tokio::join!(bench.try_backup(), bench.try_backup());
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
-    assert_eq!(bench.world.snapshots(), 1);
+    assert_eq!(bench.landscape.snapshots(), 1);
 }

@@ -1,4 +1,4 @@
-//! Every step fails; every undo runs twice; the driver dies after every write of the journal. The world ends
+//! Every step fails; every undo runs twice; the driver dies after every write of the journal. The landscape ends
 //! restored and verified, or as it was, with nothing left over.
 
 use remount_core::ExitCode;
@@ -16,7 +16,7 @@ fn deaths(n: u64) -> [Death; 2] {
 
 /// A call that fails for good during each of the steps, after so many that succeed.
 fn failures(bench: &Workbench) -> Vec<(&'static str, Rule)> {
-    let (primary, standby) = (bench.world.slug(0), bench.world.slug(1));
+    let (primary, standby) = (bench.landscape.slug(0), bench.landscape.slug(1));
     vec![
         ("create_disks, first", Rule::once("cloud.create_disk", Fault::Refuse).about("z1")),
         ("create_disks, second", Rule::once("cloud.create_disk", Fault::Refuse).about("z2")),
@@ -44,7 +44,7 @@ async fn each_step_that_fails_is_undone_with_all_before_it() {
         bench.retry_within(std::time::Duration::from_millis(50));
         let (name, rule) = failures(&bench).swap_remove(number);
         let old = bench.old_state();
-        bench.world.inject(rule);
+        bench.landscape.inject(rule);
         let error = bench.restore(target).await.unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::Undone, "{name}: {error:?}");
         assert!(
@@ -64,11 +64,11 @@ async fn a_standby_that_does_not_join_never_takes_the_restored_primary_back() {
     for fault in [Fault::FailTask, Fault::HalfTask] {
         let bench = Workbench::new();
         let (wanted, target) = bench.disaster().await;
-        bench.world.inject(Rule::once("director.start", fault).about(bench.world.slug(1)));
+        bench.landscape.inject(Rule::once("director.start", fault).about(bench.landscape.slug(1)));
         let request = bench.request(target);
         let error = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
         assert!(matches!(&error, FlowError::Held { step: RestoreStep::Rejoin, .. }), "{error:?}");
-        assert_eq!(bench.world.rows(0).as_ref(), Some(&wanted), "the primary serves what was restored");
+        assert_eq!(bench.landscape.rows(0).as_ref(), Some(&wanted), "the primary serves what was restored");
         run_restore(&bench.ctx, request, OnFailure::Rollback, &Quiet).await.unwrap();
         bench.assert_restored(&wanted).await;
     }
@@ -78,9 +78,9 @@ async fn a_standby_that_does_not_join_never_takes_the_restored_primary_back() {
 async fn a_stopped_cluster_is_stopped_again_when_its_restore_is_undone() {
     let bench = Workbench::new();
     bench.disaster().await;
-    bench.world.stop_all().await;
+    bench.landscape.stop_all().await;
     let old = bench.old_state();
-    bench.world.inject(Rule::once("director.start", Fault::HalfTask));
+    bench.landscape.inject(Rule::once("director.start", Fault::HalfTask));
     let error = bench.restore(remount_core::RecoveryTarget::Latest).await.unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
     bench.assert_undone(&old).await;
@@ -109,7 +109,7 @@ async fn lost_answers_and_requests_change_nothing() {
                 let mut bench = Workbench::new();
                 let (wanted, target) = bench.disaster().await;
                 bench.ctx.timeouts.lost_answer = std::time::Duration::from_millis(250);
-                bench.world.inject(Rule::once(call, fault).after(after));
+                bench.landscape.inject(Rule::once(call, fault).after(after));
                 let report = bench.restore(target).await;
                 report.unwrap_or_else(|error| panic!("{call} {fault:?} after {after}: {error:?}"));
                 bench.assert_restored(&wanted).await;
@@ -143,7 +143,7 @@ async fn a_driver_that_dies_anywhere_is_followed_by_one_that_ends_the_restore() 
             );
             break;
         }
-        let cluster = bench.world.cluster().clone();
+        let cluster = bench.landscape.cluster().clone();
         let resumed = resume_restore(&bench.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await;
         let report = resumed.unwrap_or_else(|error| panic!("{death:?}: {error:?}"));
         assert_eq!(report.steps.len(), 11, "{death:?}: all steps are reported, whoever did them");
@@ -162,7 +162,7 @@ async fn a_driver_that_dies_anywhere_can_be_followed_by_a_rollback() {
         if !dies(&bench, &request, death).await {
             break;
         }
-        let cluster = bench.world.cluster().clone();
+        let cluster = bench.landscape.cluster().clone();
         rollback_restore(&bench.ctx, &cluster, &request.id, &Quiet).await.unwrap();
         // The 18th write is the intent to verify: from then on users may have written.
         let may_have_served = match death {
@@ -186,10 +186,10 @@ async fn asking_again_with_the_same_request_goes_on_and_then_answers_the_same() 
     let again = || run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet);
     let report = again().await.unwrap();
     bench.assert_restored(&wanted).await;
-    let disks = bench.world.disks();
+    let disks = bench.landscape.disks();
     let same = again().await.unwrap();
     assert_eq!((same.steps, same.backup), (report.steps, report.backup));
-    assert_eq!(bench.world.disks(), disks);
+    assert_eq!(bench.landscape.disks(), disks);
 }
 
 #[tokio::test]
@@ -202,14 +202,14 @@ async fn a_driver_that_dies_on_the_way_back_is_followed_to_the_old_state() {
         let old = bench.old_state();
         let request = bench.request(target);
         bench
-            .world
-            .inject(Rule::once("server.write_probe", Fault::Refuse).about(bench.world.slug(0)).after(1));
+            .landscape
+            .inject(Rule::once("server.write_probe", Fault::Refuse).about(bench.landscape.slug(0)).after(1));
         if !dies(&bench, &request, death).await {
             assert_eq!(death, Death::BeforeWrite(39));
             bench.assert_undone_after_serving(&old).await;
             break;
         }
-        let cluster = bench.world.cluster().clone();
+        let cluster = bench.landscape.cluster().clone();
         let back = rollback_restore(&bench.ctx, &cluster, &request.id, &Quiet).await;
         back.unwrap_or_else(|error| panic!("{death:?}: {error:?}"));
         // The check failed after recovery had ended: what users have written meanwhile is kept.
@@ -222,9 +222,9 @@ async fn an_undo_that_fails_in_passing_is_tried_again() {
     let bench = Workbench::new();
     let (_, target) = bench.disaster().await;
     let old = bench.old_state();
-    let primary = bench.world.slug(0);
-    bench.world.inject(Rule::once("director.start", Fault::HalfTask).about(&primary));
-    bench.world.inject(Rule::once("director.stop", Fault::FailTask).about(&primary).after(1));
+    let primary = bench.landscape.slug(0);
+    bench.landscape.inject(Rule::once("director.start", Fault::HalfTask).about(&primary));
+    bench.landscape.inject(Rule::once("director.stop", Fault::FailTask).about(&primary).after(1));
     let error = bench.restore(target).await.unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
     bench.assert_undone(&old).await;
@@ -235,16 +235,16 @@ async fn an_undo_that_keeps_failing_is_stuck_with_the_commands_to_finish_by_hand
     let bench = Workbench::new();
     let (_, target) = bench.disaster().await;
     let old = bench.old_state();
-    let (primary, request) = (bench.world.slug(0), bench.request(target));
-    bench.world.inject(Rule::once("director.start", Fault::HalfTask).about(&primary));
-    bench.world.inject(Rule::once("director.stop", Fault::FailTask).about(&primary).after(1).times(9));
+    let (primary, request) = (bench.landscape.slug(0), bench.request(target));
+    bench.landscape.inject(Rule::once("director.start", Fault::HalfTask).about(&primary));
+    bench.landscape.inject(Rule::once("director.stop", Fault::FailTask).about(&primary).after(1).times(9));
     let error = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Stuck);
     let FlowError::Stuck { commands, .. } = &error else { panic!("{error:?}") };
     let text = commands.join("\n");
     let old_disk = old.disks[0].0.clone().unwrap();
     assert!(text.contains(&format!("attach-disk {primary} {old_disk}")), "{text}");
-    let new_disk = bench.world.disks_of(0).1.unwrap();
+    let new_disk = bench.landscape.disks_of(0).1.unwrap();
     for fact in [
         format!("{primary} (primary): "),
         format!("disk {old_disk} (old disk, as before the restore), attached to no VM"),
@@ -253,8 +253,8 @@ async fn an_undo_that_keeps_failing_is_stuck_with_the_commands_to_finish_by_hand
         assert!(text.contains(&fact), "`{fact}` is not in\n{text}");
     }
     // Once what was in the way is gone, the rollback can be tried again.
-    bench.world.heal();
-    let cluster = bench.world.cluster().clone();
+    bench.landscape.heal();
+    let cluster = bench.landscape.cluster().clone();
     rollback_restore(&bench.ctx, &cluster, &request.id, &Quiet).await.unwrap();
     bench.assert_undone(&old).await;
 }
@@ -264,13 +264,13 @@ async fn a_held_restore_stays_as_it_is_until_a_person_says_where_to_go() {
     let bench = Workbench::new();
     let (wanted, target) = bench.disaster().await;
     let request = bench.request(target);
-    bench.world.inject(Rule::once("director.start", Fault::FailTask).about(bench.world.slug(0)));
+    bench.landscape.inject(Rule::once("director.start", Fault::FailTask).about(bench.landscape.slug(0)));
     let error = run_restore(&bench.ctx, request.clone(), OnFailure::Hold, &Quiet).await.unwrap_err();
     assert!(matches!(&error, FlowError::Held { step: RestoreStep::Recover, .. }), "{error:?}");
     assert_eq!(error.exit_code(), ExitCode::Stuck);
-    assert!(bench.world.rows(0).is_none(), "nothing was put back");
+    assert!(bench.landscape.rows(0).is_none(), "nothing was put back");
     assert!(bench.try_backup().await.is_err(), "a backup waits until it is decided");
-    let cluster = bench.world.cluster().clone();
+    let cluster = bench.landscape.cluster().clone();
     resume_restore(&bench.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await.unwrap();
     bench.assert_restored(&wanted).await;
 }
@@ -279,23 +279,23 @@ async fn a_held_restore_stays_as_it_is_until_a_person_says_where_to_go() {
 async fn after_a_restore_that_was_undone_late_the_next_one_takes_another_timeline() {
     let bench = Workbench::new();
     let (wanted, target) = bench.disaster().await;
-    bench.world.inject(Rule::once("director.start", Fault::FailTask).about(bench.world.slug(1)));
+    bench.landscape.inject(Rule::once("director.start", Fault::FailTask).about(bench.landscape.slug(1)));
     let request = bench.request(target.clone());
     let error = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
     assert!(matches!(&error, FlowError::Held { step: RestoreStep::Rejoin, .. }), "{error:?}");
-    let cluster = bench.world.cluster().clone();
+    let cluster = bench.landscape.cluster().clone();
     rollback_restore(&bench.ctx, &cluster, &request.id, &Quiet).await.unwrap();
-    assert_eq!(bench.world.timeline(0).unwrap().get(), 1);
+    assert_eq!(bench.landscape.timeline(0).unwrap().get(), 1);
     bench.restore(target).await.unwrap();
     bench.assert_restored(&wanted).await;
-    assert_eq!(bench.world.timeline(0).unwrap().get(), 3);
+    assert_eq!(bench.landscape.timeline(0).unwrap().get(), 3);
 }
 
 #[tokio::test]
 async fn a_lock_that_another_task_holds_for_a_while_is_waited_for() {
     let bench = Workbench::new();
     let (wanted, target) = bench.disaster().await;
-    bench.world.inject(Rule::once("director.stop", Fault::Locked).times(3));
+    bench.landscape.inject(Rule::once("director.stop", Fault::Locked).times(3));
     bench.restore(target).await.unwrap();
     bench.assert_restored(&wanted).await;
 }
@@ -305,15 +305,15 @@ async fn a_driver_that_lost_its_lease_stops_and_undoes_nothing() {
     let bench = Workbench::new();
     let (wanted, target) = bench.disaster().await;
     let request = bench.request(target);
-    let cluster = bench.world.cluster().clone();
-    bench.world.slow_tasks(1);
+    let cluster = bench.landscape.cluster().clone();
+    bench.landscape.slow_tasks(1);
     let late = async {
         // While the first driver waits for a stop, its lease ends and another process takes over.
-        while !bench.world.is_stopped(1) {
+        while !bench.landscape.is_stopped(1) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         bench.lease_ends();
-        bench.world.slow_tasks(0);
+        bench.landscape.slow_tasks(0);
         resume_restore(&bench.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await
     };
     let first = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet);
@@ -329,10 +329,10 @@ async fn a_restored_cluster_is_never_taken_back_because_tidying_up_failed() {
     let (wanted, target) = bench.disaster().await;
     bench.retry_within(std::time::Duration::from_millis(50));
     let request = bench.request(target);
-    bench.world.inject(Rule::once("server.finish_restore", Fault::Refuse));
+    bench.landscape.inject(Rule::once("server.finish_restore", Fault::Refuse));
     let error = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
     assert!(matches!(&error, FlowError::Held { step: RestoreStep::Finish, .. }), "{error:?}");
-    assert_eq!(bench.world.rows(0).as_ref(), Some(&wanted));
+    assert_eq!(bench.landscape.rows(0).as_ref(), Some(&wanted));
     run_restore(&bench.ctx, request, OnFailure::Rollback, &Quiet).await.unwrap();
     bench.assert_restored(&wanted).await;
 }
@@ -341,7 +341,7 @@ async fn a_restored_cluster_is_never_taken_back_because_tidying_up_failed() {
 async fn a_backup_that_fails_after_a_restore_is_a_warning() {
     let bench = Workbench::new();
     let (wanted, target) = bench.disaster().await;
-    bench.world.inject(Rule::once("cloud.create_snapshot", Fault::Refuse));
+    bench.landscape.inject(Rule::once("cloud.create_snapshot", Fault::Refuse));
     let report = bench.restore(target).await.unwrap();
     assert!(report.backup.is_none());
     assert!(report.warnings.iter().any(|line| line.contains("remount backup")), "{:?}", report.warnings);

@@ -32,7 +32,7 @@ impl Workbench {
     }
 
     async fn list(&self, scope: Scope) -> Vec<OldDisk> {
-        let clusters = [self.world.cluster().clone()];
+        let clusters = [self.landscape.cluster().clone()];
         let found = list_old_disks(&self.ctx, &clusters, &scope, self.store_time().await).await.unwrap();
         assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
         found.disks
@@ -43,7 +43,7 @@ impl Workbench {
     }
 
     async fn store_time(&self) -> Timestamp {
-        let cluster = self.ctx.store.cluster(self.world.cluster());
+        let cluster = self.ctx.store.cluster(self.landscape.cluster());
         let lease = cluster.take_lease("clock", Purpose::Prune, self.ctx.timeouts.lease_term).await.unwrap();
         let now = cluster.lease_holder().await.unwrap().unwrap().since;
         lease.release().await.unwrap();
@@ -52,7 +52,7 @@ impl Workbench {
 
     async fn release(&self, selection: Selection) -> Result<Vec<ReleasedDisk>, FlowError> {
         let request = ReleaseRequest { selection, by: "root@ops".into() };
-        release_old_disks(&self.ctx, &self.world.cluster().clone(), &request, far_future()).await
+        release_old_disks(&self.ctx, &self.landscape.cluster().clone(), &request, far_future()).await
     }
 
     fn hours_pass(&self, hours: u64) {
@@ -60,13 +60,13 @@ impl Workbench {
     }
 
     fn all_there(&self, disks: &[DiskCid]) -> bool {
-        disks.iter().all(|disk| self.world.disks().contains(disk))
+        disks.iter().all(|disk| self.landscape.disks().contains(disk))
     }
 
     async fn no_longer_there(&self, disks: &[DiskCid]) -> bool {
         let orphans = self.ctx.director.orphaned_disks().await.unwrap();
         let known = |disk: &DiskCid| {
-            self.world.disks().contains(disk) || orphans.iter().any(|orphan| orphan.disk_cid == *disk)
+            self.landscape.disks().contains(disk) || orphans.iter().any(|orphan| orphan.disk_cid == *disk)
         };
         !disks.iter().any(known)
     }
@@ -88,7 +88,7 @@ async fn after_a_restore_the_old_disks_are_listed_with_their_times() {
         assert_eq!(disk.size_mib, Some(10_240));
         assert!(disk.out_of_use_since.is_some() && disk.released.is_none());
         let deletes = disk.director_deletes_at.unwrap();
-        let left = deletes.duration_since(bench.world.now()).as_hours();
+        let left = deletes.duration_since(bench.landscape.now()).as_hours();
         assert!((119..=120).contains(&left), "{left} h: five days from the swap");
         let kept = disk.kept_until.unwrap().duration_since(bench.store_time().await);
         assert!((23..=24).contains(&kept.as_hours()), "{kept}");
@@ -112,13 +112,13 @@ async fn a_clock_that_runs_ahead_releases_nothing_that_is_kept() {
 async fn what_is_due_goes_and_who_asked_stays_on_record() {
     let bench = Workbench::new();
     let (request, old) = bench.restored().await;
-    let in_use: Vec<_> = (0..2).map(|index| bench.world.disks_of(index)).collect();
+    let in_use: Vec<_> = (0..2).map(|index| bench.landscape.disks_of(index)).collect();
     bench.hours_pass(25);
     let released = bench.release(Selection::Due).await.unwrap();
     assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2]);
     assert!(bench.no_longer_there(&old).await);
-    assert_eq!((0..2).map(|index| bench.world.disks_of(index)).collect::<Vec<_>>(), in_use);
-    let note = bench.world.cluster_store().release_note(&request.id).await.unwrap().unwrap();
+    assert_eq!((0..2).map(|index| bench.landscape.disks_of(index)).collect::<Vec<_>>(), in_use);
+    let note = bench.landscape.cluster_store().release_note(&request.id).await.unwrap().unwrap();
     assert_eq!((note.by.as_str(), note.disks), ("root@ops", old));
     assert_eq!(bench.list(Scope::Present).await, []);
     assert_eq!(bench.states(Scope::All).await, [OldDiskState::Gone; 2]);
@@ -134,7 +134,7 @@ async fn a_dry_run_touches_nothing() {
     let names = bench.object_names().await;
     let wish = ReleaseRequest { selection: Selection::Restore(request.id), by: "x".into() };
     let would =
-        preview_release(&bench.ctx, &bench.world.cluster().clone(), &wish, far_future()).await.unwrap();
+        preview_release(&bench.ctx, &bench.landscape.cluster().clone(), &wish, far_future()).await.unwrap();
     assert_eq!(would.len(), 2);
     assert!(bench.all_there(&old));
     assert_eq!(bench.object_names().await, names);
@@ -146,11 +146,11 @@ async fn a_held_restore_keeps_its_way_back() {
     let (_, target) = bench.disaster().await;
     let old: Vec<DiskCid> = bench.old_state().disks.into_iter().filter_map(|(disk, _)| disk).collect();
     // The restored primary cannot be written to.
-    bench.world.inject(Rule::once("server.write_probe", Fault::Refuse).times(u32::MAX));
+    bench.landscape.inject(Rule::once("server.write_probe", Fault::Refuse).times(u32::MAX));
     let request = bench.request(target);
     let held = run_restore(&bench.ctx, request.clone(), OnFailure::Hold, &Quiet).await.unwrap_err();
     assert!(matches!(held, FlowError::Held { .. }), "{held:?}");
-    bench.world.heal();
+    bench.landscape.heal();
     bench.hours_pass(1000);
     assert_eq!(bench.states(Scope::Present).await, [OldDiskState::Needed; 2]);
     assert_eq!(bench.release(Selection::Due).await.unwrap(), []);
@@ -159,7 +159,7 @@ async fn a_held_restore_keeps_its_way_back() {
     assert_eq!(refused.exit_code(), ExitCode::Unchanged);
     assert!(refused.to_string().contains("has not ended well"), "{refused}");
     assert!(bench.all_there(&old));
-    rollback_restore(&bench.ctx, &bench.world.cluster().clone(), &request.id, &Quiet).await.unwrap();
+    rollback_restore(&bench.ctx, &bench.landscape.cluster().clone(), &request.id, &Quiet).await.unwrap();
     assert_eq!(bench.list(Scope::All).await, [], "it was undone before it served: nothing was put aside");
 }
 
@@ -170,7 +170,7 @@ async fn a_disk_that_is_in_use_again_is_left_alone() {
     bench.hours_pass(25);
     // Somebody puts the primary's back by hand.
     let director = &bench.ctx.director;
-    let (slug, deployment) = (bench.world.slug(0), bench.world.deployment().clone());
+    let (slug, deployment) = (bench.landscape.slug(0), bench.landscape.deployment().clone());
     let deadline = std::time::Instant::now() + bench.ctx.timeouts.attach;
     let stop = director.stop(&deployment, &slug, StopKind::Soft, "by-hand").await.unwrap();
     crate::support::wait(&**director, stop, deadline).await.unwrap();
@@ -181,16 +181,16 @@ async fn a_disk_that_is_in_use_again_is_left_alone() {
     let refused = bench.release(Selection::Restore(request.id.clone())).await.unwrap_err();
     assert!(refused.to_string().contains("is in use"), "{refused}");
     assert!(bench.all_there(&old));
-    assert!(bench.world.cluster_store().release_note(&request.id).await.unwrap().is_none());
+    assert!(bench.landscape.cluster_store().release_note(&request.id).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn after_a_way_back_the_restored_disks_are_the_ones_that_go() {
     let bench = Workbench::new();
     let (request, old) = bench.restored().await;
-    let restored: Vec<DiskCid> = (0..2).filter_map(|index| bench.world.disks_of(index).0).collect();
+    let restored: Vec<DiskCid> = (0..2).filter_map(|index| bench.landscape.disks_of(index).0).collect();
     bench.hours_pass(25);
-    rollback_restore(&bench.ctx, &bench.world.cluster().clone(), &request.id, &Quiet).await.unwrap();
+    rollback_restore(&bench.ctx, &bench.landscape.cluster().clone(), &request.id, &Quiet).await.unwrap();
     let listed = bench.list(Scope::Present).await;
     assert_eq!(listed.iter().map(|disk| disk.disk.clone()).collect::<Vec<_>>(), restored);
     for disk in &listed {
@@ -206,7 +206,7 @@ async fn after_a_way_back_the_restored_disks_are_the_ones_that_go() {
     let released = bench.release(Selection::Due).await.unwrap();
     assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2]);
     assert!(bench.no_longer_there(&restored).await && bench.all_there(&old));
-    assert_eq!((0..2).filter_map(|index| bench.world.disks_of(index).0).collect::<Vec<_>>(), old);
+    assert_eq!((0..2).filter_map(|index| bench.landscape.disks_of(index).0).collect::<Vec<_>>(), old);
 }
 
 #[tokio::test]
@@ -227,8 +227,8 @@ async fn how_long_is_what_was_promised_when_the_restore_began() {
 async fn a_disk_belongs_to_the_newest_restore_that_replaced_it() {
     let bench = Workbench::new();
     let (first, old) = bench.restored().await;
-    rollback_restore(&bench.ctx, &bench.world.cluster().clone(), &first.id, &Quiet).await.unwrap();
-    bench.world.advance(5);
+    rollback_restore(&bench.ctx, &bench.landscape.cluster().clone(), &first.id, &Quiet).await.unwrap();
+    bench.landscape.advance(5);
     let second = bench.request(RecoveryTarget::Latest);
     run_restore(&bench.ctx, second.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
     let listed = bench.list(Scope::Present).await;
@@ -245,14 +245,14 @@ async fn a_disk_belongs_to_the_newest_restore_that_replaced_it() {
 async fn releasing_the_first_of_two_restores_leaves_the_second_ones_disks() {
     let bench = Workbench::new();
     let (first, old) = bench.restored().await;
-    let between: Vec<DiskCid> = (0..2).filter_map(|index| bench.world.disks_of(index).0).collect();
-    bench.world.advance(5);
+    let between: Vec<DiskCid> = (0..2).filter_map(|index| bench.landscape.disks_of(index).0).collect();
+    bench.landscape.advance(5);
     let second = bench.request(RecoveryTarget::Latest);
     run_restore(&bench.ctx, second.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
     assert_eq!(bench.list(Scope::Present).await.len(), 4);
     bench.release(Selection::Restore(first.id)).await.unwrap();
     assert!(bench.no_longer_there(&old).await && bench.all_there(&between));
-    rollback_restore(&bench.ctx, &bench.world.cluster().clone(), &second.id, &Quiet).await.unwrap();
+    rollback_restore(&bench.ctx, &bench.landscape.cluster().clone(), &second.id, &Quiet).await.unwrap();
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn a_failed_deletion_is_gone_on_with() {
     let (request, old) = bench.restored().await;
     // The intent is written, the first disk goes, the second does not.
     let fails = Rule::once("director.delete_orphaned_disk", Fault::FailTask).about(&old[1]);
-    bench.world.inject(fails);
+    bench.landscape.inject(fails);
     let error = bench.release(Selection::Restore(request.id.clone())).await.unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Stuck, "{error:?}");
     assert!(error.to_string().contains("1 of 2"), "{error}");
@@ -278,15 +278,15 @@ async fn a_failed_deletion_is_gone_on_with() {
 async fn a_driver_that_dies_between_intent_and_deletion_is_replaced() {
     let bench = Workbench::new();
     let (request, old) = bench.restored().await;
-    bench.world.slow_tasks(3600);
+    bench.landscape.slow_tasks(3600);
     let cancelled = tokio::time::timeout(
         std::time::Duration::from_millis(300),
         bench.release(Selection::Restore(request.id.clone())),
     );
     assert!(cancelled.await.is_err(), "the driver died while the Director was at it");
-    assert!(bench.world.cluster_store().release_note(&request.id).await.unwrap().is_some());
+    assert!(bench.landscape.cluster_store().release_note(&request.id).await.unwrap().is_some());
     assert!(bench.all_there(&old), "nothing was deleted yet");
-    bench.world.slow_tasks(0);
+    bench.landscape.slow_tasks(0);
     let leased = bench.release(Selection::Restore(request.id.clone())).await.unwrap_err();
     assert!(leased.to_string().contains("lease"), "{leased}: its lease is respected until it ends");
     bench.lease_ends();
@@ -300,7 +300,7 @@ async fn a_lost_answer_or_request_is_no_failure() {
     for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
         let bench = Workbench::new();
         let (request, old) = bench.restored().await;
-        bench.world.inject(Rule::once("director.delete_orphaned_disk", fault));
+        bench.landscape.inject(Rule::once("director.delete_orphaned_disk", fault));
         let released = bench.release(Selection::Restore(request.id)).await.unwrap();
         assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2], "{fault:?}");
         assert!(bench.no_longer_there(&old).await);
@@ -311,7 +311,7 @@ async fn a_lost_answer_or_request_is_no_failure() {
 async fn a_task_that_fails_after_its_work_is_no_failure() {
     let bench = Workbench::new();
     let (request, old) = bench.restored().await;
-    bench.world.inject(Rule::once("director.delete_orphaned_disk", Fault::HalfTask));
+    bench.landscape.inject(Rule::once("director.delete_orphaned_disk", Fault::HalfTask));
     let released = bench.release(Selection::Restore(request.id)).await.unwrap();
     assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2]);
     assert!(bench.no_longer_there(&old).await);
@@ -321,10 +321,10 @@ async fn a_task_that_fails_after_its_work_is_no_failure() {
 async fn a_disk_that_the_director_has_forgotten_is_deleted_in_the_cloud() {
     let bench = Workbench::new();
     let (request, old) = bench.restored().await;
-    bench.world.forget_orphan(&old[0]);
+    bench.landscape.forget_orphan(&old[0]);
     let listed = bench.list(Scope::Present).await;
     assert_eq!((listed[0].director_deletes_at, listed[0].state), (None, OldDiskState::Kept));
-    bench.world.inject(Rule::once("cloud.delete_disk", Fault::LoseAnswer));
+    bench.landscape.inject(Rule::once("cloud.delete_disk", Fault::LoseAnswer));
     bench.release(Selection::Restore(request.id)).await.unwrap();
     assert!(bench.no_longer_there(&old).await);
 }
@@ -332,7 +332,7 @@ async fn a_disk_that_the_director_has_forgotten_is_deleted_in_the_cloud() {
 #[tokio::test]
 async fn no_lease_is_taken_where_nothing_is_due() {
     let bench = Workbench::new();
-    let cluster = bench.world.cluster_store();
+    let cluster = bench.landscape.cluster_store();
     let before = cluster.take_lease("x", Purpose::Backup, bench.ctx.timeouts.lease_term).await.unwrap();
     assert_eq!(bench.release(Selection::Due).await.unwrap(), [], "though a backup runs");
     before.release().await.unwrap();

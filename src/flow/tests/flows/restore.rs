@@ -45,21 +45,21 @@ async fn a_running_cluster_goes_back_to_the_instant_before_the_disaster() {
 async fn the_old_disks_stay_as_orphans_and_only_the_new_ones_are_attached() {
     let bench = Workbench::new();
     let (_, target) = bench.disaster().await;
-    let before: Vec<Option<DiskCid>> = (0..2).map(|index| bench.world.disks_of(index).0).collect();
+    let before: Vec<Option<DiskCid>> = (0..2).map(|index| bench.landscape.disks_of(index).0).collect();
     let report = bench.restore(target).await.unwrap();
     let orphans = bench.ctx.director.orphaned_disks().await.unwrap();
     let orphans: BTreeSet<DiskCid> = orphans.into_iter().map(|orphan| orphan.disk_cid).collect();
     let old: BTreeSet<DiskCid> = before.into_iter().flatten().collect();
     assert_eq!(orphans, old);
     assert_eq!(report.old_disks.into_iter().map(|(_, disk)| disk).collect::<BTreeSet<_>>(), old);
-    assert_eq!(bench.world.disks().len(), 4);
+    assert_eq!(bench.landscape.disks().len(), 4);
 }
 
 #[tokio::test]
 async fn latest_loses_nothing_that_was_committed_before_the_stop() {
     let bench = Workbench::new();
     bench.disaster().await;
-    let wanted = bench.world.rows(0).unwrap();
+    let wanted = bench.landscape.rows(0).unwrap();
     bench.restore(RecoveryTarget::Latest).await.unwrap();
     bench.assert_restored(&wanted).await;
 }
@@ -76,10 +76,10 @@ async fn a_transaction_is_the_last_one_that_is_there() {
 #[tokio::test]
 async fn a_backup_id_restores_to_its_end() {
     let bench = Workbench::new();
-    bench.world.commit(5).await;
-    let wanted = bench.world.rows(0).unwrap();
+    bench.landscape.commit(5).await;
+    let wanted = bench.landscape.rows(0).unwrap();
     let backup = bench.backup().await;
-    bench.world.commit(5).await;
+    bench.landscape.commit(5).await;
     bench.restore(RecoveryTarget::Backup(backup.id)).await.unwrap();
     bench.assert_restored(&wanted).await;
 }
@@ -88,8 +88,8 @@ async fn a_backup_id_restores_to_its_end() {
 async fn a_stopped_cluster_is_restored_and_runs_afterwards() {
     let bench = Workbench::new();
     bench.disaster().await;
-    let wanted = bench.world.rows(0).unwrap();
-    bench.world.stop_all().await;
+    let wanted = bench.landscape.rows(0).unwrap();
+    bench.landscape.stop_all().await;
     bench.restore(RecoveryTarget::Latest).await.unwrap();
     bench.assert_restored(&wanted).await;
 }
@@ -99,8 +99,8 @@ async fn a_primary_whose_agent_is_silent_gets_a_new_vm() {
     let bench = Workbench::new();
     bench.disaster().await;
     // Its disk is there: the new VM starts on it, and the stop that follows archives all that was committed.
-    let wanted = bench.world.rows(0).unwrap();
-    bench.world.lose_vm(0);
+    let wanted = bench.landscape.rows(0).unwrap();
+    bench.landscape.lose_vm(0);
     let report = bench.restore(RecoveryTarget::Latest).await.unwrap();
     bench.assert_restored(&wanted).await;
     assert!(report.warnings.iter().any(|line| line.contains("does not serve")), "{:?}", report.warnings);
@@ -111,7 +111,7 @@ async fn a_primary_without_a_vm_gets_one() {
     let bench = Workbench::new();
     bench.disaster().await;
     let wanted = archived_rows(&bench);
-    bench.world.forget_vm(0);
+    bench.landscape.forget_vm(0);
     bench.restore(RecoveryTarget::Latest).await.unwrap();
     bench.assert_restored(&wanted).await;
 }
@@ -121,7 +121,7 @@ async fn a_whole_cluster_without_vms_is_restored() {
     let bench = Workbench::with_standbys(2);
     bench.disaster().await;
     let wanted = archived_rows(&bench);
-    (0..3).for_each(|index| bench.world.forget_vm(index));
+    (0..3).for_each(|index| bench.landscape.forget_vm(index));
     bench.restore(RecoveryTarget::Latest).await.unwrap();
     bench.assert_restored(&wanted).await;
 }
@@ -134,9 +134,9 @@ async fn a_single_server_is_restored() {
     bench.assert_restored(&wanted).await;
 }
 
-/// In this world only closed segments are archived: the backup closed the last one.
+/// In this landscape only closed segments are archived: the backup closed the last one.
 fn archived_rows(bench: &Workbench) -> BTreeSet<u64> {
-    bench.world.rows(0).expect("the primary runs").into_iter().take(5).collect()
+    bench.landscape.rows(0).expect("the primary runs").into_iter().take(5).collect()
 }
 
 #[tokio::test]
@@ -144,14 +144,14 @@ async fn a_restored_cluster_is_restored_again_and_to_before_the_first_restore() 
     let bench = Workbench::new();
     let (first, first_target) = bench.disaster().await;
     bench.restore(first_target.clone()).await.unwrap();
-    bench.world.commit(5).await;
-    let second = bench.world.rows(0).unwrap();
+    bench.landscape.commit(5).await;
+    let second = bench.landscape.rows(0).unwrap();
     bench.restore(RecoveryTarget::Latest).await.unwrap();
     bench.assert_restored(&second).await;
-    assert_eq!(bench.world.timeline(0).unwrap().get(), 3);
+    assert_eq!(bench.landscape.timeline(0).unwrap().get(), 3);
     bench.restore(first_target).await.unwrap();
     bench.assert_restored(&first).await;
-    assert_eq!(bench.world.timeline(0).unwrap().get(), 4);
+    assert_eq!(bench.landscape.timeline(0).unwrap().get(), 4);
 }
 
 #[tokio::test]
@@ -169,12 +169,12 @@ async fn a_dry_run_touches_nothing() {
 #[tokio::test]
 async fn what_cannot_be_reached_is_refused_and_nothing_was_touched() {
     let bench = Workbench::new();
-    bench.world.commit(5).await;
-    let before_all = bench.world.now();
-    bench.world.advance(10);
+    bench.landscape.commit(5).await;
+    let before_all = bench.landscape.now();
+    bench.landscape.advance(10);
     bench.disaster().await;
     let (old, objects) = (bench.old_state(), bench.object_names().await);
-    let late = bench.world.now() + jiff::SignedDuration::from_hours(1);
+    let late = bench.landscape.now() + jiff::SignedDuration::from_hours(1);
     for target in [RecoveryTarget::Time(before_all), RecoveryTarget::Time(late)] {
         let error = bench.restore(target).await.unwrap_err();
         assert!(matches!(error, FlowError::Refused { .. }), "{error}");
@@ -187,10 +187,10 @@ async fn what_cannot_be_reached_is_refused_and_nothing_was_touched() {
 #[tokio::test]
 async fn a_gap_in_the_archive_is_refused_with_its_segment() {
     let bench = Workbench::new();
-    bench.world.commit(5).await;
+    bench.landscape.commit(5).await;
     bench.backup().await;
-    bench.world.commit(5000).await;
-    bench.world.stop_all().await;
+    bench.landscape.commit(5000).await;
+    bench.landscape.stop_all().await;
     let segments: Vec<String> =
         bench.object_names().await.into_iter().filter(|n| n.contains("/wal/")).collect();
     assert!(segments.len() > 3, "{segments:?}");
@@ -205,8 +205,8 @@ async fn a_gap_in_the_archive_is_refused_with_its_segment() {
 async fn preflight_finds_all_problems_not_only_the_first() {
     let mut bench = Workbench::new();
     let (_, target) = bench.disaster().await;
-    bench.ctx.own_deployment = Some(bench.world.deployment().clone());
-    bench.world.inject(Rule::once("cloud.check_create_disk", Fault::Refuse).times(2));
+    bench.ctx.own_deployment = Some(bench.landscape.deployment().clone());
+    bench.landscape.inject(Rule::once("cloud.check_create_disk", Fault::Refuse).times(2));
     let error = bench.restore(target).await.unwrap_err();
     let FlowError::Refused { problems, .. } = error else { panic!("{error}") };
     assert_eq!(problems.len(), 3, "{problems:?}");
@@ -217,7 +217,7 @@ async fn a_restore_waits_for_nobody_elses_lease() {
     let bench = Workbench::new();
     let (_, target) = bench.disaster().await;
     let old = bench.old_state();
-    let cluster = bench.ctx.store.cluster(bench.world.cluster());
+    let cluster = bench.ctx.store.cluster(bench.landscape.cluster());
     let term = bench.ctx.timeouts.lease_term;
     let lease = cluster.take_lease("other", remount_store::Purpose::Restore, term).await.unwrap();
     let error = bench.restore(target.clone()).await.unwrap_err();

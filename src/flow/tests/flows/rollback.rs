@@ -11,7 +11,7 @@ use crate::support::Workbench;
 
 /// Takes a restore back.
 async fn back(bench: &Workbench, request: &RestoreRequest) -> Result<(), FlowError> {
-    rollback_restore(&bench.ctx, &bench.world.cluster().clone(), &request.id, &Quiet).await
+    rollback_restore(&bench.ctx, &bench.landscape.cluster().clone(), &request.id, &Quiet).await
 }
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_restore_to_the_wrong_instant_is_taken_back_and_done_again() {
     let wrong = bench.request(target.clone());
     run_restore(&bench.ctx, wrong.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
     bench.assert_restored(&wanted).await;
-    bench.world.commit(3).await;
+    bench.landscape.commit(3).await;
 
     back(&bench, &wrong).await.unwrap();
     bench.assert_undone_after_serving(&old).await;
@@ -31,7 +31,7 @@ async fn a_restore_to_the_wrong_instant_is_taken_back_and_done_again() {
 
     bench.restore(target).await.unwrap();
     bench.assert_restored(&wanted).await;
-    assert_eq!(bench.world.timeline(0).unwrap().get(), 3, "timeline 2 was used and left");
+    assert_eq!(bench.landscape.timeline(0).unwrap().get(), 3, "timeline 2 was used and left");
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_restore_that_another_one_stands_on_is_not_taken_back_first() {
     let (wanted, target) = bench.disaster().await;
     let first = bench.request(target.clone());
     run_restore(&bench.ctx, first.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
-    bench.world.advance(5);
+    bench.landscape.advance(5);
     let second = bench.request(target);
     run_restore(&bench.ctx, second.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
     let error = back(&bench, &first).await.unwrap_err();
@@ -63,7 +63,7 @@ async fn a_restore_that_another_one_stands_on_is_not_taken_back_first() {
     bench.assert_restored(&wanted).await;
     back(&bench, &second).await.unwrap();
     back(&bench, &first).await.expect("the last one first, then the one before it");
-    assert_eq!(bench.world.timeline(0).unwrap().get(), 1);
+    assert_eq!(bench.landscape.timeline(0).unwrap().get(), 1);
 }
 
 /// Does something at the begin of a step.
@@ -90,7 +90,7 @@ async fn a_driver_that_is_asked_to_stop_leaves_the_rest_to_the_next() {
         assert_eq!(error.exit_code(), ExitCode::Stuck);
         bench.ctx.cancellation = tokio_util::sync::CancellationToken::new();
         bench.retry_within(std::time::Duration::from_secs(2));
-        let cluster = bench.world.cluster().clone();
+        let cluster = bench.landscape.cluster().clone();
         let resumed = resume_restore(&bench.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await;
         resumed.unwrap_or_else(|error| panic!("{step}: {error:?}"));
         bench.assert_restored(&wanted).await;
@@ -109,9 +109,9 @@ async fn an_aborted_restore_finishes_its_step_and_goes_back() {
         let (_, target) = bench.disaster().await;
         let old = bench.old_state();
         let request = bench.request(target);
-        bench.world.slow_tasks(1);
+        bench.landscape.slow_tasks(1);
         let abort = async {
-            let cluster = bench.world.cluster_store();
+            let cluster = bench.landscape.cluster_store();
             let wanted = What::Intended { step: step.to_string() };
             let intended = |events: Vec<JournalEvent>| events.last().is_some_and(|last| last.what == wanted);
             while !intended(cluster.journal(&request.id).await.unwrap()) {
@@ -136,7 +136,7 @@ async fn what_nobody_drives_cannot_be_aborted() {
     let (_, _) = bench.disaster().await;
     let request = bench.request(RecoveryTarget::Latest);
     run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
-    let error = abort_restore(&bench.world.cluster_store(), &request.id, "me").await.unwrap_err();
+    let error = abort_restore(&bench.landscape.cluster_store(), &request.id, "me").await.unwrap_err();
     assert!(matches!(&error, FlowError::Refused { .. }), "{error:?}");
     assert!(error.to_string().contains("it has ended"), "{error}");
 }

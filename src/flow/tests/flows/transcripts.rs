@@ -46,7 +46,7 @@ impl Transcript {
     /// The journal, then all of it against the file.
     async fn finish(self, name: &str, bench: &Workbench, request: &RestoreRequest) {
         self.line("\njournal");
-        let cluster = bench.ctx.store.cluster(bench.world.cluster());
+        let cluster = bench.ctx.store.cluster(bench.landscape.cluster());
         for event in cluster.journal(&request.id).await.unwrap() {
             let step = event.what.step().unwrap_or_default();
             self.line(format!("{:>3} {:<13} {step}", event.n, event.what.name()).trim_end());
@@ -104,7 +104,7 @@ async fn a_restore_whose_process_dies_and_that_is_resumed() {
     bench.crashing.heal();
     bench.lease_ends();
     transcript.line("\n(the process is killed)\n$ remount resume RESTORE");
-    let cluster = bench.world.cluster();
+    let cluster = bench.landscape.cluster();
     let outcome = resume_restore(&bench.ctx, cluster, &request.id, OnFailure::Rollback, &transcript).await;
     transcript.end(outcome);
     bench.assert_restored(&wanted).await;
@@ -117,8 +117,8 @@ async fn a_restore_that_rolls_back() {
     let (_, target) = bench.disaster().await;
     bench.retry_within(std::time::Duration::from_millis(50));
     let old = bench.old_state();
-    let primary = bench.world.slug(0);
-    bench.world.inject(Rule::once("director.attach", Fault::HalfTask).about(&primary).times(2));
+    let primary = bench.landscape.slug(0);
+    bench.landscape.inject(Rule::once("director.attach", Fault::HalfTask).about(&primary).times(2));
     let request = bench.request(target);
     let transcript = Transcript::default();
     restore(&bench, &request, &transcript).await;
@@ -131,10 +131,10 @@ async fn a_restore_that_is_stuck() {
     let mut bench = Workbench::new();
     let (_, target) = bench.disaster().await;
     bench.retry_within(std::time::Duration::from_millis(50));
-    let primary = bench.world.slug(0);
+    let primary = bench.landscape.slug(0);
     // The new disk cannot be attached, nor can the old one: neither forward nor back.
-    bench.world.inject(Rule::once("director.attach", Fault::FailTask).about(&primary).times(1000));
-    bench.world.inject(Rule::once("director.start", Fault::FailTask).about(&primary).times(1000));
+    bench.landscape.inject(Rule::once("director.attach", Fault::FailTask).about(&primary).times(1000));
+    bench.landscape.inject(Rule::once("director.start", Fault::FailTask).about(&primary).times(1000));
     let request = bench.request(target);
     let transcript = Transcript::default();
     restore(&bench, &request, &transcript).await;

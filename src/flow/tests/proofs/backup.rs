@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use remount_core::ExitCode;
 use remount_core::documents::BackupManifest;
 use remount_flow::{BackupRequest, BackupStep, FlowError, Progress, Quiet, run_backup};
-use remount_sim::memory::{CrashingObjects, World};
+use remount_sim::memory::{CrashingObjects, MemoryLandscape};
 use remount_sim::proofs::{Column, Ended, Journalling, Row, Site, Subject};
 
 use crate::support::Workbench;
 
-/// A world in which a backup is about to begin.
+/// A landscape in which a backup is about to begin.
 pub struct BackupProof {
     bench: Workbench,
     rows: BTreeSet<u64>,
@@ -50,13 +50,13 @@ impl Subject for BackupProof {
         let mut bench = Workbench::new();
         bench.retry_within(Duration::from_millis(800));
         bench.ctx.timeouts.agent_lease = AGENT_LEASE;
-        bench.world.commit(5).await;
-        let rows = bench.world.rows(0).unwrap();
+        bench.landscape.commit(5).await;
+        let rows = bench.landscape.rows(0).unwrap();
         Self { bench, rows }
     }
 
-    fn world(&self) -> &World {
-        &self.bench.world
+    fn landscape(&self) -> &MemoryLandscape {
+        &self.bench.landscape
     }
 
     fn objects(&self) -> &CrashingObjects {
@@ -113,7 +113,7 @@ impl Subject for BackupProof {
 
 impl BackupProof {
     async fn take(&self, progress: &dyn Progress) -> Result<BackupManifest, FlowError> {
-        let request = BackupRequest::of(self.bench.world.deployment().clone());
+        let request = BackupRequest::of(self.bench.landscape.deployment().clone());
         run_backup(&self.bench.ctx, &request, progress).await
     }
 
@@ -122,10 +122,14 @@ impl BackupProof {
         self.heal();
         tokio::time::sleep(AGENT_LEASE + Duration::from_millis(200)).await;
         for server in 0..2 {
-            assert_eq!(self.bench.world.rows(server).as_ref(), Some(&self.rows), "rows of server {server}");
+            assert_eq!(
+                self.bench.landscape.rows(server).as_ref(),
+                Some(&self.rows),
+                "rows of server {server}"
+            );
         }
         let manifest = self.take(&Quiet).await.expect("the next backup is good");
-        let cluster = self.bench.world.cluster_store();
+        let cluster = self.bench.landscape.cluster_store();
         assert_eq!(cluster.backup(&manifest.id).await.unwrap(), Some(manifest));
         self.bench.assert_tidy().await;
     }

@@ -9,16 +9,16 @@ mod restore;
 mod support;
 
 use futures_util::stream::{self, StreamExt as _};
-use remount_sim::proofs::{Cell, Column, Report, Subject, prove};
+use remount_sim::proofs::{Column, ProofCase, Report, Subject, prove};
 
-/// Cells that run beside each other: most of a cell's time is waiting for a deadline.
+/// Cases that run beside each other: most of a case's time is waiting for a deadline.
 const BESIDE: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_in_every_way_ends_restored_or_as_before() {
     let mut report = Report::default();
-    report.cells.extend(proved::<restore::RestoreProof>().await);
-    report.cells.extend(proved::<backup::BackupProof>().await);
+    report.cases.extend(proved::<restore::RestoreProof>().await);
+    report.cases.extend(proved::<backup::BackupProof>().await);
     println!("{}", report.table());
     if let Ok(file) = std::env::var("REMOUNT_PROOFS_JSON") {
         std::fs::write(&file, serde_json::to_string_pretty(&report).unwrap()).unwrap();
@@ -26,10 +26,10 @@ async fn every_step_in_every_way_ends_restored_or_as_before() {
     assert!(report.violations().is_empty(), "violations:\n{}", report.violations().join("\n"));
 }
 
-async fn proved<S: Subject>() -> Vec<Cell> {
-    let cells = S::rows().into_iter().flat_map(|row| Column::ALL.map(|column| (row, column)));
-    let cells = cells.map(async |(row, column)| {
-        Cell::of(S::FLOW, row.step, column, tokio::spawn(prove::<S>(row, column))).await
+async fn proved<S: Subject>() -> Vec<ProofCase> {
+    let cases = S::rows().into_iter().flat_map(|row| Column::ALL.map(|column| (row, column)));
+    let cases = cases.map(async |(row, column)| {
+        ProofCase::of(S::FLOW, row.step, column, tokio::spawn(prove::<S>(row, column))).await
     });
-    stream::iter(cells).buffered(BESIDE).collect().await
+    stream::iter(cases).buffered(BESIDE).collect().await
 }

@@ -1,4 +1,4 @@
-//! The restore's steps, where each is broken, and what a world looks like afterwards.
+//! The restore's steps, where each is broken, and what a landscape looks like afterwards.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use remount_director::Task;
 use remount_flow::{
     FlowError, Progress, Quiet, RestoreState, RestoreStep, resume_restore, rollback_restore, run_restore,
 };
-use remount_sim::memory::{CrashingObjects, World};
+use remount_sim::memory::{CrashingObjects, MemoryLandscape};
 use remount_sim::proofs::{Column, Ended, Journalling, Row, SLOW, Site, Subject};
 
 use crate::support::{OldState, Workbench};
 
-/// A world in which a restore is about to begin.
+/// A landscape in which a restore is about to begin.
 pub struct RestoreProof {
     bench: Workbench,
     request: RestoreRequest,
@@ -93,8 +93,8 @@ impl Subject for RestoreProof {
         Self { bench, request, old, wanted }
     }
 
-    fn world(&self) -> &World {
-        &self.bench.world
+    fn landscape(&self) -> &MemoryLandscape {
+        &self.bench.landscape
     }
 
     fn objects(&self) -> &CrashingObjects {
@@ -111,14 +111,14 @@ impl Subject for RestoreProof {
     }
 
     async fn resume(&self) -> Result<(), Ended> {
-        let cluster = self.bench.world.cluster().clone();
+        let cluster = self.bench.landscape.cluster().clone();
         let ended =
             resume_restore(&self.bench.ctx, &cluster, &self.request.id, OnFailure::Rollback, &Quiet).await;
         ended.map(drop).map_err(ended_with)
     }
 
     async fn roll_back(&self) -> Option<Result<(), Ended>> {
-        let cluster = self.bench.world.cluster().clone();
+        let cluster = self.bench.landscape.cluster().clone();
         let ended = rollback_restore(&self.bench.ctx, &cluster, &self.request.id, &Quiet).await;
         Some(ended.map_err(ended_with))
     }
@@ -132,8 +132,8 @@ impl Subject for RestoreProof {
     }
 
     async fn assert_held(&self) {
-        self.bench.world.quiet().await;
-        assert_eq!(self.bench.world.rows(0).as_ref(), Some(&self.wanted), "the primary serves");
+        self.bench.landscape.quiet().await;
+        assert_eq!(self.bench.landscape.rows(0).as_ref(), Some(&self.wanted), "the primary serves");
     }
 
     async fn assert_done(&self) {
@@ -152,7 +152,7 @@ impl Subject for RestoreProof {
     }
 
     async fn assert_asked_once(&self) {
-        let tasks = self.bench.ctx.director.tasks(self.bench.world.deployment(), 100).await.unwrap();
+        let tasks = self.bench.ctx.director.tasks(self.bench.landscape.deployment(), 100).await.unwrap();
         let asked: BTreeSet<&str> = tasks.iter().map(asked_for).collect();
         assert_eq!(asked.len(), tasks.len(), "a task was begun twice: {tasks:?}");
     }
@@ -169,10 +169,10 @@ fn asked_for(task: &Task) -> &str {
 
 impl RestoreProof {
     async fn events(&self) -> Vec<JournalEvent> {
-        self.bench.world.cluster_store().journal(&self.request.id).await.unwrap()
+        self.bench.landscape.cluster_store().journal(&self.request.id).await.unwrap()
     }
 
-    /// The journal is complete, and ends as the world did; where nothing was begun there is none.
+    /// The journal is complete, and ends as the landscape did; where nothing was begun there is none.
     async fn assert_told(&self, outcome: Outcome) {
         self.bench.assert_tidy().await;
         let events = self.events().await;

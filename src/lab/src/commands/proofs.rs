@@ -11,13 +11,13 @@ use crate::scenarios::{Proofs, write_report};
 /// The matrix of broken steps.
 #[derive(Debug, Args)]
 pub(super) struct ProofsArguments {
-    /// Write all cells here, as JSON.
+    /// Write all cases here, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Only a few cells, in a few minutes.
+    /// Only a few cases, in a few minutes.
     #[arg(long)]
     sample: bool,
-    /// Only cells whose name contains this, as "restore rejoin" or "killed".
+    /// Only cases whose name contains this, as "restore rejoin" or "killed".
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
 }

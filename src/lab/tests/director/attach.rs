@@ -42,7 +42,7 @@ fn an_attach_swaps_the_disk_of_a_stopped_instance_and_orphans_the_old_one() {
     assert!(orphans[0]["orphaned_at"].as_str().unwrap().ends_with(" UTC"));
     assert_eq!(lab.db(0)["disk_cid"], "disk-new");
     let metadata =
-        lab.iaas.world().disks.iter().find(|(c, _)| c.as_str() == "disk-new").unwrap().1.metadata.clone();
+        lab.iaas.state().disks.iter().find(|(c, _)| c.as_str() == "disk-new").unwrap().1.metadata.clone();
     assert_eq!(metadata["instance_group"], "db");
 }
 
@@ -210,7 +210,7 @@ fn orphans_are_deleted_recorded_disks_are_not_and_unknown_ones_count_as_deleted(
     let result = lab.client.done(&lab.client.delete(&format!("/disks/{old}")));
     assert_eq!(result, format!("orphaned disk(s) {old} deleted"));
     assert_eq!(lab.client.get("/disks").json(), json!([]));
-    assert!(!lab.iaas.world().disks.keys().any(|cid| cid.as_str() == old));
+    assert!(!lab.iaas.state().disks.keys().any(|cid| cid.as_str() == old));
 }
 
 #[test]

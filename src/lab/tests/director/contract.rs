@@ -60,16 +60,16 @@ impl Fixture for Lab {
     async fn new_disk(&self, of: &Instance) -> DiskCid {
         let cid = format!("disk-made-{:08x}", rand::random::<u32>());
         let disk = self.lab().iaas.add_disk(&cid, of.az.as_deref().unwrap(), "restored");
-        self.lab().iaas.change(|world| world.disks.get_mut(&disk).unwrap().size_mib = LARGER_MIB);
+        self.lab().iaas.change(|state| state.disks.get_mut(&disk).unwrap().size_mib = LARGER_MIB);
         disk
     }
 
     async fn attached_to(&self, disk: &DiskCid) -> Option<VmCid> {
-        self.lab().iaas.world().disks.get(disk).and_then(|disk| disk.attached_to.clone())
+        self.lab().iaas.state().disks.get(disk).and_then(|disk| disk.attached_to.clone())
     }
 
     async fn has_disk(&self, disk: &DiskCid) -> bool {
-        self.lab().iaas.world().disks.contains_key(disk)
+        self.lab().iaas.state().disks.contains_key(disk)
     }
 
     async fn begin_errand(&self) -> TaskId {
@@ -77,29 +77,29 @@ impl Fixture for Lab {
         let run = "/deployments/pg/errands/check/runs";
         let body = r#"{"instances":[{"group":"db","id":"1"}]}"#;
         tokio::task::block_in_place(|| {
-            self.lab().iaas.change(|world| {
-                world.errands.remove("check");
-                world.journal.clear();
+            self.lab().iaas.change(|state| {
+                state.errands.remove("check");
+                state.journal.clear();
             });
             let errand = self.lab().client.send("POST", run, &[], body).unwrap().task();
             let runs = |journal: &[String]| journal.iter().any(|entry| entry == "run_errand check");
-            self.lab().iaas.wait_until("the errand", |world| runs(&world.journal));
+            self.lab().iaas.wait_until("the errand", |state| runs(&state.journal));
             TaskId(errand)
         })
     }
 
     async fn end_errand(&self) {
-        self.lab().iaas.change(|world| world.errands.insert("check".into(), 0));
+        self.lab().iaas.change(|state| state.errands.insert("check".into(), 0));
     }
 
     async fn break_jobs(&self, _of: &Instance) -> bool {
-        self.lab().iaas.change(|world| world.state_after_start = Some("failing".into()));
+        self.lab().iaas.change(|state| state.state_after_start = Some("failing".into()));
         true
     }
 
     async fn silence_agent(&self, of: &Instance) -> bool {
         let vm = of.vm.as_ref().unwrap();
-        self.lab().iaas.change(|world| world.vms.get_mut(vm).unwrap().silent = true);
+        self.lab().iaas.change(|state| state.vms.get_mut(vm).unwrap().silent = true);
         true
     }
 

@@ -65,7 +65,7 @@ fn a_bigger_disk_is_a_new_disk_with_the_old_ones_data() {
     let orphans = lab.client.get("/disks").json();
     assert_eq!(orphans.as_array().unwrap().len(), 2);
     let vm = lab.db(0)["vm_cid"].as_str().unwrap().to_owned();
-    assert!(lab.iaas.world().disks.iter().any(|(cid, d)| cid.as_str() == new && d.size_mib == 2048));
+    assert!(lab.iaas.state().disks.iter().any(|(cid, d)| cid.as_str() == new && d.size_mib == 2048));
     assert_eq!(lab.iaas.attached_disks(&vm), [new]);
 }
 
@@ -118,7 +118,7 @@ fn a_deleted_deployment_leaves_orphans_and_nothing_else() {
     lab.client.done(&lab.client.delete("/deployments/pg"));
     assert_eq!(lab.client.get("/deployments/pg").status, 404);
     assert_eq!(lab.client.get("/disks").json().as_array().unwrap().len(), 2);
-    assert!(lab.iaas.world().vms.is_empty());
+    assert!(lab.iaas.state().vms.is_empty());
     let journal = lab.iaas.take_journal();
     assert!(journal.contains(&"run_script pre-stop vm=delete".to_owned()));
 }
@@ -179,8 +179,8 @@ fn a_link_of_another_deployment_has_to_be_shared() {
     let provides = "  - name: postgres\n    provides: {db: {as: main, shared: true}}\n";
     lab.client.done(&lab.deploy(&MANIFEST.replace("  - name: postgres\n", provides)));
     lab.client.done(&lab.deploy(consumer));
-    let world = lab.iaas.world();
-    let vm = world.vms.values().find(|vm| vm.spec.deployment == "app").unwrap();
+    let state = lab.iaas.state();
+    let vm = state.vms.values().find(|vm| vm.spec.deployment == "app").unwrap();
     assert!(vm.jobs[0].files["config.json"].content.contains("127.10.0.3"));
 }
 
@@ -193,7 +193,7 @@ fn deployments_that_are_made_at_the_same_time_get_different_addresses() {
         .map(|name| lab.deploy(&MANIFEST.replace("name: pg", &format!("name: {name}"))))
         .collect();
     answers.iter().for_each(|answer| assert!(lab.client.done(answer).starts_with("/deployments/pg")));
-    let world = lab.iaas.world();
-    let ips: std::collections::BTreeSet<&str> = world.vms.values().map(|vm| vm.spec.ip.as_str()).collect();
+    let state = lab.iaas.state();
+    let ips: std::collections::BTreeSet<&str> = state.vms.values().map(|vm| vm.spec.ip.as_str()).collect();
     assert_eq!(ips.len(), 8);
 }

@@ -170,6 +170,6 @@ fn snapshots_are_done_with_nothing_taken_unless_the_director_is_to_take_them() {
     lab.iaas.add_disk("disk-new", "z1", "");
     lab.client.done(&lab.attach(0, "disk-new", "&disk_properties=copy"));
     lab.client.done(&lab.client.delete(&format!("/disks/{disk}")));
-    assert!(lab.iaas.world().snapshots.is_empty(), "they die with the disk");
+    assert!(lab.iaas.state().snapshots.is_empty(), "they die with the disk");
     assert_eq!(lab.client.delete("/deployments/pg/snapshots/none").code(), 70008);
 }

@@ -157,8 +157,8 @@ impl Landscape {
     /// The file a job of `db/index` was rendered to.
     pub fn rendered(&self, index: usize, job: &str) -> Value {
         let vm = self.db(index)["vm_cid"].as_str().unwrap().to_owned();
-        let world = self.iaas.world();
-        let vm = world.vms.iter().find(|(cid, _)| cid.as_str() == vm).unwrap().1;
+        let state = self.iaas.state();
+        let vm = state.vms.iter().find(|(cid, _)| cid.as_str() == vm).unwrap().1;
         let job = vm.jobs.iter().find(|j| j.name == job).unwrap();
         serde_json::from_str(&job.files["config.json"].content).unwrap()
     }

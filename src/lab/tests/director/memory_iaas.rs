@@ -9,12 +9,12 @@ use remount_lab::iaas::{ErrandOutcome, Iaas, IaasError, RenderedJob, Result, VmS
 
 #[derive(Debug, Default)]
 pub struct MemoryIaas {
-    world: Mutex<World>,
+    state: Mutex<IaasState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-pub struct World {
+pub struct IaasState {
     pub vms: BTreeMap<VmCid, Vm>,
     pub disks: BTreeMap<DiskCid, Disk>,
     pub snapshots: Vec<SnapshotCid>,
@@ -51,20 +51,20 @@ fn cpi(kind: &str, method: &str, message: impl Into<String>) -> IaasError {
 }
 
 impl MemoryIaas {
-    pub fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap()
+    pub fn state(&self) -> MutexGuard<'_, IaasState> {
+        self.state.lock().unwrap()
     }
 
     /// Blocks until `fact` holds; a test that waits in vain fails.
-    pub fn wait_until(&self, what: &str, fact: impl Fn(&World) -> bool) {
-        let world = self.world();
+    pub fn wait_until(&self, what: &str, fact: impl Fn(&IaasState) -> bool) {
+        let state = self.state();
         let limit = Duration::from_secs(20);
-        let (_world, waited) = self.changed.wait_timeout_while(world, limit, |w| !fact(w)).unwrap();
+        let (_world, waited) = self.changed.wait_timeout_while(state, limit, |w| !fact(w)).unwrap();
         assert!(!waited.timed_out(), "{what} did not come");
     }
 
-    pub fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
-        let outcome = change(&mut self.world());
+    pub fn change<T>(&self, change: impl FnOnce(&mut IaasState) -> T) -> T {
+        let outcome = change(&mut self.state());
         self.changed.notify_all();
         outcome
     }
@@ -84,14 +84,14 @@ impl MemoryIaas {
     }
 
     pub fn attached_disks(&self, vm: &str) -> Vec<String> {
-        let world = self.world();
+        let state = self.state();
         let attached =
-            world.disks.iter().filter(|(_, d)| d.attached_to.as_ref().is_some_and(|v| v.as_str() == vm));
+            state.disks.iter().filter(|(_, d)| d.attached_to.as_ref().is_some_and(|v| v.as_str() == vm));
         attached.map(|(cid, _)| cid.to_string()).collect()
     }
 
     pub fn content(&self, disk: &str) -> String {
-        self.world().disks[&DiskCid::new(disk).unwrap()].content.clone()
+        self.state().disks[&DiskCid::new(disk).unwrap()].content.clone()
     }
 
     /// What was asked since the last call.
@@ -107,7 +107,12 @@ impl MemoryIaas {
         self.change(|w| w.failures.clear());
     }
 
-    fn call<T>(&self, entry: String, method: &str, work: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
+    fn call<T>(
+        &self,
+        entry: String,
+        method: &str,
+        work: impl FnOnce(&mut IaasState) -> Result<T>,
+    ) -> Result<T> {
         self.change(|w| {
             w.journal.push(entry);
             match w.failures.get(method) {
@@ -117,7 +122,12 @@ impl MemoryIaas {
         })
     }
 
-    fn agent<T>(&self, method: &str, vm: &VmCid, work: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
+    fn agent<T>(
+        &self,
+        method: &str,
+        vm: &VmCid,
+        work: impl FnOnce(&mut IaasState) -> Result<T>,
+    ) -> Result<T> {
         self.call(method.to_owned(), method, |w| {
             if w.vms.get(vm).is_none_or(|vm| vm.silent) {
                 let method = method.split(' ').next().unwrap_or_default().to_owned();
@@ -128,7 +138,7 @@ impl MemoryIaas {
     }
 }
 
-impl World {
+impl IaasState {
     fn vm(&mut self, vm: &VmCid) -> &mut Vm {
         self.vms.get_mut(vm).unwrap()
     }
@@ -172,7 +182,7 @@ impl Iaas for MemoryIaas {
     }
 
     fn has_vm(&self, vm: &VmCid) -> Result<bool> {
-        Ok(self.world().vms.contains_key(vm))
+        Ok(self.state().vms.contains_key(vm))
     }
 
     fn create_disk(&self, size_mib: u64, _disk_type: &str, az: &str) -> Result<DiskCid> {
@@ -328,18 +338,18 @@ impl Iaas for MemoryIaas {
         _limit: Duration,
     ) -> Result<ErrandOutcome> {
         self.agent(&format!("run_errand {job}"), vm, |_| Ok(()))?;
-        let mut world = self.world();
+        let mut state = self.state();
         loop {
             let outcome = |exit_code| ErrandOutcome { exit_code, stdout: "out".into(), stderr: "err".into() };
-            if let Some(code) = world.errands.get(job) {
+            if let Some(code) = state.errands.get(job) {
                 return Ok(outcome(*code));
             }
             // Not under the lock: the Director is asked.
-            drop(world);
+            drop(state);
             if cancelled() {
                 return Ok(outcome(143));
             }
-            world = self.changed.wait_timeout(self.world(), Duration::from_millis(5)).unwrap().0;
+            state = self.changed.wait_timeout(self.state(), Duration::from_millis(5)).unwrap().0;
         }
     }
 }

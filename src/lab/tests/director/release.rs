@@ -36,12 +36,12 @@ fn the_releases_own_manifests_deploy() {
     let errands = lab.client.get("/deployments/remount/errands").json();
     let expected = ["restore", "backup", "drill", "prune"].map(|name| json!({ "name": name }));
     assert_eq!(errands, json!(expected));
-    let world = lab.iaas.world();
-    let primary = world.vms.values().find(|vm| vm.spec.deployment == "pg-0001").unwrap();
+    let state = lab.iaas.state();
+    let primary = state.vms.values().find(|vm| vm.spec.deployment == "pg-0001").unwrap();
     let names: Vec<&str> = primary.jobs.iter().map(|job| job.name.as_str()).collect();
     assert_eq!(names, ["postgres", "remount-agent"]);
     assert!(primary.jobs[1].files["config/agent.json"].content.contains("pg-0001"));
-    let control = world.vms.values().find(|vm| vm.spec.deployment == "remount").unwrap();
+    let control = state.vms.values().find(|vm| vm.spec.deployment == "remount").unwrap();
     let names: Vec<&str> = control.jobs.iter().map(|job| job.name.as_str()).collect();
     assert_eq!(names, ["restore", "backup", "drill", "prune", "remount"], "the addon's job is there too");
     assert!(primary.jobs[0].files["bin/pre-start"].executable);

@@ -13,7 +13,7 @@
 //!
 //! # A new implementation
 //!
-//! A suite is given the implementation and a *fixture*: what the checks need of the world around it, which the
+//! A suite is given the implementation and a *fixture*: what the checks need of the landscape around it, which the
 //! trait itself does not offer (in production a CPI, a VM, an operator do it). For an adapter of a cloud, in
 //! `cloud/tests/<cloud>.rs`:
 //!

@@ -5,7 +5,7 @@ use remount_cloud::DiskState;
 use remount_core::{DiskCid, InstanceSlug, VmCid};
 use remount_director::{OrphanedDisk, StopKind};
 
-use super::World;
+use super::MemoryLandscape;
 use super::state::{MemoryInstance, State};
 use super::tasks::{Failure, Work};
 
@@ -13,7 +13,7 @@ use super::tasks::{Failure, Work};
 const PRE_START_FAILED: &str = "Action Failed get_task: Task 1 result: 1 of 2 pre-start scripts failed. \
                                 Failed Jobs: remount-agent. Successful Jobs: postgres.";
 
-impl World {
+impl MemoryLandscape {
     /// Does the work of a task; `half` breaks it in the middle. Answers its result.
     pub(super) async fn perform(&self, work: &Work, half: bool) -> Result<String, Failure> {
         match work {

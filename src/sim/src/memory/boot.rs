@@ -5,7 +5,7 @@ use remount_core::documents::RestorePlan;
 use remount_core::{Fork, Lsn, RecoveryTarget, RestoreTarget, Role, TimelineHistory, TimelineId, WalSegment};
 use remount_store::{ArchiveFile, Codec, PushOptions};
 
-use super::World;
+use super::MemoryLandscape;
 use super::postgres::{Data, Record, SYSTEM, What, size};
 
 /// Where replay ended.
@@ -14,7 +14,7 @@ struct Replayed {
     lsn: Lsn,
 }
 
-impl World {
+impl MemoryLandscape {
     /// Starts the server of an instance that has a VM: what pre-start, PostgreSQL and post-start do.
     pub(crate) async fn boot(&self, index: usize) -> Result<(), String> {
         let (mark, applied, data) = {

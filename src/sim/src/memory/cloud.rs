@@ -6,14 +6,14 @@ use remount_cloud::{
 };
 use remount_core::{DiskCid, RequestKey, SnapshotCid};
 
-use super::World;
+use super::MemoryLandscape;
 use super::faults::{Fault, lost};
 use super::mishaps::Quota;
 use super::state::{MemorySnapshot, State};
 
-/// The cloud of a [`World`].
+/// The cloud of a [`MemoryLandscape`].
 #[derive(Debug)]
-pub struct MemoryCloud(pub World);
+pub struct MemoryCloud(pub MemoryLandscape);
 
 /// Looks at a snapshot until it is captured; as many more until it is complete.
 const LOOKS: u32 = 2;

@@ -11,7 +11,7 @@ use remount_director::{
 
 use tokio::time::timeout;
 
-use super::World;
+use super::MemoryLandscape;
 use super::faults::{Fault, lost};
 use super::state::{MemoryTask, State};
 use super::tasks::{Work, word};
@@ -21,9 +21,9 @@ const LONGEST_CONTEXT: usize = 64;
 /// How long the client waits for the report of all agents.
 const SURVEY_LIMIT: Duration = Duration::from_secs(300);
 
-/// The Director of a [`World`].
+/// The Director of a [`MemoryLandscape`].
 #[derive(Debug)]
-pub struct MemoryDirector(pub World);
+pub struct MemoryDirector(pub MemoryLandscape);
 
 fn unanswered(call: &str) -> Error {
     Error::Unanswered { action: call.into(), source: lost() }

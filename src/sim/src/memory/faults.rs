@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::World;
+use super::MemoryLandscape;
 
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Rule {
     }
 }
 
-impl World {
+impl MemoryLandscape {
     /// How this call fails, where it does.
     pub(crate) fn fault(&self, call: &str, about: &str) -> Option<Fault> {
         let mut state = self.state();

@@ -7,11 +7,11 @@ use remount_core::{DiskCid, VmCid};
 use remount_director::TaskId;
 use tokio::sync::Notify;
 
-use super::World;
+use super::MemoryLandscape;
 use super::state::{BackupMode, Content};
 use super::tasks::Work;
 
-impl World {
+impl MemoryLandscape {
     /// The operator stops the whole cluster (`bosh stop`).
     pub async fn stop_all(&self) {
         let count = self.state().instances.len();
@@ -21,7 +21,7 @@ impl World {
         }
     }
 
-    /// An errand of the deployment runs: it holds the lock until [`World::end_errand`].
+    /// An errand of the deployment runs: it holds the lock until [`MemoryLandscape::end_errand`].
     pub async fn begin_errand(&self) -> TaskId {
         let end = Arc::new(Notify::new());
         let task = self.accept_task(Work::Errand(end.clone()), "", None);
@@ -85,7 +85,7 @@ impl World {
         self.state().new_disk(size_mib, az, content)
     }
 
-    /// Overwrites the file of [`World::new_disk`].
+    /// Overwrites the file of [`MemoryLandscape::new_disk`].
     pub fn write_file(&self, disk: &DiskCid, file: &str) {
         if let Some(found) = self.state().disks.get_mut(disk) {
             found.content.file = file.to_owned();

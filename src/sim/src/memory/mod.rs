@@ -11,7 +11,7 @@
 //!   or a refusal to start, promotion to a new timeline, a standby that must not start before the fork is known.
 //!
 //! It passes the contract suites ([`crate::contract`]), as the real parts do: what it has of the traits is theirs.
-//! [`World::inject`] makes any call fail, lose its request or its answer.
+//! [`MemoryLandscape::inject`] makes any call fail, lose its request or its answer.
 
 mod actions;
 mod boot;
@@ -46,7 +46,7 @@ use state::State;
 
 /// The landscape. Clones are the same landscape.
 #[derive(Clone, Debug)]
-pub struct World {
+pub struct MemoryLandscape {
     pub(crate) inner: Arc<Inner>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Inner {
 /// As `director.workers`.
 const WORKERS: usize = 3;
 
-impl World {
+impl MemoryLandscape {
     /// One cluster with `standbys`, running, its archive and documents in `store`.
     #[must_use]
     pub fn new(store: Store, name: &str, standbys: usize) -> Self {

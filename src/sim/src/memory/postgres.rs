@@ -7,7 +7,7 @@ use remount_core::{Lsn, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
 use remount_store::Metadata;
 use serde::{Deserialize, Serialize};
 
-use super::World;
+use super::MemoryLandscape;
 use super::state::State;
 
 /// The only system identifier here.
@@ -175,7 +175,7 @@ impl State {
     }
 }
 
-impl World {
+impl MemoryLandscape {
     /// Archives what the primary has closed. A store that does not answer leaves it for the next time.
     pub(crate) async fn archive(&self) {
         let Some(primary) = self.state().primary() else { return };

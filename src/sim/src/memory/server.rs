@@ -10,7 +10,7 @@ use remount_postgres::{
 };
 use tokio::time::Instant;
 
-use super::World;
+use super::MemoryLandscape;
 use super::faults::{Fault, lost};
 use super::postgres::{Data, SYSTEM, What, size};
 use super::state::{BackupMode, HeldBackup, State};
@@ -27,14 +27,14 @@ const SETTINGS: [(&str, &str); 5] = [
     ("wal_level", "replica"),
 ];
 
-/// The servers of a [`World`].
+/// The servers of a [`MemoryLandscape`].
 #[derive(Debug)]
-pub struct MemoryServers(pub World);
+pub struct MemoryServers(pub MemoryLandscape);
 
 impl Servers for MemoryServers {
     fn server(&self, instance: &InstanceSlug, address: &str) -> Result<Arc<dyn Server>> {
         Ok(Arc::new(MemoryServer {
-            world: self.0.clone(),
+            landscape: self.0.clone(),
             instance: instance.clone(),
             address: address.to_owned(),
         }))
@@ -44,7 +44,7 @@ impl Servers for MemoryServers {
 /// The server at an address, which is taken for that of an instance.
 #[derive(Debug)]
 struct MemoryServer {
-    world: World,
+    landscape: MemoryLandscape,
     instance: InstanceSlug,
     address: String,
 }
@@ -59,8 +59,8 @@ struct Reached {
 impl MemoryServer {
     /// Fails as injected, or because nothing answers.
     fn reach(&self, call: &'static str) -> Result<Reached> {
-        let fault = self.world.fault(call, &self.instance.to_string());
-        let mut state = self.world.state();
+        let fault = self.landscape.fault(call, &self.instance.to_string());
+        let mut state = self.landscape.state();
         state.end_expired_backups();
         state.stream();
         let at = |index: &usize| self.address == address_of(*index);
@@ -112,7 +112,7 @@ impl Server for MemoryServer {
     async fn status(&self) -> Result<ServerStatus> {
         const CALL: &str = "server.status";
         let reached = self.reach(CALL)?;
-        let status = status(&mut self.world.state(), &self.world, reached.index)?;
+        let status = status(&mut self.landscape.state(), &self.landscape, reached.index)?;
         if status.instance != self.instance {
             return Err(self.unreachable(CALL)); // Another instance answers there.
         }
@@ -122,14 +122,14 @@ impl Server for MemoryServer {
     async fn begin_backup(&self, backup: &BackupId, lease_seconds: u64) -> Result<BackupBegun> {
         const CALL: &str = "server.begin_backup";
         let reached = self.reach(CALL)?;
-        let begun = begin_backup(&mut self.world.state(), reached.index, backup, lease_seconds)?;
+        let begun = begin_backup(&mut self.landscape.state(), reached.index, backup, lease_seconds)?;
         self.answer(CALL, &reached, begun)
     }
 
     async fn renew_backup(&self, backup: &BackupId) -> Result<()> {
         const CALL: &str = "server.renew_backup";
         let reached = self.reach(CALL)?;
-        let mut state = self.world.state();
+        let mut state = self.landscape.state();
         let held = state.vm_mut(reached.index).and_then(|vm| vm.backup.held_mut(backup));
         held.ok_or_else(|| Error::NoBackup(backup.clone()))?.renew();
         self.answer(CALL, &reached, ())
@@ -138,15 +138,15 @@ impl Server for MemoryServer {
     async fn end_backup(&self, backup: &BackupId) -> Result<BackupEnded> {
         const CALL: &str = "server.end_backup";
         let reached = self.reach(CALL)?;
-        let ended = end_backup(&mut self.world.state(), reached.index, backup)?;
-        self.world.archive().await;
+        let ended = end_backup(&mut self.landscape.state(), reached.index, backup)?;
+        self.landscape.archive().await;
         self.answer(CALL, &reached, ended)
     }
 
     async fn abort_backup(&self, backup: &BackupId) -> Result<()> {
         const CALL: &str = "server.abort_backup";
         let reached = self.reach(CALL)?;
-        let mut state = self.world.state();
+        let mut state = self.landscape.state();
         if state.vm_mut(reached.index).is_some_and(|vm| vm.backup.held_mut(backup).is_some()) {
             state.void_backup(reached.index);
         }
@@ -158,7 +158,7 @@ impl Server for MemoryServer {
         const ACTION: &str = "switch WAL";
         let reached = self.reach(CALL)?;
         let switched = {
-            let mut state = self.world.state();
+            let mut state = self.landscape.state();
             // The checkpoint: no commit.
             write(&mut state, reached.index, ACTION, What::Other)?;
             let data = state.running_data_mut(reached.index).ok_or_else(|| down(ACTION))?;
@@ -167,26 +167,26 @@ impl Server for MemoryServer {
             state.stream();
             WalSwitched { lsn, last_segment }
         };
-        self.world.archive().await;
+        self.landscape.archive().await;
         self.answer(CALL, &reached, switched)
     }
 
     async fn write_probe(&self) -> Result<WriteProbe> {
         const CALL: &str = "server.write_probe";
         let reached = self.reach(CALL)?;
-        let lsn = write(&mut self.world.state(), reached.index, "write", What::Empty)?;
+        let lsn = write(&mut self.landscape.state(), reached.index, "write", What::Empty)?;
         self.answer(CALL, &reached, WriteProbe { lsn })
     }
 
     async fn finish_restore(&self, _restore: &RestoreId) -> Result<()> {
         const CALL: &str = "server.finish_restore";
         let reached = self.reach(CALL)?;
-        running(&self.world.state(), reached.index, "finish restore")?; // To be reloaded.
+        running(&self.landscape.state(), reached.index, "finish restore")?; // To be reloaded.
         self.answer(CALL, &reached, ())
     }
 }
 
-fn status(state: &mut State, world: &World, index: usize) -> Result<ServerStatus> {
+fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Result<ServerStatus> {
     let is_primary = state.primary() == Some(index);
     let anybody_streams = (0..state.instances.len()).any(|index| state.streams(index));
     let streaming = state.streams(index) || (is_primary && anybody_streams);
@@ -197,7 +197,7 @@ fn status(state: &mut State, world: &World, index: usize) -> Result<ServerStatus
     let data = running(state, index, "status")?;
     Ok(ServerStatus {
         instance,
-        cluster: world.cluster().clone(),
+        cluster: landscape.cluster().clone(),
         role: if data.standby { Role::Standby } else { Role::Primary },
         system_identifier: SYSTEM,
         postgres_version: 150_018,

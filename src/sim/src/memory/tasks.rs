@@ -10,7 +10,7 @@ use remount_core::{DiskCid, InstanceSlug};
 use remount_director::{StopKind, Task, TaskId, TaskState};
 use tokio::sync::{MutexGuard, Notify};
 
-use super::World;
+use super::MemoryLandscape;
 use super::faults::Fault;
 use super::state::MemoryTask;
 
@@ -70,17 +70,17 @@ impl Work {
 
 /// The deployment's lock, as long as this lives.
 struct HeldLock<'a> {
-    world: &'a World,
+    landscape: &'a MemoryLandscape,
     _guard: MutexGuard<'a, ()>,
 }
 
 impl Drop for HeldLock<'_> {
     fn drop(&mut self) {
-        self.world.state().lock_holder = None;
+        self.landscape.state().lock_holder = None;
     }
 }
 
-impl World {
+impl MemoryLandscape {
     /// Queues a task: it goes on whoever waits for it.
     pub(crate) fn accept_task(&self, work: Work, context: &str, fault: Option<Fault>) -> TaskId {
         let mut state = self.state();
@@ -97,8 +97,8 @@ impl World {
         };
         state.tasks.push(MemoryTask { task, error: None });
         drop(state);
-        let world = self.clone();
-        tokio::spawn(async move { world.run_task(id, work, fault).await });
+        let landscape = self.clone();
+        tokio::spawn(async move { landscape.run_task(id, work, fault).await });
         id
     }
 
@@ -149,7 +149,7 @@ impl World {
         match tokio::time::timeout(wait, self.inner.lock.lock()).await {
             Ok(guard) => {
                 self.state().lock_holder = Some(id);
-                Ok(HeldLock { world: self, _guard: guard })
+                Ok(HeldLock { landscape: self, _guard: guard })
             }
             Err(_) => {
                 let holder = self.state().lock_holder;

@@ -54,7 +54,7 @@ impl Column {
     }
 }
 
-/// How a cell ended; all but the last are as promised.
+/// How a case ended; all but the last are as promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Outcome {
     /// Restored and verified, or the backup is good.

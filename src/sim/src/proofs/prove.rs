@@ -1,4 +1,4 @@
-//! One cell: a step of a flow, broken in one way.
+//! One case: a step of a flow, broken in one way.
 
 use remount_core::ExitCode;
 use remount_saga::{Progress, ProgressEvent, ProgressKind, Quiet};
@@ -6,7 +6,7 @@ use remount_saga::{Progress, ProgressEvent, ProgressKind, Quiet};
 use super::{Column, Ended, Journalling, Outcome, Row, Site, Subject};
 use crate::memory::{DeathAt, Written};
 
-/// Proves one cell.
+/// Proves one case.
 ///
 /// # Panics
 /// Where a promise is broken.
@@ -31,7 +31,7 @@ pub async fn prove<S: Subject>(row: Row, column: Column) -> Outcome {
     }
 }
 
-/// Looks at the world after a run that ended by itself.
+/// Looks at the landscape after a run that ended by itself.
 async fn settle<S: Subject>(subject: &S, ended: Result<(), Ended>) -> Outcome {
     subject.heal();
     let Err(ended) = ended else {
@@ -71,7 +71,7 @@ async fn undo_fails<S: Subject>(row: Row) -> Outcome {
     outcome
 }
 
-/// Dies there; the next process goes on, and in a second world another one rolls back.
+/// Dies there; the next process goes on, and in a second landscape another one rolls back.
 async fn killed<S: Subject>(row: Row, column: Column) -> Outcome {
     let onward = S::new(column).await;
     die(&onward, row, column).await;
@@ -135,7 +135,7 @@ async fn run_twice<S: Subject>(row: Row) -> Outcome {
     Outcome::Done
 }
 
-/// The resurrector makes the primary's VM anew while the step runs; in the next world the standby's.
+/// The resurrector makes the primary's VM anew while the step runs; in the next landscape the standby's.
 async fn vm_replaced<S: Subject>(row: Row) -> Outcome {
     let (mut outcome, mut server) = (Outcome::Nothing, 0);
     loop {
@@ -144,7 +144,7 @@ async fn vm_replaced<S: Subject>(row: Row) -> Outcome {
             return outcome;
         }
         let ended = subject.run(&ReplaceVm { subject: &subject, step: row.step, server }).await;
-        subject.world().quiet().await;
+        subject.landscape().quiet().await;
         outcome = settle(&subject, ended).await;
         server += 1;
     }
@@ -202,7 +202,7 @@ struct ReplaceVm<'a, S> {
 impl<S: Subject> Progress for ReplaceVm<'_, S> {
     fn event(&self, event: &ProgressEvent) {
         if event.kind == ProgressKind::Begun && event.step == self.step {
-            self.subject.world().replace_vm(self.server);
+            self.subject.landscape().replace_vm(self.server);
         }
     }
 }

@@ -1,20 +1,20 @@
-//! What was found in each cell.
+//! What was found in each case.
 
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
 use super::{Column, Outcome};
 
-/// What was found in each cell.
+/// What was found in each case.
 #[derive(Default, Serialize)]
 pub struct Report {
     /// Row by row.
-    pub cells: Vec<Cell>,
+    pub cases: Vec<ProofCase>,
 }
 
 /// One step, broken in one way.
 #[derive(Serialize)]
-pub struct Cell {
+pub struct ProofCase {
     flow: &'static str,
     step: &'static str,
     column: Column,
@@ -23,15 +23,15 @@ pub struct Cell {
     violation: Option<String>,
 }
 
-impl Cell {
-    /// Waits for a cell; a panic in it is a violation.
+impl ProofCase {
+    /// Waits for a case; a panic in it is a violation.
     pub async fn of(
         flow: &'static str,
         step: &'static str,
         column: Column,
-        cell: JoinHandle<Outcome>,
+        case: JoinHandle<Outcome>,
     ) -> Self {
-        let (outcome, violation) = match cell.await {
+        let (outcome, violation) = match case.await {
             Ok(outcome) => (outcome, None),
             Err(error) => (Outcome::Violation, Some(said(error))),
         };
@@ -43,10 +43,10 @@ impl Report {
     /// The promises that were broken, one sentence each.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
-        let wrong = self.cells.iter().filter(|cell| cell.outcome == Outcome::Violation);
-        let line = |cell: &Cell| {
-            let said = cell.violation.as_deref().unwrap_or_default();
-            format!("{} {} × {:?}: {said}", cell.flow, cell.step, cell.column)
+        let wrong = self.cases.iter().filter(|case| case.outcome == Outcome::Violation);
+        let line = |case: &ProofCase| {
+            let said = case.violation.as_deref().unwrap_or_default();
+            format!("{} {} × {:?}: {said}", case.flow, case.step, case.column)
         };
         wrong.map(line).collect()
     }
@@ -56,13 +56,13 @@ impl Report {
     pub fn table(&self) -> String {
         let mut lines = vec![Column::legend(), Outcome::legend()];
         let mut row = ("", "");
-        for cell in &self.cells {
-            if row != (cell.flow, cell.step) {
-                row = (cell.flow, cell.step);
-                lines.push(format!("{:<8}{:<15}", cell.flow, cell.step));
+        for case in &self.cases {
+            if row != (case.flow, case.step) {
+                row = (case.flow, case.step);
+                lines.push(format!("{:<8}{:<15}", case.flow, case.step));
             }
             if let Some(line) = lines.last_mut() {
-                line.push_str(&format!("  {}", cell.outcome.letter()));
+                line.push_str(&format!("  {}", case.outcome.letter()));
             }
         }
         lines.join("\n")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Column;
 use crate::memory::CrashingObjects;
-use crate::memory::{Fault, Rule, StoreFault, StoreFaultKind, World};
+use crate::memory::{Fault, MemoryLandscape, Rule, StoreFault, StoreFaultKind};
 
 /// Where a fault is injected.
 #[derive(Clone, Copy, Debug)]
@@ -17,22 +17,22 @@ pub enum Site {
     Write(&'static str),
 }
 
-/// Longer than the deadlines of a cell about slowness, shorter than a few of them.
+/// Longer than the deadlines of a case about slowness, shorter than a few of them.
 pub const SLOW: Duration = Duration::from_millis(500);
 /// For ever, as long as nobody heals it.
 const ALWAYS: u32 = 10_000;
 
 impl Site {
     /// Injects what the column says.
-    pub fn inject(self, world: &World, objects: &CrashingObjects, column: Column) {
+    pub fn inject(self, landscape: &MemoryLandscape, objects: &CrashingObjects, column: Column) {
         match self {
             Self::Call(call, server, after) => {
                 let (fault, times) = call_fault(column);
-                self.rule(world, call, server, after, fault, times);
+                self.rule(landscape, call, server, after, fault, times);
             }
             Self::Task(call, server, after) => {
                 let (fault, times) = task_fault(column);
-                self.rule(world, call, Some(server), after, fault, times);
+                self.rule(landscape, call, Some(server), after, fault, times);
             }
             Self::Write(path) => {
                 let (kind, times) = match column {
@@ -48,7 +48,7 @@ impl Site {
 
     fn rule(
         self,
-        world: &World,
+        landscape: &MemoryLandscape,
         call: &'static str,
         server: Option<usize>,
         after: u32,
@@ -56,8 +56,8 @@ impl Site {
         times: u32,
     ) {
         let rule = Rule::once(call, fault).times(times).after(after);
-        world.inject(match server {
-            Some(server) => rule.about(world.slug(server)),
+        landscape.inject(match server {
+            Some(server) => rule.about(landscape.slug(server)),
             None => rule,
         });
     }

@@ -5,7 +5,7 @@ use remount_core::ExitCode;
 use remount_saga::Progress;
 
 use super::{Column, Site};
-use crate::memory::{CrashingObjects, World};
+use crate::memory::{CrashingObjects, MemoryLandscape};
 
 /// A step, where its act can fail and where its undo can (counted from the begin of the rollback).
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ pub enum Journalling {
 /// How a run ended that did not end well.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// What it says of the state of the world.
+    /// What it says of the state of the landscape.
     pub exit_code: ExitCode,
     /// The step at which it is held, where it is.
     pub held_at: Option<String>,
@@ -42,7 +42,7 @@ pub struct Ended {
     pub text: String,
 }
 
-/// A world in which one run of a flow is about to begin.
+/// A landscape in which one run of a flow is about to begin.
 #[async_trait]
 pub trait Subject: Send + Sync + Sized + 'static {
     /// The flow, as the report names it.
@@ -54,11 +54,11 @@ pub trait Subject: Send + Sync + Sized + 'static {
     /// Its steps.
     fn rows() -> Vec<Row>;
 
-    /// A new world for one cell.
+    /// A new landscape for one case.
     async fn new(column: Column) -> Self;
 
     /// The landscape.
-    fn world(&self) -> &World;
+    fn landscape(&self) -> &MemoryLandscape;
 
     /// The store, through which processes die.
     fn objects(&self) -> &CrashingObjects;
@@ -98,12 +98,12 @@ pub trait Subject: Send + Sync + Sized + 'static {
 
     /// The failure is over.
     fn heal(&self) {
-        self.world().heal();
+        self.landscape().heal();
         self.objects().heal();
     }
 
     /// Breaks something.
     fn inject(&self, site: Site, column: Column) {
-        site.inject(self.world(), self.objects(), column);
+        site.inject(self.landscape(), self.objects(), column);
     }
 }

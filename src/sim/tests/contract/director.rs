@@ -8,9 +8,9 @@ use remount_core::{DeploymentName, DiskCid, GroupName, VmCid};
 use remount_director::{Director, Instance, RetryingDirector, TaskId};
 use remount_host::RetryPolicy;
 use remount_sim::contract::director::{self, Change, Fixture, Lost};
-use remount_sim::memory::{Fault, Rule, World};
+use remount_sim::memory::{Fault, MemoryLandscape, Rule};
 
-use crate::world;
+use crate::landscape;
 
 /// Short, and long enough for what a check does meanwhile.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LARGER_MIB: u64 = 20_480;
 
 #[derive(Debug)]
-pub struct Deployment(pub World);
+pub struct Deployment(pub MemoryLandscape);
 
 #[async_trait]
 impl Fixture for Deployment {
@@ -85,9 +85,9 @@ impl Fixture for Deployment {
 
 /// A Director of a new landscape.
 pub async fn fresh() -> (Arc<dyn Director>, Arc<dyn Fixture>) {
-    let world = world();
-    world.wait_for_locks(LOCK_WAIT);
-    (world.director(), Arc::new(Deployment(world)))
+    let landscape = landscape();
+    landscape.wait_for_locks(LOCK_WAIT);
+    (landscape.director(), Arc::new(Deployment(landscape)))
 }
 
 #[tokio::test]

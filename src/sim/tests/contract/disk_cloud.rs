@@ -8,12 +8,12 @@ use remount_cloud::RetryingCloud;
 use remount_core::{DiskCid, VmCid};
 use remount_host::RetryPolicy;
 use remount_sim::contract::disk_cloud::{self, Fixture, Quota};
-use remount_sim::memory::{self, World};
+use remount_sim::memory::{self, MemoryLandscape};
 
-use crate::world;
+use crate::landscape;
 
 #[derive(Debug)]
-pub struct Clouds(pub World);
+pub struct Clouds(pub MemoryLandscape);
 
 #[async_trait]
 impl Fixture for Clouds {
@@ -56,13 +56,13 @@ impl Fixture for Clouds {
 
 #[tokio::test]
 async fn memory_keeps_the_contract() {
-    let world = world();
-    disk_cloud::run("memory", world.cloud(), Arc::new(Clouds(world))).await.assert_holds();
+    let landscape = landscape();
+    disk_cloud::run("memory", landscape.cloud(), Arc::new(Clouds(landscape))).await.assert_holds();
 }
 
 #[tokio::test]
 async fn a_cloud_that_is_tried_again_keeps_the_contract() {
-    let world = world();
-    let retrying = RetryingCloud::new(world.cloud(), RetryPolicy::within(Duration::from_secs(1)));
-    disk_cloud::run("retrying", Arc::new(retrying), Arc::new(Clouds(world))).await.assert_holds();
+    let landscape = landscape();
+    let retrying = RetryingCloud::new(landscape.cloud(), RetryPolicy::within(Duration::from_secs(1)));
+    disk_cloud::run("retrying", Arc::new(retrying), Arc::new(Clouds(landscape))).await.assert_holds();
 }

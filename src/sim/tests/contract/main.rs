@@ -11,11 +11,11 @@ mod server;
 
 use std::sync::Arc;
 
-use remount_sim::memory::{MemoryObjects, World};
+use remount_sim::memory::{MemoryLandscape, MemoryObjects};
 use remount_store::{SigningKey, Store};
 
 /// A cluster of a primary and a standby.
-fn world() -> World {
+fn landscape() -> MemoryLandscape {
     let key = SigningKey::from_hex(&"07".repeat(32)).unwrap();
-    World::new(Store::new(Arc::new(MemoryObjects::new()), key), "pg-0001", 1)
+    MemoryLandscape::new(Store::new(Arc::new(MemoryObjects::new()), key), "pg-0001", 1)
 }

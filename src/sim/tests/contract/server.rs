@@ -8,12 +8,12 @@ use remount_core::{BackupId, WalSegment};
 use remount_host::RetryPolicy;
 use remount_postgres::{RetryingServers, Servers};
 use remount_sim::contract::server::{self, Fixture, ServerAddress};
-use remount_sim::memory::World;
+use remount_sim::memory::MemoryLandscape;
 
-use crate::world;
+use crate::landscape;
 
 #[derive(Debug)]
-pub struct Cluster(pub World);
+pub struct Cluster(pub MemoryLandscape);
 
 impl Cluster {
     fn place(&self, index: usize) -> ServerAddress {
@@ -62,8 +62,8 @@ impl Fixture for Cluster {
 
 /// The servers of a new landscape.
 pub async fn fresh() -> (Arc<dyn Servers>, Arc<dyn Fixture>) {
-    let world = world();
-    (world.servers(), Arc::new(Cluster(world)))
+    let landscape = landscape();
+    (landscape.servers(), Arc::new(Cluster(landscape)))
 }
 
 #[tokio::test]

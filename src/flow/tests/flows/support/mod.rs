@@ -18,7 +18,7 @@ use remount_flow::{
 };
 use remount_host::{Pace, RetryPolicy};
 use remount_postgres::RetryingServers;
-use remount_sim::memory::{CrashingObjects, MemoryObjects, World};
+use remount_sim::memory::{CrashingObjects, MemoryLandscape, MemoryObjects};
 use remount_store::{Objects, RetryingObjects, SigningKey, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ fn key() -> SigningKey {
 
 /// A landscape, its store, and the context of a process.
 pub struct Workbench {
-    pub world: World,
+    pub landscape: MemoryLandscape,
     pub objects: Arc<MemoryObjects>,
     pub crashing: Arc<CrashingObjects>,
     pub ctx: FlowContext,
@@ -68,9 +68,9 @@ impl Workbench {
     pub fn retry_within(&mut self, total: Duration) {
         let policy = RetryPolicy { total, cancellation: self.ctx.cancellation.clone() };
         let through: Arc<dyn Objects> = self.crashing.clone();
-        self.ctx.cloud = Arc::new(RetryingCloud::new(self.world.cloud(), policy.clone()));
-        self.ctx.director = Arc::new(RetryingDirector::new(self.world.director(), policy.clone()));
-        self.ctx.servers = Arc::new(RetryingServers::new(self.world.servers(), policy.clone()));
+        self.ctx.cloud = Arc::new(RetryingCloud::new(self.landscape.cloud(), policy.clone()));
+        self.ctx.director = Arc::new(RetryingDirector::new(self.landscape.director(), policy.clone()));
+        self.ctx.servers = Arc::new(RetryingServers::new(self.landscape.servers(), policy.clone()));
         self.ctx.store = Store::new(Arc::new(RetryingObjects::new(through, policy)), key());
     }
 
@@ -78,12 +78,12 @@ impl Workbench {
         let objects = Arc::new(MemoryObjects::new());
         let crashing = Arc::new(CrashingObjects::over(objects.clone()));
         let direct: Arc<dyn Objects> = objects.clone();
-        let world = World::new(Store::new(direct, key()), "pg-0001", standbys);
+        let landscape = MemoryLandscape::new(Store::new(direct, key()), "pg-0001", standbys);
         let through: Arc<dyn Objects> = crashing.clone();
         let ctx = FlowContext {
-            cloud: world.cloud(),
-            director: world.director(),
-            servers: world.servers(),
+            cloud: landscape.cloud(),
+            director: landscape.director(),
+            servers: landscape.servers(),
             store: Store::new(through, key()),
             owner: "test".into(),
             own_deployment: None,
@@ -91,7 +91,7 @@ impl Workbench {
             timeouts: timeouts(),
             cancellation: CancellationToken::new(),
         };
-        let mut bench = Self { world, objects, crashing, ctx };
+        let mut bench = Self { landscape, objects, crashing, ctx };
         bench.retry_within(Duration::from_secs(2));
         bench
     }
@@ -101,19 +101,19 @@ impl Workbench {
     }
 
     pub async fn try_backup(&self) -> Result<BackupManifest, FlowError> {
-        run_backup(&self.ctx, &BackupRequest::of(self.world.deployment().clone()), &Quiet).await
+        run_backup(&self.ctx, &BackupRequest::of(self.landscape.deployment().clone()), &Quiet).await
     }
 
     /// What a restore to this target is asked for with.
     pub fn request(&self, target: RecoveryTarget) -> RestoreRequest {
         RestoreRequest {
             format: 1,
-            id: RestoreId::at(self.world.now(), rand::random()),
-            deployment: self.world.deployment().clone(),
+            id: RestoreId::at(self.landscape.now(), rand::random()),
+            deployment: self.landscape.deployment().clone(),
             group: None,
             target: RestoreTarget::of(target),
             requested_by: "test".into(),
-            requested_at: self.world.now(),
+            requested_at: self.landscape.now(),
             on_failure: OnFailure::Rollback,
         }
     }
@@ -129,25 +129,25 @@ impl Workbench {
 
     /// A backup, five rows, the instant to restore to, then the disaster: rows that must not be there.
     pub async fn disaster(&self) -> (BTreeSet<u64>, RecoveryTarget) {
-        self.world.commit(5).await;
+        self.landscape.commit(5).await;
         self.backup().await;
-        self.world.commit(5).await;
-        let wanted = self.world.rows(0).unwrap();
-        self.world.advance(10);
-        let instant = self.world.now();
-        self.world.advance(10);
-        self.world.commit(5).await;
+        self.landscape.commit(5).await;
+        let wanted = self.landscape.rows(0).unwrap();
+        self.landscape.advance(10);
+        let instant = self.landscape.now();
+        self.landscape.advance(10);
+        self.landscape.commit(5).await;
         (wanted, RecoveryTarget::Time(instant))
     }
 
     /// What must be the same before and after a restore that was undone.
     pub fn old_state(&self) -> OldState {
-        let instances = self.world.instance_ids().len();
+        let instances = self.landscape.instance_ids().len();
         OldState {
-            disks: (0..instances).map(|index| self.world.disks_of(index)).collect(),
-            all_disks: self.world.disks(),
-            rows: (0..instances).map(|index| self.world.rows(index)).collect(),
-            timelines: (0..instances).map(|index| self.world.timeline(index)).collect(),
+            disks: (0..instances).map(|index| self.landscape.disks_of(index)).collect(),
+            all_disks: self.landscape.disks(),
+            rows: (0..instances).map(|index| self.landscape.rows(index)).collect(),
+            timelines: (0..instances).map(|index| self.landscape.timeline(index)).collect(),
         }
     }
 
@@ -159,23 +159,23 @@ impl Workbench {
 
     /// Everything serves what was wanted, on primary and standbys, nothing is left over.
     pub async fn assert_restored(&self, wanted: &BTreeSet<u64>) {
-        self.world.quiet().await;
-        assert!(self.world.is_primary(0));
-        for index in 0..self.world.instance_ids().len() {
-            assert_eq!(self.world.rows(index).as_ref(), Some(wanted), "rows of server {index}");
-            assert_eq!(self.world.timeline(index), self.world.timeline(0));
-            let (recorded, attached) = self.world.disks_of(index);
+        self.landscape.quiet().await;
+        assert!(self.landscape.is_primary(0));
+        for index in 0..self.landscape.instance_ids().len() {
+            assert_eq!(self.landscape.rows(index).as_ref(), Some(wanted), "rows of server {index}");
+            assert_eq!(self.landscape.timeline(index), self.landscape.timeline(0));
+            let (recorded, attached) = self.landscape.disks_of(index);
             assert!(recorded.is_some() && recorded == attached, "record and cloud agree");
-            assert!(index == 0 || self.world.streams(index), "server {index} streams");
+            assert!(index == 0 || self.landscape.streams(index), "server {index} streams");
         }
-        assert!(self.ctx.store.cluster(self.world.cluster()).published().await.unwrap().is_none());
-        assert!(!self.world.in_backup_mode());
+        assert!(self.ctx.store.cluster(self.landscape.cluster()).published().await.unwrap().is_none());
+        assert!(!self.landscape.in_backup_mode());
     }
 
     /// The cluster is as it was, nothing is left over.
     pub async fn assert_undone(&self, old: &OldState) {
         self.assert_serves_as_before(old).await;
-        assert_eq!(self.world.disks(), old.all_disks, "no disk is left over");
+        assert_eq!(self.landscape.disks(), old.all_disks, "no disk is left over");
     }
 
     /// The cluster is as it was; the disks of the restored servers, which may have been written to, are the
@@ -184,33 +184,33 @@ impl Workbench {
         self.assert_serves_as_before(old).await;
         let orphans = self.ctx.director.orphaned_disks().await.unwrap();
         let orphaned = |disk: &DiskCid| orphans.iter().any(|orphan| orphan.disk_cid == *disk);
-        let left: Vec<DiskCid> = self.world.disks().difference(&old.all_disks).cloned().collect();
+        let left: Vec<DiskCid> = self.landscape.disks().difference(&old.all_disks).cloned().collect();
         assert_eq!(left.len(), old.disks.len(), "one per server is kept: {left:?}");
         assert!(left.iter().all(orphaned), "{left:?} are orphans");
     }
 
     /// No snapshot without a manifest, no lease held.
     pub async fn assert_tidy(&self) {
-        self.world.quiet().await;
-        let cluster = self.ctx.store.cluster(self.world.cluster());
+        self.landscape.quiet().await;
+        let cluster = self.ctx.store.cluster(self.landscape.cluster());
         let manifests = cluster.survey_backups().await.unwrap().good.len();
-        assert_eq!(self.world.snapshots(), manifests, "each snapshot has its manifest");
-        assert!(!self.world.in_backup_mode(), "no server is in backup mode");
+        assert_eq!(self.landscape.snapshots(), manifests, "each snapshot has its manifest");
+        assert!(!self.landscape.in_backup_mode(), "no server is in backup mode");
         let holder = cluster.lease_holder().await.unwrap();
         assert!(holder.is_none_or(|holder| holder.expired), "the lease is free");
     }
 
     async fn assert_serves_as_before(&self, old: &OldState) {
-        self.world.quiet().await;
+        self.landscape.quiet().await;
         let now = self.old_state();
         assert_eq!(now.disks, old.disks, "the disks are the old ones");
         assert_eq!(now.timelines, old.timelines);
         for (now, old) in now.rows.iter().zip(&old.rows) {
             assert_eq!(now, old, "the rows are the old ones");
         }
-        let published = self.ctx.store.cluster(self.world.cluster()).published().await.unwrap();
+        let published = self.ctx.store.cluster(self.landscape.cluster()).published().await.unwrap();
         assert!(published.is_none(), "the plan is withdrawn");
-        let holder = self.ctx.store.cluster(self.world.cluster()).lease_holder().await.unwrap();
+        let holder = self.ctx.store.cluster(self.landscape.cluster()).lease_holder().await.unwrap();
         assert!(holder.is_none_or(|holder| holder.expired), "the lease is free");
     }
 }

@@ -142,7 +142,7 @@ impl Subject {
     /// Record and cloud both say that the instance has this disk.
     pub(super) async fn assert_has(&self, slug: &InstanceSlug, disk: &DiskCid) {
         let instance = self.look(slug).await;
-        assert_eq!(instance.disks, [disk.clone()], "what is recorded for {slug}");
+        assert_eq!(instance.disks, std::slice::from_ref(disk), "what is recorded for {slug}");
         let attached = self.fixture.attached_to(disk).await;
         assert!(attached.is_some() && attached == instance.vm, "the cloud has {disk} at {attached:?}");
         assert_eq!(self.orphan(disk).await, None, "what is recorded is no orphan");
@@ -150,7 +150,7 @@ impl Subject {
 
     /// The record says that the instance has this disk, and the cloud that nobody has.
     pub(super) async fn assert_half_attached(&self, slug: &InstanceSlug, disk: &DiskCid) {
-        assert_eq!(self.look(slug).await.disks, [disk.clone()], "what is recorded for {slug}");
+        assert_eq!(self.look(slug).await.disks, std::slice::from_ref(disk), "what is recorded for {slug}");
         assert_eq!(self.fixture.attached_to(disk).await, None, "the disk is detached");
         assert_eq!(self.orphan(disk).await, None, "what is recorded is no orphan");
     }

@@ -9,7 +9,7 @@ use remount_sim::contract::disk_cloud;
 
 use super::assert_caught;
 use crate::disk_cloud::Clouds;
-use crate::world;
+use crate::landscape;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lie {
@@ -176,9 +176,9 @@ impl DiskCloud for Liar {
 #[tokio::test]
 async fn every_check_catches_a_liar() {
     assert_caught(&LIARS, async |lie| {
-        let world = world();
-        let liar = Liar { inner: world.cloud(), lie };
-        disk_cloud::run(&format!("{lie:?}"), Arc::new(liar), Arc::new(Clouds(world))).await
+        let landscape = landscape();
+        let liar = Liar { inner: landscape.cloud(), lie };
+        disk_cloud::run(&format!("{lie:?}"), Arc::new(liar), Arc::new(Clouds(landscape))).await
     })
     .await;
 }

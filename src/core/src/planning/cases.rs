@@ -1,16 +1,16 @@
-//! The matrix of targets, row by row: what is planned, and what is refused with which words.
+//! The table of targets, row by row: what is planned, and what is refused with which words.
 
 use super::PlanError;
-use super::world::*;
+use super::archived_cluster::*;
 use crate::documents::RecoveryPath;
 use crate::{OperatorError, RestoreTarget, Retry, SystemIdentifier, TimelineHistory, report};
 
-fn planned(world: &World, target: RestoreTarget) -> RecoveryPath {
-    world.plan(&target).unwrap_or_else(|error| panic!("{target} was refused: {error}"))
+fn planned(cluster: &ArchivedCluster, target: RestoreTarget) -> RecoveryPath {
+    cluster.plan(&target).unwrap_or_else(|error| panic!("{target} was refused: {error}"))
 }
 
-fn refused(world: &World, target: RestoreTarget) -> PlanError {
-    match world.plan(&target) {
+fn refused(cluster: &ArchivedCluster, target: RestoreTarget) -> PlanError {
+    match cluster.plan(&target) {
         Ok(path) => panic!("{target} was planned: {path:?}"),
         Err(error) => error,
     }
@@ -30,7 +30,7 @@ fn brief(path: &RecoveryPath) -> String {
 
 #[test]
 fn latest_replays_to_the_last_archived_segment() {
-    let path = planned(&World::plain(), to_latest());
+    let path = planned(&ArchivedCluster::plain(), to_latest());
     let expected =
         "bbbb timelines 1 wal 000000010000000000000005..000000010000000000000009 at least 0/9000000 then 2";
     assert_eq!(brief(&path), expected);
@@ -40,7 +40,7 @@ fn latest_replays_to_the_last_archived_segment() {
 
 #[test]
 fn latest_of_a_running_cluster_has_to_reach_what_the_primary_has_flushed() {
-    let path = planned(&World::plain().running(1, "0/A123456", "10:10:00"), to_latest());
+    let path = planned(&ArchivedCluster::plain().running(1, "0/A123456", "10:10:00"), to_latest());
     let expected =
         "bbbb timelines 1 wal 000000010000000000000005..00000001000000000000000A at least 0/A123456 then 2";
     assert_eq!(brief(&path), expected);
@@ -48,14 +48,14 @@ fn latest_of_a_running_cluster_has_to_reach_what_the_primary_has_flushed() {
 
 #[test]
 fn an_lsn_is_reached_from_the_newest_backup_that_ends_before_it() {
-    let world = World::plain();
+    let cluster = ArchivedCluster::plain();
     for (target, backup, last, minimum) in [
         ("0/3100000", "aaaa", 3, "0/3100000"),
         ("0/51FFFFF", "aaaa", 5, "0/51FFFFF"),
         ("0/5200000", "bbbb", 5, "0/5200000"),
         ("0/9FFFFFF", "bbbb", 9, "0/9FFFFFF"),
     ] {
-        let path = planned(&world, to_lsn(target));
+        let path = planned(&cluster, to_lsn(target));
         assert_eq!((path.backup, path.segments.1), (backup_id(backup), segment(1, last)), "{target}");
         assert_eq!(path.minimum_lsn, lsn(minimum), "{target}");
     }
@@ -63,53 +63,53 @@ fn an_lsn_is_reached_from_the_newest_backup_that_ends_before_it() {
 
 #[test]
 fn just_before_an_lsn_replay_may_end_in_front_of_the_pages_header() {
-    let path = planned(&World::plain(), to_lsn("0/6002018").just_before());
+    let path = planned(&ArchivedCluster::plain(), to_lsn("0/6002018").just_before());
     assert_eq!(path.minimum_lsn, lsn("0/6001FF0"));
 }
 
 #[test]
 fn a_time_is_reached_where_a_later_commit_is_archived() {
-    let path = planned(&World::plain(), to_time("10:08:30"));
+    let path = planned(&ArchivedCluster::plain(), to_time("10:08:30"));
     // 10:06 is surely before the target; 10:08 is too close to it to prove that its segment is passed.
     let expected =
         "bbbb timelines 1 wal 000000010000000000000005..000000010000000000000009 at least 0/8000000 then 2";
     assert_eq!(brief(&path), expected);
-    assert_eq!(planned(&World::plain(), to_time("10:04:29")).backup, backup_id("aaaa"));
+    assert_eq!(planned(&ArchivedCluster::plain(), to_time("10:04:29")).backup, backup_id("aaaa"));
 }
 
 #[test]
 fn the_time_of_the_last_commit_is_covered_only_just_before_it() {
-    let world = World::plain();
-    assert_eq!(planned(&world, to_time("10:09:00").just_before()).segments.1, segment(1, 9));
-    let error = refused(&world, to_time("10:09:00"));
+    let cluster = ArchivedCluster::plain();
+    assert_eq!(planned(&cluster, to_time("10:09:00").just_before()).segments.1, segment(1, 9));
+    let error = refused(&cluster, to_time("10:09:00"));
     assert!(matches!(error, PlanError::BeyondEnd { .. }), "{error:?}");
 }
 
 #[test]
 fn a_past_time_of_a_running_cluster_is_covered_though_nothing_later_is_archived_yet() {
-    let world = World::plain().running(1, "0/A000100", "10:12:00");
-    assert_eq!(planned(&world, to_time("10:11:59")).segments.1, segment(1, 9));
+    let cluster = ArchivedCluster::plain().running(1, "0/A000100", "10:12:00");
+    assert_eq!(planned(&cluster, to_time("10:11:59")).segments.1, segment(1, 9));
 }
 
 #[test]
 fn a_time_in_the_future_is_never_accepted() {
-    let world = World::plain().running(1, "0/A000100", "10:12:00");
-    let error = refused(&world, to_time("10:12:01"));
+    let cluster = ArchivedCluster::plain().running(1, "0/A000100", "10:12:00");
+    let error = refused(&cluster, to_time("10:12:01"));
     assert!(matches!(error, PlanError::InFuture { .. }), "{error:?}");
     assert_eq!(error.retry(), Retry::Later);
 }
 
 #[test]
 fn a_named_point_begins_from_the_newest_backup_unless_told_otherwise() {
-    let world = World::plain();
-    let path = planned(&world, to_name());
+    let cluster = ArchivedCluster::plain();
+    let path = planned(&cluster, to_name());
     assert_eq!((path.backup, path.minimum_lsn), (backup_id("bbbb"), lsn("0/5200000")));
-    assert_eq!(planned(&world, to_name().from("aaaa")).backup, backup_id("aaaa"));
+    assert_eq!(planned(&cluster, to_name().from("aaaa")).backup, backup_id("aaaa"));
 }
 
 #[test]
 fn a_backup_ends_at_its_own_stop_position() {
-    let path = planned(&World::plain(), to_backup("aaaa"));
+    let path = planned(&ArchivedCluster::plain(), to_backup("aaaa"));
     let expected =
         "aaaa timelines 1 wal 000000010000000000000003..000000010000000000000003 at least 0/3100000 then 2";
     assert_eq!(brief(&path), expected);
@@ -118,35 +118,35 @@ fn a_backup_ends_at_its_own_stop_position() {
 #[test]
 fn a_target_before_the_first_backup_is_refused() {
     for target in [to_lsn("0/30FFFFF"), to_time("10:02:29")] {
-        let error = refused(&World::plain(), target);
+        let error = refused(&ArchivedCluster::plain(), target);
         assert!(matches!(&error, PlanError::BeforeFirstBackup { first, .. } if *first == backup_id("aaaa")));
     }
 }
 
 #[test]
 fn a_target_before_the_named_backup_is_refused() {
-    let error = refused(&World::plain(), to_lsn("0/4000000").from("bbbb"));
+    let error = refused(&ArchivedCluster::plain(), to_lsn("0/4000000").from("bbbb"));
     assert!(matches!(error, PlanError::BeforeNamedBackup { .. }), "{error:?}");
-    let error = refused(&World::plain(), to_latest().from("zzzz"));
+    let error = refused(&ArchivedCluster::plain(), to_latest().from("zzzz"));
     assert_eq!(error, PlanError::UnknownBackup(backup_id("zzzz")));
 }
 
 #[test]
 fn a_position_beyond_the_archive_is_refused_unless_the_primary_has_written_it() {
-    let error = refused(&World::plain(), to_lsn("0/A000000"));
+    let error = refused(&ArchivedCluster::plain(), to_lsn("0/A000000"));
     let expected = "error: LSN 0/A000000 is beyond the end of the archive (0/A000000 on timeline 1, \
                     last commit known 2026-11-23T10:09:00Z)\n \
                     next: choose a position before 0/A000000, or the latest commit (`--to-latest`)";
     assert_eq!(report(&error), expected);
-    let running = World::plain().running(1, "0/B000100", "10:12:00");
+    let running = ArchivedCluster::plain().running(1, "0/B000100", "10:12:00");
     assert_eq!(planned(&running, to_lsn("0/A000000")).segments.1, segment(1, 10));
     assert!(matches!(refused(&running, to_lsn("0/B000101")), PlanError::BeyondEnd { .. }));
 }
 
 #[test]
 fn a_gap_is_named_with_what_can_be_reached_on_either_side() {
-    let world = World::plain().without(1, 4);
-    let error = refused(&world, to_lsn("0/4000000"));
+    let cluster = ArchivedCluster::plain().without(1, 4);
+    let error = refused(&cluster, to_lsn("0/4000000"));
     let expected = "error: a gap in the archive: segment 000000010000000000000004 of timeline 1 is missing\n \
                     next: put 000000010000000000000004 back into the archive if an instance still has it in \
                     `pg_wal`; before the gap you can reach 0/3100000 (2026-11-23T10:02:30Z) to 0/4000000 \
@@ -154,34 +154,34 @@ fn a_gap_is_named_with_what_can_be_reached_on_either_side() {
                     0/5200000 (2026-11-23T10:04:30Z) to 0/A000000 (2026-11-23T10:09:00Z) from backup \
                     20261123T100000Z-bbbb";
     assert_eq!(report(&error), expected);
-    assert_eq!(planned(&world, to_latest()).backup, backup_id("bbbb"));
+    assert_eq!(planned(&cluster, to_latest()).backup, backup_id("bbbb"));
 }
 
 #[test]
 fn a_gap_stops_only_the_targets_behind_it() {
-    let world = World::plain().without(1, 7);
-    assert_eq!(planned(&world, to_lsn("0/6FFFFFF")).segments.1, segment(1, 6));
-    assert_eq!(planned(&world, to_time("10:05:59")).segments.1, segment(1, 6));
+    let cluster = ArchivedCluster::plain().without(1, 7);
+    assert_eq!(planned(&cluster, to_lsn("0/6FFFFFF")).segments.1, segment(1, 6));
+    assert_eq!(planned(&cluster, to_time("10:05:59")).segments.1, segment(1, 6));
     for target in [to_lsn("0/7000000"), to_time("10:07:30"), to_latest(), to_name()] {
-        let error = refused(&world, target);
+        let error = refused(&cluster, target);
         assert!(matches!(error, PlanError::Gap { missing, .. } if missing == segment(1, 7)), "{error:?}");
     }
 }
 
 #[test]
 fn a_gap_before_the_end_of_the_backup_is_one_even_while_the_cluster_runs() {
-    let world = World::plain().without(1, 5).running(1, "0/A000100", "10:12:00");
-    let error = refused(&world, to_backup("bbbb"));
+    let cluster = ArchivedCluster::plain().without(1, 5).running(1, "0/A000100", "10:12:00");
+    let error = refused(&cluster, to_backup("bbbb"));
     assert!(matches!(error, PlanError::Gap { missing, .. } if missing == segment(1, 5)), "{error:?}");
     assert_eq!(error.retry(), Retry::Later, "segments are archived in parallel: it may close by itself");
 }
 
 #[test]
 fn wal_that_a_later_backup_proves_is_missed_even_at_the_end_of_the_archive() {
-    let world = World::plain().backup("cccc", 1, ("0/9000028", "0/A000100"), "10:09:30");
-    for world in [world.clone(), world.running(1, "0/A000200", "10:12:00")] {
+    let cluster = ArchivedCluster::plain().backup("cccc", 1, ("0/9000028", "0/A000100"), "10:09:30");
+    for cluster in [cluster.clone(), cluster.running(1, "0/A000200", "10:12:00")] {
         for target in [to_latest(), to_latest().from("bbbb"), to_lsn("0/A000000")] {
-            let error = refused(&world, target);
+            let error = refused(&cluster, target);
             assert!(
                 matches!(error, PlanError::Gap { missing, .. } if missing == segment(1, 10)),
                 "{error:?}"
@@ -192,16 +192,26 @@ fn wal_that_a_later_backup_proves_is_missed_even_at_the_end_of_the_archive() {
 
 #[test]
 fn a_backup_across_two_segments_needs_both() {
-    let world = World::empty().archived(1, 3, None).backup("aaaa", 1, ("0/3000028", "0/4000100"), "10:00:00");
-    let error = refused(&world, to_latest());
+    let cluster = ArchivedCluster::empty().archived(1, 3, None).backup(
+        "aaaa",
+        1,
+        ("0/3000028", "0/4000100"),
+        "10:00:00",
+    );
+    let error = refused(&cluster, to_latest());
     assert!(matches!(error, PlanError::Gap { missing, .. } if missing == segment(1, 4)), "{error:?}");
-    let world = World::empty().archived(1, 3, None).backup("aaaa", 1, ("0/3000028", "0/4000000"), "10:00:00");
-    assert_eq!(planned(&world, to_latest()).segments, (segment(1, 3), segment(1, 3)));
+    let cluster = ArchivedCluster::empty().archived(1, 3, None).backup(
+        "aaaa",
+        1,
+        ("0/3000028", "0/4000000"),
+        "10:00:00",
+    );
+    assert_eq!(planned(&cluster, to_latest()).segments, (segment(1, 3), segment(1, 3)));
 }
 
 #[test]
 fn latest_of_a_restored_cluster_follows_its_newest_timeline() {
-    let path = planned(&World::forked(), to_latest());
+    let path = planned(&ArchivedCluster::forked(), to_latest());
     let expected = "cccc timelines 1 → 2 (from 0/7400000) wal 000000020000000000000008..000000020000000000000009 \
                     at least 0/9000000 then 3";
     assert_eq!(brief(&path), expected);
@@ -209,36 +219,36 @@ fn latest_of_a_restored_cluster_follows_its_newest_timeline() {
 
 #[test]
 fn a_path_over_a_fork_reads_the_childs_copy_of_the_fork_segment() {
-    let path = planned(&World::forked(), to_lsn("0/8100000"));
+    let path = planned(&ArchivedCluster::forked(), to_lsn("0/8100000"));
     let expected = "bbbb timelines 1 → 2 (from 0/7400000) wal 000000010000000000000005..000000020000000000000008 \
                     at least 0/8100000 then 3";
     assert_eq!(brief(&path), expected);
     // Timeline 1's own segment 7 is not needed, timeline 2's is.
-    assert_eq!(planned(&World::forked().without(1, 7), to_lsn("0/8100000")), path);
-    let error = refused(&World::forked().without(2, 7), to_lsn("0/8100000"));
+    assert_eq!(planned(&ArchivedCluster::forked().without(1, 7), to_lsn("0/8100000")), path);
+    let error = refused(&ArchivedCluster::forked().without(2, 7), to_lsn("0/8100000"));
     assert!(matches!(error, PlanError::Gap { missing, .. } if missing == segment(2, 7)), "{error:?}");
 }
 
 #[test]
 fn a_target_before_the_fork_ends_the_line_with_its_own_timeline() {
     for target in [to_lsn("0/6000000"), to_time("10:05:30"), to_backup("bbbb")] {
-        let path = planned(&World::forked(), target);
+        let path = planned(&ArchivedCluster::forked(), target);
         assert_eq!((path.history, path.new_timeline), (TimelineHistory::first(), timeline(3)));
     }
 }
 
 #[test]
 fn the_abandoned_part_of_a_timeline_is_reached_by_naming_it() {
-    let path = planned(&World::forked(), to_lsn("0/9000100").on(1));
+    let path = planned(&ArchivedCluster::forked(), to_lsn("0/9000100").on(1));
     let expected =
         "bbbb timelines 1 wal 000000010000000000000005..000000010000000000000009 at least 0/9000100 then 3";
     assert_eq!(brief(&path), expected);
-    assert_eq!(planned(&World::forked(), to_time("10:07:30").on(1)).segments.1, segment(1, 8));
+    assert_eq!(planned(&ArchivedCluster::forked(), to_time("10:07:30").on(1)).segments.1, segment(1, 8));
 }
 
 #[test]
 fn a_target_that_only_the_abandoned_part_holds_is_refused_and_its_timeline_named() {
-    let error = refused(&World::forked().without(2, 9), to_lsn("0/9000100"));
+    let error = refused(&ArchivedCluster::forked().without(2, 9), to_lsn("0/9000100"));
     let expected = "error: LSN 0/9000100 is not on timeline 2 as far as it is archived, but timeline 1 has it\n \
                     next: restore on that timeline: `--timeline 1` (property `restore.timeline`)";
     assert_eq!(report(&error), expected);
@@ -247,69 +257,69 @@ fn a_target_that_only_the_abandoned_part_holds_is_refused_and_its_timeline_named
 #[test]
 fn a_time_at_which_the_abandoned_part_lived_is_refused_and_its_timeline_named() {
     // On timeline 2 PostgreSQL would stop at the fork and call that 10:07:30.
-    let error = refused(&World::forked(), to_time("10:07:30"));
+    let error = refused(&ArchivedCluster::forked(), to_time("10:07:30"));
     let holder = timeline(1);
     assert!(
         matches!(error, PlanError::AbandonedTarget { holder: named, .. } if named == holder),
         "{error:?}"
     );
-    assert_eq!(planned(&World::forked(), to_time("11:08:15")).history.timeline, timeline(2));
+    assert_eq!(planned(&ArchivedCluster::forked(), to_time("11:08:15")).history.timeline, timeline(2));
 }
 
 #[test]
 fn a_backup_on_the_abandoned_part_serves_only_its_own_timeline() {
-    let world = World::forked().backup("dddd", 1, ("0/8000028", "0/8300000"), "10:07:10");
-    assert_eq!(planned(&world, to_lsn("0/8400000")).backup, backup_id("cccc"));
-    assert_eq!(planned(&world, to_lsn("0/8400000").on(1)).backup, backup_id("dddd"));
-    assert_eq!(planned(&world, to_backup("dddd")).history, TimelineHistory::first());
-    let error = refused(&world, to_latest().from("dddd"));
+    let cluster = ArchivedCluster::forked().backup("dddd", 1, ("0/8000028", "0/8300000"), "10:07:10");
+    assert_eq!(planned(&cluster, to_lsn("0/8400000")).backup, backup_id("cccc"));
+    assert_eq!(planned(&cluster, to_lsn("0/8400000").on(1)).backup, backup_id("dddd"));
+    assert_eq!(planned(&cluster, to_backup("dddd")).history, TimelineHistory::first());
+    let error = refused(&cluster, to_latest().from("dddd"));
     assert!(matches!(error, PlanError::AbandonedBackup { .. }), "{error:?}");
 }
 
 #[test]
 fn a_fork_inside_the_backup_is_refused() {
-    let world = World::plain().fork(2, 1, "0/5100000").archived(2, 5, None).archived(2, 6, None);
-    let only_bbbb = World { manifests: world.manifests[1..].to_vec(), ..world.clone() };
+    let cluster = ArchivedCluster::plain().fork(2, 1, "0/5100000").archived(2, 5, None).archived(2, 6, None);
+    let only_bbbb = ArchivedCluster { manifests: cluster.manifests[1..].to_vec(), ..cluster.clone() };
     let error = refused(&only_bbbb, to_lsn("0/6000000").on(2));
     assert!(matches!(error, PlanError::ForkInsideBackup { .. }), "{error:?}");
-    assert_eq!(planned(&world, to_lsn("0/6000000").on(2)).backup, backup_id("aaaa"), "an older one serves");
+    assert_eq!(planned(&cluster, to_lsn("0/6000000").on(2)).backup, backup_id("aaaa"), "an older one serves");
     assert_eq!(planned(&only_bbbb, to_lsn("0/6000000").on(1)).backup, backup_id("bbbb"));
 }
 
 #[test]
 fn a_fork_at_the_very_end_of_the_backup_is_no_obstacle() {
-    let world = World::plain().fork(2, 1, "0/5200000").archived(2, 5, None).archived(2, 6, None);
-    assert_eq!(planned(&world, to_lsn("0/6000000").on(2)).backup, backup_id("bbbb"));
+    let cluster = ArchivedCluster::plain().fork(2, 1, "0/5200000").archived(2, 5, None).archived(2, 6, None);
+    assert_eq!(planned(&cluster, to_lsn("0/6000000").on(2)).backup, backup_id("bbbb"));
 }
 
 #[test]
 fn a_timeline_without_its_own_wal_is_a_gap_unless_its_primary_runs() {
-    let world = World::plain().fork(2, 1, "0/7400000");
-    let error = refused(&world, to_latest().on(2));
+    let cluster = ArchivedCluster::plain().fork(2, 1, "0/7400000");
+    let error = refused(&cluster, to_latest().on(2));
     assert!(matches!(error, PlanError::Gap { missing, .. } if missing == segment(2, 7)), "{error:?}");
-    let path = planned(&world.running(2, "0/7400100", "11:00:00"), to_latest());
+    let path = planned(&cluster.running(2, "0/7400100", "11:00:00"), to_latest());
     assert_eq!((path.segments.1, path.new_timeline), (segment(2, 7), timeline(3)));
 }
 
 #[test]
 fn a_running_primary_decides_the_timeline_even_where_a_younger_one_was_left_behind() {
     // A restore to timeline 3 was rolled back; the cluster went on on timeline 2.
-    let world = World::forked().fork(3, 2, "0/8500000").archived(3, 8, Some("11:08:10"));
-    let path = planned(&world.clone().running(2, "0/A000100", "11:30:00"), to_latest());
+    let cluster = ArchivedCluster::forked().fork(3, 2, "0/8500000").archived(3, 8, Some("11:08:10"));
+    let path = planned(&cluster.clone().running(2, "0/A000100", "11:30:00"), to_latest());
     assert_eq!((path.history.timeline, path.new_timeline), (timeline(2), timeline(4)));
-    let error = refused(&world, to_latest());
+    let error = refused(&cluster, to_latest());
     assert!(matches!(error, PlanError::TimelineUnclear { .. }), "{error:?}");
-    assert_eq!(planned(&world, to_latest().on(2)).history.timeline, timeline(2));
+    assert_eq!(planned(&cluster, to_latest().on(2)).history.timeline, timeline(2));
 }
 
 #[test]
 fn a_missing_history_file_is_refused_by_name() {
-    let world = World::forked();
-    let mut lost = world.clone();
+    let cluster = ArchivedCluster::forked();
+    let mut lost = cluster.clone();
     lost.archive.histories.clear();
     let error = refused(&lost, to_latest());
     assert_eq!(error, PlanError::MissingHistory { missing: timeline(2), wanted: timeline(2) });
-    let mut ancestor_lost = world.fork(3, 2, "0/9400000").archived(3, 9, None);
+    let mut ancestor_lost = cluster.fork(3, 2, "0/9400000").archived(3, 9, None);
     ancestor_lost.archive.histories.remove(&timeline(2));
     let error = refused(&ancestor_lost, to_latest());
     assert_eq!(error, PlanError::MissingHistory { missing: timeline(2), wanted: timeline(3) });
@@ -318,39 +328,40 @@ fn a_missing_history_file_is_refused_by_name() {
 
 #[test]
 fn a_timeline_number_that_was_used_before_is_never_taken_again() {
-    let mut world = World::forked();
-    world.archive.histories.clear();
-    let error = refused(&world, to_lsn("0/6000000").on(1));
+    let mut cluster = ArchivedCluster::forked();
+    cluster.archive.histories.clear();
+    let error = refused(&cluster, to_lsn("0/6000000").on(1));
     assert_eq!(error, PlanError::TimelineTaken { timeline: timeline(2) });
 }
 
 #[test]
 fn the_new_timeline_is_the_first_free_number_as_postgresql_probes() {
-    let mut world = World::plain().fork(2, 1, "0/7400000").fork(3, 1, "0/7400000").fork(5, 1, "0/7400000");
-    assert_eq!(planned(&world, to_lsn("0/6000000").on(1)).new_timeline, timeline(4));
-    world.archive.histories.remove(&timeline(2));
-    assert_eq!(planned(&world, to_lsn("0/6000000").on(1)).new_timeline, timeline(2));
+    let mut cluster =
+        ArchivedCluster::plain().fork(2, 1, "0/7400000").fork(3, 1, "0/7400000").fork(5, 1, "0/7400000");
+    assert_eq!(planned(&cluster, to_lsn("0/6000000").on(1)).new_timeline, timeline(4));
+    cluster.archive.histories.remove(&timeline(2));
+    assert_eq!(planned(&cluster, to_lsn("0/6000000").on(1)).new_timeline, timeline(2));
 }
 
 #[test]
 fn backups_of_another_system_identifier_are_never_used() {
-    let mut world = World::plain();
-    world.manifests[1].system_identifier = SystemIdentifier(8);
-    assert_eq!(planned(&world, to_latest()).backup, backup_id("aaaa"));
-    assert!(matches!(refused(&world, to_backup("bbbb")), PlanError::OtherCluster { .. }));
-    world.manifests[0].system_identifier = SystemIdentifier(8);
-    assert!(matches!(refused(&world, to_latest()), PlanError::OtherCluster { .. }));
-    world.manifests.clear();
-    assert_eq!(refused(&world, to_latest()), PlanError::NoBackup(SystemIdentifier(7)));
+    let mut cluster = ArchivedCluster::plain();
+    cluster.manifests[1].system_identifier = SystemIdentifier(8);
+    assert_eq!(planned(&cluster, to_latest()).backup, backup_id("aaaa"));
+    assert!(matches!(refused(&cluster, to_backup("bbbb")), PlanError::OtherCluster { .. }));
+    cluster.manifests[0].system_identifier = SystemIdentifier(8);
+    assert!(matches!(refused(&cluster, to_latest()), PlanError::OtherCluster { .. }));
+    cluster.manifests.clear();
+    assert_eq!(refused(&cluster, to_latest()), PlanError::NoBackup(SystemIdentifier(7)));
 }
 
 #[test]
 fn the_segments_worth_dating_are_the_last_of_each_timeline_that_have_no_time() {
-    let mut world = World::forked();
-    assert!(world.archive.worth_dating().is_empty());
-    world.archive.commit_times.clear();
+    let mut cluster = ArchivedCluster::forked();
+    assert!(cluster.archive.worth_dating().is_empty());
+    cluster.archive.commit_times.clear();
     assert_eq!(
-        world.archive.worth_dating()[..4],
+        cluster.archive.worth_dating()[..4],
         [segment(2, 9), segment(2, 8), segment(2, 7), segment(1, 9)]
     );
 }

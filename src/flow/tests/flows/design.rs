@@ -1,7 +1,5 @@
 //! `docs/design.md` has the steps that the code has: the same names, in the same order, with numbers in a row.
 
-#![allow(clippy::unwrap_used, reason = "a test says by panicking what it did not expect")]
-
 use remount_flow::{BackupStep, RestoreStep};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/design.md");

@@ -14,12 +14,12 @@ pub(super) const SIZE: SegmentSize = SegmentSize::DEFAULT;
 
 /// The backups and the archive of one cluster.
 #[derive(Clone, Debug)]
-pub(super) struct World {
+pub(super) struct ArchivedCluster {
     pub(super) manifests: Vec<BackupManifest>,
     pub(super) archive: ArchiveListing,
 }
 
-impl World {
+impl ArchivedCluster {
     /// Nothing archived, nobody running.
     pub(super) fn empty() -> Self {
         let archive = ArchiveListing {
@@ -35,11 +35,11 @@ impl World {
     /// Timeline 1, segments 3 to 9, each ending with a commit at 10:03, 10:04 … 10:09. Backup `aaaa` in
     /// segment 3 (ended 10:02:30), `bbbb` in segment 5 (ended 10:04:30). The cluster is gone.
     pub(super) fn plain() -> Self {
-        let mut world = Self::empty();
+        let mut cluster = Self::empty();
         for number in 3..=9 {
-            world = world.archived(1, number, Some(&format!("10:0{number}:00")));
+            cluster = cluster.archived(1, number, Some(&format!("10:0{number}:00")));
         }
-        world.backup("aaaa", 1, ("0/3000028", "0/3100000"), "10:02:30").backup(
+        cluster.backup("aaaa", 1, ("0/3000028", "0/3100000"), "10:02:30").backup(
             "bbbb",
             1,
             ("0/5000028", "0/5200000"),

@@ -18,7 +18,6 @@ mod context;
 mod failure;
 mod output;
 mod progress;
-mod target;
 
 use std::process;
 

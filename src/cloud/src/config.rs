@@ -32,7 +32,7 @@ pub enum CloudConfig {
 }
 
 /// The clouds that this version can speak to, as an error names them.
-pub(crate) const ADAPTERS: &str = "the adapter `local` alone";
+pub(crate) const ADAPTERS: &str = "only the adapter `local`";
 
 impl CloudConfig {
     /// Whether this version can speak to the cloud at all: to be asked before anything else is done.

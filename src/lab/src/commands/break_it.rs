@@ -60,6 +60,7 @@ enum What {
     /// Make the cloud slow, or refuse.
     Cloud(CloudFault),
     /// Kill the process that carries out the next restore when its journal comes to a point, and wait until then.
+    #[command(name = "process")]
     RemountProcess {
         /// STEP.EVENT, as swap_primary.intended: any step with intended, done, undo_intended or undone.
         #[arg(long, value_name = "POINT")]

@@ -74,6 +74,26 @@ RSpec.describe 'policies' do
     expect(File.read(Release.path('src', 'cloud', 'src', 'disk_cloud.rs'))).to include('"remount-request"')
   end
 
+  # The folders below the prefix, as the store crate spells them.
+  def folders(pattern)
+    sources = Dir.glob('src/store/src/**/*.rs', base: Release::ROOT).map { |file| File.read(Release.path(file)) }
+    sources.flat_map { |source| source.scan(pattern).flatten }.uniq
+  end
+
+  it 'let the control plane add to every folder that the store has, and delete where the store deletes' do
+    allowed = lambda do |action, folder|
+      statements('policies/aws-store-control-plane.json').any? do |statement|
+        Array(statement['Action']).include?(action) &&
+          Array(statement['Resource']).any? { |resource| File.fnmatch(resource, "arn:aws:s3:::BUCKET/PREFIX/#{folder}x.json") }
+      end
+    end
+    written = folders(/^(?:pub\(crate\) )?const \w+: &str = "([a-z]+\/[a-z\/]*)";/)
+    expect(written).to include('clusters/', 'index/backups/', 'index/restores/', 'requests/')
+    expect(written.reject { |folder| allowed.call('s3:PutObject', folder) }).to eq([])
+    deleted = %w[requests/ index/backups/ clusters/c/1/backups/ clusters/c/lease/]
+    expect(deleted.reject { |folder| allowed.call('s3:DeleteObject', folder) }).to eq([])
+  end
+
   it 'give the agent no delete, no overwrite and no cluster but its own' do
     expect(actions('policies/aws-store-agent.json')).not_to include('s3:DeleteObject')
     put = statements('policies/aws-store-agent.json').select { |statement| statement['Action'].include?('s3:PutObject') }
@@ -90,7 +110,7 @@ RSpec.describe 'policies' do
   it 'let the control plane replace and delete leases, the published plan and manifests, and never WAL' do
     loose = statements('policies/aws-store-control-plane.json').select { |statement| statement['Action'].intersect?(%w[s3:PutObject s3:DeleteObject]) && !statement.key?('Condition') }
     expect(loose.flat_map { |statement| Array(statement['Resource']) }.map { |resource| resource.delete_prefix('arn:aws:s3:::BUCKET/PREFIX/clusters/*/') })
-      .to match_array(%w[lease/* restores/current.json backups/*.json])
+      .to.match_array(%w[lease/* restores/current.json backups/*.json arn:aws:s3:::BUCKET/PREFIX/index/backups/* arn:aws:s3:::BUCKET/PREFIX/requests/*])
   end
 
   it 'limit the Azure role to one resource group, and every other document by words to put in' do

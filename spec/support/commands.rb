@@ -25,7 +25,7 @@ module Commands
       text.scan(/long = "([\w-]+)"/).flatten.map { |name| "--#{name}" } + %w[--help --version]
   end
 
-  ARGUMENTS = 'src/cli/src/arguments.rs'
+  ARGUMENTS = 'src/cli/src/arguments/mod.rs'
 
   # What is wrong with a line; nothing where it is no command of ours, or a right one. What follows `#`, or a gap,
   # is said about it.
@@ -44,12 +44,13 @@ module Commands
     return "`remount #{words.first}` is no command" unless variants(ARGUMENTS, 'Command').include?(words.first)
 
     inner = { 'restore' => 'RestoreCommand', 'disks' => 'DisksCommand', 'errand' => 'Errand' }[words.first]
+    file = "src/cli/src/arguments/#{words.first}.rs"
     second = words[1]
-    if inner && second&.match?(/\A[a-z][a-z-]*\z/) && !variants(ARGUMENTS, inner).include?(second)
+    if inner && second&.match?(/\A[a-z][a-z-]*\z/) && !variants(file, inner).include?(second)
       return "`remount #{words.first} #{second}` is no command"
     end
 
-    unknown_flag(words, flags('src/cli/src/*.rs'), 'remount')
+    unknown_flag(words, flags('src/cli/src/arguments/*.rs'), 'remount')
   end
 
   def self.lab(words)

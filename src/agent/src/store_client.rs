@@ -29,8 +29,8 @@ impl StoreClient {
         &self.cluster
     }
 
-    /// Asks `question` of the cluster's part of the store. What fails in passing is tried again until the deadline;
-    /// the last error is then returned.
+    /// Asks `question` of the cluster's part of the store. What fails in passing is tried again until the deadline,
+    /// which all calls of the question share; the last error is then returned.
     ///
     /// # Errors
     /// The store refuses, or has not answered by the deadline.
@@ -40,7 +40,7 @@ impl StoreClient {
         A: Future<Output = Result<T, StoreError>>,
     {
         let store = loop {
-            match self.config.open(&RetryPolicy::within(deadline.left())) {
+            match self.config.open(&RetryPolicy::until(deadline)) {
                 Ok(store) => break store,
                 // A file system that is not mounted yet looks like a wrong configuration.
                 Err(error) => {

@@ -19,7 +19,7 @@ use crate::output::message;
 /// The configuration cannot work.
 pub fn open(config: &Config) -> Result<FlowContext, Failure> {
     let cancellation = CancellationToken::new();
-    let policy = RetryPolicy { total: RETRY, cancellation: cancellation.clone() };
+    let policy = RetryPolicy::within(RETRY).cancelled_by(cancellation.clone());
     let servers = Arc::new(RemoteServers::new(&config.agents)?);
     let context = FlowContext {
         cloud: config.cloud.open(&policy)?,
@@ -32,7 +32,8 @@ pub fn open(config: &Config) -> Result<FlowContext, Failure> {
         timeouts: timeouts(config),
         cancellation: cancellation.clone(),
     };
-    let told = || message!("stopping: waits end now; a change that is under way is finished first");
+    let told =
+        || message!("stopping: no wait goes on; what Director or cloud have already accepted goes on there");
     cancel_on_signals(cancellation, told)
         .map_err(|error| Failure::unchanged(format!("signals cannot be received: {error}")))?;
     Ok(context)

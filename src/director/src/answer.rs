@@ -1,6 +1,7 @@
 //! What an answer means, by its status and its body.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,7 +21,16 @@ pub(crate) struct Answer {
     pub status: u16,
     pub location: Option<String>,
     pub content_range: Option<String>,
+    pub retry_after: Option<Duration>,
     pub body: String,
+}
+
+/// A peer that is too busy, and when it wants to be asked again (`Retry-After`, RFC 9110 section 10.2.3, in seconds).
+#[derive(Debug, thiserror::Error)]
+#[error("{told}")]
+pub(crate) struct Busy {
+    told: String,
+    pub retry_after: Option<Duration>,
 }
 
 /// The Director's own errors.
@@ -36,9 +46,11 @@ impl Answer {
         let text =
             |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (location, content_range) = (text(header::LOCATION), text(header::CONTENT_RANGE));
+        let seconds = text(header::RETRY_AFTER).and_then(|value| value.trim().parse().ok());
+        let retry_after = seconds.map(Duration::from_secs);
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(LONGEST_BODY).lossy_utf8(true).read_to_string()?;
-        Ok(Self { status, location, content_range, body })
+        Ok(Self { status, location, content_range, retry_after, body })
     }
 
     /// The beginning of the body in one line, for an error message.
@@ -65,7 +77,10 @@ pub(crate) fn check_status(action: &str, answer: Answer) -> Result<Answer> {
         200..=399 | 416 => Ok(answer),
         401 | 403 => Err(Error::Unauthorized { action, detail: detail() }),
         404 => Err(Error::NotFound { action, detail: detail() }),
-        408 | 429 | 500.. => Err(Error::Unanswered { action, source: answer.quote().into() }),
+        408 | 429 | 500.. => {
+            let busy = Busy { told: answer.quote(), retry_after: answer.retry_after };
+            Err(Error::Unanswered { action, source: Box::new(busy) })
+        }
         _ => Err(match complaint {
             Some(Complaint { code, description }) => Error::Refused { action, code, detail: description },
             None => Error::Refused { action, code: 0, detail: answer.quote() },

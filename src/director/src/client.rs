@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use log::warn;
-use remount_core::{DeploymentName, DiskCid, InstanceSlug};
-use remount_host::blocking;
-use tokio_util::sync::CancellationToken;
+use remount_core::{DeploymentName, DiskCid, InstanceSlug, OperatorError as _, Retry};
+use remount_host::{RetryPolicy, blocking, retry};
 use ureq::http::Method;
 
 use crate::calls::Calls;
@@ -29,19 +28,25 @@ const SURVEY_LIMIT: Duration = Duration::from_secs(300);
 pub struct HttpDirector {
     calls: Arc<Calls>,
     task_deadline: Duration,
+    policy: RetryPolicy,
 }
 
 impl HttpDirector {
-    /// The client. No request is made: a wrong address shows with the first call.
+    /// The client. No request is made: a wrong address shows with the first call. `policy` is for the result of a task
+    /// that the client itself has asked for.
     ///
     /// # Errors
     /// [`Error::Config`] with all that is wrong.
-    pub fn new(config: &DirectorConfig) -> Result<Self> {
+    pub fn new(config: &DirectorConfig, policy: &RetryPolicy) -> Result<Self> {
         let problems = config.problems();
         if !problems.is_empty() {
             return Err(Error::Config(problems.join("; ")));
         }
-        Ok(Self { calls: Arc::new(Calls::new(config)?), task_deadline: config.task_deadline() })
+        Ok(Self {
+            calls: Arc::new(Calls::new(config)?),
+            task_deadline: config.task_deadline(),
+            policy: policy.clone(),
+        })
     }
 
     async fn read<T, F>(&self, read: F) -> Result<T>
@@ -54,11 +59,13 @@ impl HttpDirector {
         blocking(move || read(&calls), lost).await
     }
 
-    /// Why a task failed: its events have the whole message, the task itself a short one.
+    /// Why a task failed: its events have the whole message and the code, the task itself a short text. Where the events
+    /// are not answered the whole look at the task is not: without its code a lock would be taken for a failure.
     async fn failure_of(&self, task: Task) -> Error {
         let id = task.id;
         let told = match self.read(move |calls| output(calls, id, "event")).await {
             Ok(events) => failure(&events),
+            Err(error) if error.retry() == Retry::Soon => return error,
             Err(error) => {
                 warn!(task = id.0, error:% = error; "the task's events cannot be read");
                 None
@@ -107,11 +114,16 @@ impl Director for HttpDirector {
         let how = Follow {
             deadline: Instant::now() + limit,
             pace: TASK_PACE,
-            cancellation: &CancellationToken::new(),
+            cancellation: self.policy.cancellation(),
             progress: &|_| {},
         };
         follow(self, task, how).await?;
-        self.read(move |calls| wire::instances(&action, &output(calls, task, "result")?)).await
+        // Asked again, every agent would be asked again.
+        retry(&self.policy, || {
+            let action = action.clone();
+            self.read(move |calls| wire::instances(&action, &output(calls, task, "result")?))
+        })
+        .await
     }
 
     async fn stop(

@@ -80,7 +80,7 @@ impl DirectorConfig {
     /// # Errors
     /// [`crate::Error::Config`] with all that is wrong.
     pub fn open(&self, policy: &RetryPolicy) -> Result<RetryingDirector> {
-        Ok(RetryingDirector::new(Arc::new(HttpDirector::new(self)?), policy.clone()))
+        Ok(RetryingDirector::new(Arc::new(HttpDirector::new(self, policy)?), policy.clone()))
     }
 
     /// Limit of a task for callers that set none of their own.

@@ -1,8 +1,11 @@
 //! What can go wrong with a Director.
 
+use std::time::Duration;
+
 use remount_core::{OperatorError, Retry};
 
 use crate::TaskId;
+use crate::answer::Busy;
 
 /// A call to the Director failed.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,14 @@ impl OperatorError for Error {
             Self::TaskTimeout { .. } => Retry::Later,
             other if other.is_locked() => Retry::Later,
             _ => Retry::Never,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unanswered { source, .. } => source.downcast_ref::<Busy>()?.retry_after,
+            Self::NotSent { source, .. } => source.retry_after(),
+            _ => None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! A Director whose reads are tried again. Changes are sent once: where their answer is lost the caller looks for
-//! the task first.
+//! A Director whose reads are tried again. Changes are sent once: where their answer is lost the caller looks for the
+//! task first, and where nothing was sent the caller looks whether it may still send it.
 
 use async_trait::async_trait;
 use remount_core::{Attempts, DeploymentName, DiskCid, InstanceSlug};
@@ -20,21 +20,6 @@ impl RetryingDirector {
     #[must_use]
     pub fn new(inner: Arc<dyn Director>, policy: RetryPolicy) -> Self {
         Self { inner, policy }
-    }
-
-    /// Tries again what was certainly not sent; the change itself is sent once.
-    async fn change<F, Fut>(&self, call: F) -> Result<TaskId>
-    where
-        F: Fn() -> Fut,
-        Fut: Future<Output = Result<TaskId>>,
-    {
-        let sent = retry(&self.policy, || async {
-            match call().await {
-                Err(error @ Error::NotSent { .. }) => Err(error),
-                outcome => Ok(outcome),
-            }
-        });
-        sent.await?
     }
 }
 
@@ -68,7 +53,7 @@ impl Director for RetryingDirector {
         kind: StopKind,
         context: &str,
     ) -> Result<TaskId> {
-        self.change(|| self.inner.stop(deployment, instance, kind, context)).await
+        self.inner.stop(deployment, instance, kind, context).await
     }
 
     async fn start(
@@ -77,7 +62,7 @@ impl Director for RetryingDirector {
         instance: &InstanceSlug,
         context: &str,
     ) -> Result<TaskId> {
-        self.change(|| self.inner.start(deployment, instance, context)).await
+        self.inner.start(deployment, instance, context).await
     }
 
     async fn recreate(
@@ -86,7 +71,7 @@ impl Director for RetryingDirector {
         instance: &InstanceSlug,
         context: &str,
     ) -> Result<TaskId> {
-        self.change(|| self.inner.recreate(deployment, instance, context)).await
+        self.inner.recreate(deployment, instance, context).await
     }
 
     async fn attach_disk(
@@ -95,7 +80,7 @@ impl Director for RetryingDirector {
         instance: &InstanceSlug,
         disk: &DiskCid,
     ) -> Result<TaskId> {
-        self.change(|| self.inner.attach_disk(deployment, instance, disk)).await
+        self.inner.attach_disk(deployment, instance, disk).await
     }
 
     /// Read once: [`crate::follow`] tolerates a Director that does not answer for a while.

@@ -87,11 +87,17 @@ async fn a_uaa_that_does_not_know_us_is_told_without_the_secret() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_of_the_uaa_is_asked_for_again_before_a_change() {
+async fn a_change_is_not_sent_where_the_login_is_not_answered() {
     let uaa = Peer::plain([Step::CutAfter, answer(200, "<html>"), token("one", 3600)]);
     let peer = Peer::plain([info(&uaa.url()), to_task(4)]);
     let slug = remount_core::InstanceSlug { group: "pg".parse().unwrap(), id: ID.parse().unwrap() };
-    peer.director_of_client().start(&"pg".parse().unwrap(), &slug, "c").await.unwrap();
+    let (director, deployment) = (peer.director_of_client(), "pg".parse().unwrap());
+    for _ in 0..2 {
+        let error = director.start(&deployment, &slug, "c").await.unwrap_err();
+        assert!(matches!(error, Error::NotSent { .. }), "{error:?}");
+    }
+    // The caller sends again, when it has looked whether it still may.
+    director.start(&deployment, &slug, "c").await.unwrap();
     assert!(peer.is_done() && uaa.is_done());
 }
 

@@ -56,6 +56,8 @@ pub struct Timeouts {
     pub lock: Duration,
     /// Until a request whose answer was lost shows up among the Director's tasks or is taken for never arrived.
     pub lost_answer: Duration,
+    /// Until the Director answers a login, before a change is sent.
+    pub login: Duration,
     /// Until a snapshot's point in time is fixed.
     pub snapshot_captured: Duration,
     /// Until a snapshot can be restored from.
@@ -88,6 +90,7 @@ impl Default for Timeouts {
             delete: minutes(15),
             lock: minutes(10),
             lost_answer: Duration::from_secs(5),
+            login: minutes(2),
             snapshot_captured: minutes(15),
             snapshot_complete: minutes(12 * 60),
             disk_usable: minutes(60),

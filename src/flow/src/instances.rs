@@ -108,7 +108,7 @@ pub async fn statuses(
 pub async fn patient_status(ctx: &FlowContext, instance: &Instance) -> Result<ServerStatus> {
     let server = server(ctx, instance)?;
     let total = if instance.is_running() { ctx.timeouts.lost_answer } else { Duration::ZERO };
-    let policy = RetryPolicy { total, cancellation: ctx.cancellation.clone() };
+    let policy = RetryPolicy::within(total).cancelled_by(ctx.cancellation.clone());
     let status = retry(&policy, || server.status()).await;
     status.map_err(FlowError::server("read the status", &instance.slug))
 }

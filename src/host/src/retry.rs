@@ -16,27 +16,51 @@ use crate::{Deadline, cancelled};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// No pause is longer, unless the peer asks for it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A call that begins after the wish to stop is a clean-up, and is tried for so long: BOSH kills what it has asked to
+/// stop after 10 s.
+const CLEAN_UP: Duration = Duration::from_secs(3);
 
 /// How long a call that fails in passing is tried again.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    /// In all, from the first try on.
-    pub total: Duration,
+    /// In all, from the first try on. It limits when the last try begins; how long that one takes is the adapter's limit.
+    total: Duration,
+    /// For all calls together, whatever the limit of each.
+    until: Option<Deadline>,
     /// Ends the waiting for a next try at once.
-    pub cancellation: CancellationToken,
+    cancellation: CancellationToken,
 }
 
 impl RetryPolicy {
     /// For so long in all.
     #[must_use]
     pub fn within(total: Duration) -> Self {
-        Self { total, cancellation: CancellationToken::new() }
+        Self { total, until: None, cancellation: CancellationToken::new() }
     }
 
-    /// The same for another length of time.
+    /// Each call and all calls together until this deadline.
     #[must_use]
-    pub fn for_at_most(&self, total: Duration) -> Self {
-        Self { total, cancellation: self.cancellation.clone() }
+    pub fn until(deadline: Deadline) -> Self {
+        Self { until: Some(deadline), ..Self::within(deadline.left()) }
+    }
+
+    /// Ended by this token: a call that is being tried again ends at once. One that begins later is a clean-up, and gets a
+    /// few seconds.
+    #[must_use]
+    pub fn cancelled_by(self, cancellation: CancellationToken) -> Self {
+        Self { cancellation, ..self }
+    }
+
+    /// The token that ends it.
+    #[must_use]
+    pub const fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+
+    /// How long a call that begins now is tried.
+    fn limit(&self) -> Duration {
+        let limit = self.until.map_or(self.total, |until| until.left().min(self.total));
+        if self.cancellation.is_cancelled() { limit.min(CLEAN_UP) } else { limit }
     }
 }
 
@@ -57,7 +81,9 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let deadline = Deadline::after(policy.total);
+    let limit = policy.limit();
+    let deadline = Deadline::after(limit);
+    let waits_for_stop = (!policy.cancellation.is_cancelled()).then_some(&policy.cancellation);
     let mut pauses = ExponentialBuilder::default()
         .with_min_delay(FIRST_PAUSE)
         .with_max_delay(LONGEST_PAUSE)
@@ -73,13 +99,13 @@ where
         };
         let ours = pauses.next().unwrap_or(LONGEST_PAUSE);
         let pause = error.retry_after().map_or(ours, |asked| asked.max(ours));
-        let elapsed = policy.total.saturating_sub(deadline.left());
-        if pause >= deadline.left() || policy.cancellation.is_cancelled() {
+        let elapsed = limit.saturating_sub(deadline.left());
+        if pause >= deadline.left() {
             return Err(error.after(Attempts { tries, elapsed }));
         }
         log::warn!(error:% = error, tries, pause_ms = pause.as_millis(); "call failed, trying again");
         tokio::select! {
-            () = cancelled(Some(&policy.cancellation)) => return Err(error.after(Attempts { tries, elapsed })),
+            () = cancelled(waits_for_stop) => return Err(error.after(Attempts { tries, elapsed })),
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -168,7 +194,32 @@ mod tests {
     #[tokio::test]
     async fn a_wish_to_stop_ends_it_at_once() {
         let policy = RetryPolicy::within(Duration::from_secs(60));
+        let asked = retry::<(), _, _, _>(&policy, || async {
+            policy.cancellation.cancel();
+            Err(Lost::now(Retry::Soon))
+        });
+        assert_eq!(asked.await.unwrap_err().attempts.tries, 1);
+    }
+
+    #[tokio::test]
+    async fn a_clean_up_after_the_wish_to_stop_is_tried_again_for_a_moment() {
+        let policy = RetryPolicy::within(Duration::from_secs(60));
         policy.cancellation.cancel();
+        assert_eq!(policy.limit(), CLEAN_UP);
+        let policy = RetryPolicy::within(Duration::from_millis(500)).cancelled_by(policy.cancellation);
+        let ended =
+            retry::<(), _, _, _>(&policy, || async { Err(Lost::now(Retry::Soon)) }).await.unwrap_err();
+        assert!(ended.attempts.tries > 1, "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn several_calls_share_one_deadline() {
+        let deadline = Deadline::after(Duration::from_millis(300));
+        let policy = RetryPolicy::until(deadline);
         retry::<(), _, _, _>(&policy, || async { Err(Lost::now(Retry::Soon)) }).await.unwrap_err();
+        while deadline.pause(Duration::from_millis(50)).await {}
+        let second =
+            retry::<(), _, _, _>(&policy, || async { Err(Lost::now(Retry::Soon)) }).await.unwrap_err();
+        assert_eq!(second.attempts.tries, 1);
     }
 }

@@ -63,6 +63,8 @@ impl StepState {
 /// Where a run is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Position {
+    /// The steps of the run, by the list that its journal begins with.
+    pub steps: Vec<String>,
     /// Each step's state, in the run's order.
     pub states: Vec<StepState>,
     /// Whether it is rolled back.
@@ -80,27 +82,53 @@ pub struct Position {
 pub struct PositionError(pub String);
 
 impl Position {
-    /// Before the first event of a run of these many steps.
+    /// Before the first event of a run of these steps.
     #[must_use]
-    pub fn start(steps: usize) -> Self {
-        Self { states: vec![StepState::Pending; steps], ..Self::default() }
+    pub fn start(steps: &[&str]) -> Self {
+        let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
+        Self { states: vec![StepState::Pending; steps.len()], steps, ..Self::default() }
     }
 
-    /// Follows a journal.
+    /// Follows a journal by its own list of steps: what an older version ran to its end stays readable. Before a run goes
+    /// on, [`Self::require_steps`] must hold.
     ///
     /// # Errors
     /// An event that cannot follow the ones before, or that this version does not know.
-    pub fn replay(steps: &[&str], events: &[JournalEvent]) -> Result<Self, PositionError> {
-        events.iter().try_fold(Self::start(steps.len()), |position, event| position.after(steps, event))
+    pub fn replay(events: &[JournalEvent]) -> Result<Self, PositionError> {
+        events.iter().try_fold(Self::default(), Self::after)
     }
 
-    fn after(mut self, steps: &[&str], event: &JournalEvent) -> Result<Self, PositionError> {
+    /// The state of a step; pending where the run has no such step.
+    #[must_use]
+    pub fn state_of(&self, step: &str) -> StepState {
+        let index = self.steps.iter().position(|name| name == step);
+        index.and_then(|index| self.states.get(index)).copied().unwrap_or_default()
+    }
+
+    /// Whether this version can go on with the run, forward or back: it has the same steps in the same order.
+    ///
+    /// # Errors
+    /// The run's steps are others.
+    pub fn require_steps(&self, ours: &[&str]) -> Result<(), PositionError> {
+        if ours.iter().eq(self.steps.iter()) {
+            return Ok(());
+        }
+        Err(PositionError(format!(
+            "a version of Remount with other steps ({}) began it: resume it with that version",
+            self.steps.join(", ")
+        )))
+    }
+
+    fn after(mut self, event: &JournalEvent) -> Result<Self, PositionError> {
         if event.n != self.last + 1 {
             return Err(PositionError(format!("event {} follows event {}", event.n, self.last)));
         }
         self.last = event.n;
         match &event.what {
-            What::Begun { steps: theirs } if event.n == 1 => same_steps(steps, theirs)?,
+            What::Begun { steps } if event.n == 1 => {
+                self.steps.clone_from(steps);
+                self.states = vec![StepState::Pending; steps.len()];
+            }
             _ if event.n == 1 => {
                 return Err(PositionError("it does not begin with the list of steps".into()));
             }
@@ -114,14 +142,14 @@ impl Position {
             }
             What::Finished { outcome } => self.finished = Some(*outcome),
             What::Held { .. } | What::Stuck { .. } => {}
-            what => self.step_moves(steps, event.n, what)?,
+            what => self.step_moves(event.n, what)?,
         }
         Ok(self)
     }
 
-    fn step_moves(&mut self, steps: &[&str], n: u64, what: &What) -> Result<(), PositionError> {
+    fn step_moves(&mut self, n: u64, what: &What) -> Result<(), PositionError> {
         let step = what.step().unwrap_or_default();
-        let Some(index) = steps.iter().position(|name| *name == step) else {
+        let Some(index) = self.steps.iter().position(|name| name == step) else {
             return Err(PositionError(format!("event {n} is about step `{step}`, which does not exist")));
         };
         let state = self.states[index];
@@ -136,16 +164,6 @@ impl Position {
         }
         Ok(())
     }
-}
-
-fn same_steps(ours: &[&str], theirs: &[String]) -> Result<(), PositionError> {
-    if ours.iter().eq(theirs.iter()) {
-        return Ok(());
-    }
-    Err(PositionError(format!(
-        "a version of Remount with other steps ({}) began it: resume it with that version",
-        theirs.join(", ")
-    )))
 }
 
 #[cfg(test)]
@@ -164,7 +182,7 @@ mod tests {
     }
 
     fn replay(events: impl IntoIterator<Item = What>) -> Result<Position, PositionError> {
-        Position::replay(&["one", "two"], &journal(events))
+        Position::replay(&journal(events))
     }
 
     fn intended(step: &str) -> What {
@@ -215,7 +233,7 @@ mod tests {
     fn a_journal_with_a_hole_or_a_stranger_is_refused() {
         let mut hole = journal([intended("one"), done("one")]);
         hole.remove(1);
-        assert!(Position::replay(&["one", "two"], &hole).is_err());
+        assert!(Position::replay(&hole).is_err());
         assert!(replay([intended("three")]).is_err());
         assert!(replay([done("one")]).is_err());
         assert!(replay([What::Unknown]).unwrap_err().0.contains("later version"));
@@ -224,9 +242,19 @@ mod tests {
 
     #[test]
     fn a_run_of_other_steps_is_not_gone_on_with() {
-        let error = Position::replay(&["one"], &journal([intended("one")])).unwrap_err();
+        let begun = replay([intended("one")]).unwrap();
+        assert_eq!(begun.require_steps(&["one", "two"]), Ok(()));
+        let error = begun.require_steps(&["one"]).unwrap_err();
         assert!(error.0.contains("other steps (one, two)"), "{error:?}");
-        let headless = Position::replay(&["one", "two"], &journal([])[1..]);
-        assert_eq!(headless, Ok(Position::start(2)), "nothing is a run that was never begun");
+    }
+
+    #[test]
+    fn what_an_older_version_ended_stays_readable() {
+        let ended = replay([intended("one"), done("one"), finished(Outcome::Completed)]).unwrap();
+        assert_eq!(ended.finished, Some(Outcome::Completed));
+        assert_eq!(
+            (ended.state_of("one"), ended.state_of("added_later")),
+            (StepState::Done, StepState::Pending)
+        );
     }
 }

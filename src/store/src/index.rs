@@ -9,7 +9,7 @@ use remount_core::documents::{FORMAT, IndexEntry};
 use remount_core::{BackupId, ClusterName, RestoreId};
 
 use crate::parallel::in_parallel;
-use crate::{ClusterStore, Metadata, Objects, Result, Store, documents};
+use crate::{ClusterStore, Error, Objects, Result, Store, documents};
 
 const BACKUPS: &str = "index/backups/";
 const RESTORES: &str = "index/restores/";
@@ -39,10 +39,24 @@ impl Store {
         let listed = self.objects().list(RESTORES).await?;
         let id_of =
             |path: &str| path.strip_prefix(RESTORES)?.strip_suffix(".json")?.parse::<RestoreId>().ok();
-        let Some(newest) = listed.iter().filter_map(|info| id_of(&info.path)).max() else {
-            return Ok(None);
-        };
-        Ok(self.cluster_of_restore(&newest).await?.map(|cluster| (cluster, newest)))
+        let ids: BTreeSet<RestoreId> = listed.iter().filter_map(|info| id_of(&info.path)).collect();
+        for id in ids.into_iter().rev() {
+            let cluster = match self.cluster_of_restore(&id).await {
+                Ok(cluster) => cluster,
+                Err(error @ Error::Document { .. }) => {
+                    skip(&error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            // The entry comes first: its plan may never have been written.
+            if let Some(cluster) = cluster
+                && cluster.has_plan(&id).await?
+            {
+                return Ok(Some((cluster, id)));
+            }
+        }
+        Ok(None)
     }
 
     /// The clusters that were ever restored, sorted: far fewer than there are.
@@ -52,7 +66,17 @@ impl Store {
     pub async fn restored_clusters(&self) -> Result<Vec<ClusterName>> {
         let listed = self.objects().list(RESTORES).await?;
         let paths = listed.into_iter().map(|info| info.path).collect();
-        let found = in_parallel(paths, |path| async move { read(&**self.objects(), &path).await }).await?;
+        // One entry that cannot be read must not hide the other clusters.
+        let found = in_parallel(paths, |path| async move {
+            match read(&**self.objects(), &path).await {
+                Err(error @ Error::Document { .. }) => {
+                    skip(&error);
+                    Ok(None)
+                }
+                read => read,
+            }
+        })
+        .await?;
         let clusters: BTreeSet<ClusterName> =
             found.into_iter().flatten().map(|entry| entry.cluster).collect();
         Ok(clusters.into_iter().collect())
@@ -78,8 +102,12 @@ impl ClusterStore {
 
     async fn index(&self, path: &str) -> Result<()> {
         let entry = IndexEntry { format: FORMAT, cluster: self.name().clone() };
-        self.objects.create(path, documents::encode(path, &entry)?, &Metadata::new()).await.map(|_| ())
+        documents::write_once(&*self.objects, path, documents::encode(path, &entry)?).await
     }
+}
+
+fn skip(error: &Error) {
+    log::warn!(error:% = error; "an index entry is ignored");
 }
 
 async fn read(objects: &dyn Objects, path: &str) -> Result<Option<IndexEntry>> {

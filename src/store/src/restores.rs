@@ -40,6 +40,14 @@ impl ClusterStore {
         Ok(Some(plan))
     }
 
+    /// Whether a restore has a plan, read or not.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub(crate) async fn has_plan(&self, id: &RestoreId) -> Result<bool> {
+        Ok(self.objects.stat(&self.plan_path(id)).await?.is_some())
+    }
+
     /// The ids of every restore that was begun, oldest first.
     ///
     /// # Errors

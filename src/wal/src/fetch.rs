@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use remount_core::{Role, WalSegment};
-use remount_host::RetryPolicy;
+use remount_host::{Deadline, RetryPolicy};
 use remount_store::{ArchiveFile, ClusterStore, WalArchive};
 
 use crate::config::Config;
@@ -30,10 +30,8 @@ pub async fn fetch(config: Config, name: &str, target: &Path) -> Result<Fetched>
     let file: ArchiveFile = name.parse().map_err(Error::Name)?;
     let planned = PlannedTimelines::open(&config.directories.applied_plans())?;
     let system_identifier = system_identifier(&config.postgres.data_directory)?;
-    let store = config
-        .store
-        .open(&RetryPolicy::within(config.wal.fetch_deadline()))
-        .map_err(|source| Error::Open { source })?;
+    let deadline = Deadline::after(config.wal.fetch_deadline());
+    let store = config.store.open(&RetryPolicy::until(deadline)).map_err(|source| Error::Open { source })?;
     let cluster = store.cluster(&config.cluster);
     let source = Source {
         archive: cluster.wal(system_identifier).expecting(config.wal.codec),
@@ -41,7 +39,7 @@ pub async fn fetch(config: Config, name: &str, target: &Path) -> Result<Fetched>
         file: &file,
         target,
     };
-    within(config.wal.fetch_deadline(), source.fetch_on(planned.as_ref())).await
+    within(deadline, async || source.fetch_on(planned.as_ref()).await).await
 }
 
 /// Where one file comes from and goes to.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use remount_core::SegmentSize;
-use remount_host::RetryPolicy;
+use remount_host::{Deadline, RetryPolicy};
 use remount_store::{ArchiveFile, PushOptions, SegmentHeader};
 
 use crate::config::Config;
@@ -21,15 +21,13 @@ pub async fn push(config: Config, path: &Path) -> Result<()> {
     let content = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
     let content = Bytes::from(content);
     let system_identifier = system_identifier(&config.postgres.data_directory)?;
-    let store = config
-        .store
-        .open(&RetryPolicy::within(config.wal.push_deadline()))
-        .map_err(|source| Error::Open { source })?;
+    let deadline = Deadline::after(config.wal.push_deadline());
+    let store = config.store.open(&RetryPolicy::until(deadline)).map_err(|source| Error::Open { source })?;
     let archive = store.cluster(&config.cluster).wal(system_identifier);
     let options = PushOptions { codec: config.wal.codec, segment_size: segment_size(&content) };
     let failed = |source| Error::Store { file: file.to_string(), source };
-    let pushed = async { archive.push(&file, content, options).await.map(drop).map_err(failed) };
-    within(config.wal.push_deadline(), pushed).await
+    within(deadline, async || archive.push(&file, content.clone(), options).await.map(drop).map_err(failed))
+        .await
 }
 
 fn file_of(path: &Path) -> Result<ArchiveFile> {

@@ -1,4 +1,5 @@
-//! The limit of a push or a fetch. The store tries again what fails in passing; this ends it with an error.
+//! The limit of a push or a fetch. The store tries again what fails in passing; what only looks like an answer, as a
+//! file system that is not mounted yet, is asked again here.
 
 use std::time::Duration;
 
@@ -7,15 +8,23 @@ use remount_host::Deadline;
 
 use crate::error::{Error, Result};
 
-/// Does `work`, within `limit`. A failure that could still pass when the time is over becomes an expired deadline.
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Does `work` until it succeeds, fails for good, or the deadline passes.
 ///
 /// # Errors
-/// [`Error::Deadline`], or that of `work`.
-pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let over = |last: Option<Error>| Error::Deadline { seconds: limit.as_secs(), last: last.map(Box::new) };
-    match Deadline::after(limit).limit(work).await {
-        Some(Err(error)) if error.retry() == Retry::Soon => Err(over(Some(error))),
-        Some(outcome) => outcome,
-        None => Err(over(None)),
+/// [`Error::Deadline`] with the last failure, or a failure of `work` that cannot pass.
+pub async fn within<T>(deadline: Deadline, work: impl AsyncFn() -> Result<T>) -> Result<T> {
+    let mut last = None;
+    loop {
+        match deadline.limit(work()).await {
+            Some(Err(error)) if error.retry() == Retry::Soon => last = Some(Box::new(error)),
+            Some(outcome) => return outcome,
+            None => return Err(Error::Deadline { seconds: deadline.seconds(), last }),
+        }
+        if !deadline.pause(PAUSE).await {
+            return Err(Error::Deadline { seconds: deadline.seconds(), last });
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use remount_core::RestoreId;
 use remount_core::documents::{JournalEvent, Outcome, What};
-use remount_flow::read_report;
+use remount_flow::{FlowError, read_report};
 use remount_store::{ClusterStore, LeaseHolder, Store};
 use serde_json::{Value, json};
 
@@ -26,7 +26,11 @@ pub async fn show(
     let (plan, events) = (cluster.plan(&id).await?, cluster.journal(&id).await?);
     let holder = cluster.lease_holder().await?;
     let report = match &plan {
-        Some(plan) if is_restored(&events) => Some(read_report(&cluster, plan.clone()).await?),
+        // The events are shown also where this version cannot make a report of them.
+        Some(plan) if is_restored(&events) => match read_report(&cluster, plan.clone()).await {
+            Err(FlowError::Journal { .. }) => None,
+            report => Some(report?),
+        },
         _ => None,
     };
     if output == Output::Json {

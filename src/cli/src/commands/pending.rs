@@ -72,7 +72,7 @@ pub async fn carry_out(
     };
     match result {
         Ok(report) => Outcome::Over(answer(&report, output)),
-        Err(error) => after(error),
+        Err(error) => after(error, context.cancellation.is_cancelled()),
     }
 }
 
@@ -97,8 +97,10 @@ pub async fn settle(store: &Store, request: &RestoreRequest, outcome: Outcome) -
     result
 }
 
-fn after(error: FlowError) -> Outcome {
+fn after(error: FlowError, asked_to_stop: bool) -> Outcome {
     match error {
+        // A call that was being tried again when the wish to stop came ends with its own error.
+        error if asked_to_stop && error.exit_code() == ExitCode::Unchanged => Outcome::Open(error.into()),
         // Nothing was begun: it is tried again with the next run. Taken over, or leased to another process, which
         // may be carrying out this very request: that one records it.
         FlowError::Cancelled { .. }
@@ -136,7 +138,8 @@ async fn go_on(
                 if Instant::now() < deadline && !context.cancellation.is_cancelled() =>
             {
                 message!("waiting for the lease of {owner} to end");
-                tokio::time::sleep(context.timeouts.lease_term / 6).await;
+                let pause = tokio::time::sleep(context.timeouts.lease_term / 6);
+                context.cancellation.run_until_cancelled(pause).await;
             }
             // A living driver, here or elsewhere: its run records the outcome.
             Err(FlowError::Store { source: source @ remount_store::Error::Leased { .. }, .. }) => {
@@ -163,8 +166,21 @@ mod tests {
             epoch: 3,
         };
         let error = FlowError::Store { action: "take the lease".into(), source: leased };
-        let Outcome::Open(failure) = after(error) else { panic!("the request was recorded as failed") };
+        let Outcome::Open(failure) = after(error, false) else {
+            panic!("the request was recorded as failed")
+        };
         assert_eq!(failure.code(), ExitCode::Unchanged);
         assert!(failure.text().contains("process 7"), "{}", failure.text());
+    }
+
+    #[test]
+    fn a_call_that_the_wish_to_stop_has_cut_leaves_the_request_pending() {
+        let cut = || {
+            let source = "connection refused".into();
+            let source = remount_store::Error::Unanswered { action: "read the plan".into(), source };
+            FlowError::Store { action: "plan".into(), source }
+        };
+        assert!(matches!(after(cut(), true), Outcome::Open(_)));
+        assert!(matches!(after(cut(), false), Outcome::Over(Err(_))));
     }
 }

@@ -9,6 +9,7 @@ use remount_core::documents::ReleaseNote;
 use remount_core::{ClusterName, DiskCid, InstanceSlug, OperatorError as _, RestoreId, Retry};
 use remount_director::{Follow, follow};
 use remount_host::Poll;
+use remount_saga::SagaError as _;
 use remount_store::{ClusterStore, Lease, Purpose};
 use serde::{Deserialize, Serialize};
 
@@ -208,9 +209,10 @@ impl Releasing<'_> {
         self.note(&chosen, now).await?;
         let mut released = Vec::new();
         for disk in &chosen {
-            match self.one(disk).await {
+            let mut was_asked = false;
+            match self.one(disk, &mut was_asked).await {
                 Ok(outcome) => released.push(report(disk, outcome)),
-                Err(error) => return Err(unfinished(disk, &released, chosen.len(), error)),
+                Err(error) => return Err(unfinished(disk, &released, chosen.len(), was_asked, error)),
             }
         }
         Ok(released)
@@ -245,8 +247,9 @@ impl Releasing<'_> {
         Ok(())
     }
 
-    /// Deletes one disk, looking before and after: an answer that was lost is no failure.
-    async fn one(&self, old: &OldDisk) -> Result<ReleaseOutcome> {
+    /// Deletes one disk, looking before and after: an answer that was lost is no failure. `was_asked` tells also where it
+    /// fails whether Director or cloud were asked to delete it.
+    async fn one(&self, old: &OldDisk, was_asked: &mut bool) -> Result<ReleaseOutcome> {
         let disk = &old.disk;
         let mut outcome = ReleaseOutcome::AlreadyGone;
         for _ in 0..ATTEMPTS {
@@ -255,8 +258,8 @@ impl Releasing<'_> {
                 _ if self.ctx.cancellation.is_cancelled() => {
                     return Err(FlowError::Cancelled { step: format!("delete disk {disk}") });
                 }
-                DiskLocation::Orphan => self.by_director(disk).await,
-                DiskLocation::Cloud => self.by_cloud(disk).await,
+                DiskLocation::Orphan => self.by_director(disk, was_asked).await,
+                DiskLocation::Cloud => self.by_cloud(disk, was_asked).await,
             };
             outcome = ReleaseOutcome::Deleted;
             if self.goes(old).await? {
@@ -287,9 +290,10 @@ impl Releasing<'_> {
         Ok(if found.is_some() { DiskLocation::Cloud } else { DiskLocation::Nowhere })
     }
 
-    async fn by_director(&self, disk: &DiskCid) -> Result<()> {
+    async fn by_director(&self, disk: &DiskCid, was_asked: &mut bool) -> Result<()> {
         let (director, timeouts) = (&self.ctx.director, &self.ctx.timeouts);
         let action = format!("delete disk {disk}");
+        *was_asked = true;
         let task = director.delete_orphaned_disk(disk).await.map_err(FlowError::director(action.clone()))?;
         let how = Follow {
             deadline: Instant::now() + timeouts.delete,
@@ -302,7 +306,7 @@ impl Releasing<'_> {
     }
 
     /// The Director does not have it as an orphan: then it must not have it at all.
-    async fn by_cloud(&self, disk: &DiskCid) -> Result<()> {
+    async fn by_cloud(&self, disk: &DiskCid, was_asked: &mut bool) -> Result<()> {
         let deployments =
             self.ctx.director.deployments().await.map_err(FlowError::director("list the deployments"))?;
         if deployments.len() > DEPLOYMENTS_SEARCHED {
@@ -322,6 +326,7 @@ impl Releasing<'_> {
                 return Err(in_use(disk, format!("{} of deployment {deployment}", holder.slug)));
             }
         }
+        *was_asked = true;
         self.ctx.cloud.delete_disk(disk).await.map_err(FlowError::cloud(format!("delete disk {disk}")))
     }
 
@@ -361,10 +366,17 @@ fn report(disk: &OldDisk, outcome: ReleaseOutcome) -> ReleasedDisk {
     }
 }
 
-/// Nothing was changed only where nothing went and the last answer says that this one stays.
-fn unfinished(disk: &OldDisk, released: &[ReleasedDisk], of: usize, error: FlowError) -> FlowError {
+/// Nothing was changed only where nothing went and nobody was asked to delete this one, or has refused it.
+fn unfinished(
+    disk: &OldDisk,
+    released: &[ReleasedDisk],
+    of: usize,
+    was_asked: bool,
+    error: FlowError,
+) -> FlowError {
     let deleted = released.iter().filter(|disk| disk.outcome == ReleaseOutcome::Deleted).count();
-    if deleted == 0 && error.retry() == Retry::Never {
+    let is_on_its_way = was_asked && error.is_cancelled();
+    if deleted == 0 && !is_on_its_way && error.retry() == Retry::Never {
         return error;
     }
     FlowError::ReleaseUnfinished { restore: disk.restore.clone(), deleted, of, source: Box::new(error) }

@@ -23,7 +23,7 @@ pub struct AbortPoint {
 /// [`FlowError::Refused`] where there is nothing to stop: it has ended, is rolling back already, serves, or no process
 /// drives it.
 pub async fn abort_restore(cluster: &ClusterStore, restore: &RestoreId, by: &str) -> Result<AbortPoint> {
-    let state = RestoreState::read(cluster, restore).await?;
+    let state = RestoreState::read(cluster, restore).await?.with_our_steps(restore)?;
     let holder = cluster.lease_holder().await;
     let driven = holder.map_err(FlowError::store("read the lease"))?.is_some_and(|holder| !holder.expired);
     let point = point(state.position()).filter(|_| driven).ok_or_else(|| refused(restore, &state))?;
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn position(done: usize, intended: bool) -> Position {
-        let mut position = Position::start(RestoreStep::ALL.len());
+        let mut position = Position::start(&RestoreStep::ALL.map(RestoreStep::as_str));
         position.states[..done].fill(StepState::Done);
         if intended {
             position.states[done] = StepState::Intended;

@@ -17,6 +17,8 @@ const MAX_SENDS: u32 = 3;
 const SEARCHED: u32 = 50;
 /// Between two attempts at a lock; each makes the Director wait 10 s for it.
 const LOCK_PAUSE: Duration = Duration::from_millis(750);
+/// Between two attempts at a login.
+const LOGIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// A change to one instance.
 #[derive(Clone, Debug)]
@@ -75,7 +77,7 @@ pub async fn change(
             Ok(()) => return Ok(()),
             Err(error) if error.is_locked() && Instant::now() < locked_until => {
                 name_the_lock(restore, &change.action(instance), &error).await;
-                pause(restore, LOCK_PAUSE).await?;
+                pause(restore, LOCK_PAUSE, "the Director's lock").await?;
             }
             Err(error) if matches!(change, Change::Start) && !disturbed && is_disturbed(&error) => {
                 disturbed = true;
@@ -109,9 +111,16 @@ async fn accept(
     let context = context_of(restore, instance, change, attempt);
     let failed = || FlowError::director(change.action(instance));
     let mut sending = 1;
+    let login_until = Instant::now() + restore.ctx.timeouts.login;
     loop {
         restore.fence().await?;
         let task = match send(restore, instance, change, &context).await {
+            // Only here: by the next try another process may have taken over.
+            Err(error @ Error::NotSent { .. }) if Instant::now() < login_until => {
+                log::warn!(error:% = error; "nothing was sent, trying again");
+                pause(restore, LOGIN_PAUSE, "a login at the Director").await?;
+                continue;
+            }
             Err(Error::Unanswered { action, source }) => {
                 restore.reporter.note(format!("{action}: no answer, looking for the task"));
                 match lost(restore, change, &context).await.map_err(failed())? {
@@ -178,6 +187,7 @@ async fn lost(
         if Instant::now() >= deadline {
             return Ok(None);
         }
+        // The wish to stop does not end this: whether the change was made has to be known.
         sleep(restore.ctx.timeouts.poll.first).await;
     }
 }
@@ -211,8 +221,8 @@ async fn follow_task(restore: &RestoreContext<'_>, task: TaskId, limit: Duration
 }
 
 /// Waits a moment, unless somebody asks to stop.
-async fn pause(restore: &RestoreContext<'_>, pause: Duration) -> Result<()> {
-    let waiting_for = || FlowError::WaitCancelled { waiting_for: "the Director's lock".into() };
+async fn pause(restore: &RestoreContext<'_>, pause: Duration, what: &str) -> Result<()> {
+    let waiting_for = || FlowError::WaitCancelled { waiting_for: what.into() };
     let cancelled = restore.ctx.cancellation.run_until_cancelled(sleep(pause)).await;
     cancelled.ok_or_else(waiting_for)
 }

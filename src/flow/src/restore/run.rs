@@ -137,7 +137,8 @@ async fn again(
 async fn read_begun(cluster: &ClusterStore, restore: &RestoreId) -> Result<(RestorePlan, RestoreState)> {
     let plan = cluster.plan(restore).await.map_err(FlowError::store("read the plan"))?;
     let missing = || FlowError::Usage(format!("cluster {} has no restore {restore}", cluster.name()));
-    Ok((plan.ok_or_else(missing)?, RestoreState::read(cluster, restore).await?))
+    let state = RestoreState::read(cluster, restore).await?.with_our_steps(restore)?;
+    Ok((plan.ok_or_else(missing)?, state))
 }
 
 /// Where a run goes.

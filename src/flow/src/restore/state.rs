@@ -2,7 +2,7 @@
 
 use remount_core::documents::{JournalEvent, Outcome, What};
 use remount_core::{RestoreId, Role};
-use remount_saga::{Position, StepState};
+use remount_saga::{Position, PositionError, StepState};
 use remount_store::ClusterStore;
 
 use super::steps::{self, RestoreStep};
@@ -43,13 +43,24 @@ impl RestoreState {
         Self::of(restore, events)
     }
 
+    /// The same, where it has the steps of this version: only then it can be resumed, rolled back or aborted.
+    ///
+    /// # Errors
+    /// As [`Self::of`]; or another version of Remount with other steps began it.
+    pub fn with_our_steps(self, restore: &RestoreId) -> Result<Self> {
+        self.position.require_steps(&steps::names()).map_err(unreadable(restore))?;
+        Ok(self)
+    }
+
     /// What a journal says.
     ///
     /// # Errors
     /// [`FlowError::Journal`]: it cannot be followed.
     pub fn of(restore: &RestoreId, events: Vec<JournalEvent>) -> Result<Self> {
-        let position = Position::replay(&steps::names(), &events)
-            .map_err(|error| FlowError::Journal { restore: restore.clone(), detail: error.0 })?;
+        let position = match events.as_slice() {
+            [] => Position::start(&steps::names()),
+            events => Position::replay(events).map_err(unreadable(restore))?,
+        };
         let phase = phase(&position, &events);
         Ok(Self { phase, position, events })
     }
@@ -69,7 +80,7 @@ impl RestoreState {
     /// The state of one step.
     #[must_use]
     pub fn step(&self, step: RestoreStep) -> StepState {
-        self.position.states.get(step as usize).copied().unwrap_or_default()
+        self.position.state_of(step.as_str())
     }
 
     /// Whether it waits for a person, and how: its last event says so.
@@ -102,9 +113,13 @@ impl RestoreState {
     }
 }
 
+fn unreadable(restore: &RestoreId) -> impl FnOnce(PositionError) -> FlowError {
+    move |error| FlowError::Journal { restore: restore.clone(), detail: error.0 }
+}
+
 /// The end alone is not believed: without its checks the old disks are the only good ones.
 fn phase(position: &Position, events: &[JournalEvent]) -> RestorePhase {
-    let verified = position.states.get(RestoreStep::Verify as usize) == Some(&StepState::Done);
+    let verified = position.state_of(RestoreStep::Verify.as_str()) == StepState::Done;
     match position.finished {
         _ if events.is_empty() => RestorePhase::NotBegun,
         Some(Outcome::Completed) if verified && !position.rolling_back => RestorePhase::Restored,
@@ -192,6 +207,18 @@ mod tests {
         assert_eq!(ending(held), Some("held"));
         assert_eq!(ending(What::Stuck { step: step.clone(), error, next }), Some("stuck"));
         assert_eq!(ending(What::UndoIntended { step }), None);
+    }
+
+    /// An upgrade that adds a step must neither stop backups nor keep old disks of what an older version ended.
+    #[test]
+    fn what_a_version_with_other_steps_has_ended_is_read_but_not_resumed() {
+        let begun = What::Begun { steps: ["begin", "verify", "finish"].map(str::to_owned).into() };
+        let events = [begun, intended(), done(), finished(Outcome::Completed)].into_iter().zip(1..);
+        let event = |(what, n)| JournalEvent { format: 1, n, at: Timestamp::UNIX_EPOCH, epoch: 1, what };
+        let id = RestoreId::at(Timestamp::UNIX_EPOCH, 1);
+        let state = RestoreState::of(&id, events.map(event).collect()).unwrap();
+        assert_eq!(state.phase, RestorePhase::Restored);
+        assert!(matches!(state.with_our_steps(&id), Err(FlowError::Journal { .. })));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use remount_core::DiskCid;
 use remount_core::documents::PlannedInstance;
 use remount_director::{Error, Instance, StopKind};
+use remount_saga::SagaError as _;
 
 use super::context::RestoreContext;
 use super::director_change::{self, Change};
@@ -60,7 +61,7 @@ async fn recreated_vm(restore: &RestoreContext<'_>, planned: &PlannedInstance) -
     let made = director_change::change(restore, &planned.instance, Change::Recreate, || {}).await;
     let instance = restore.instance(&planned.instance).await?;
     match made {
-        Err(error) if error.is_fenced() || is_silent(&instance) => Err(error),
+        Err(error) if error.is_fenced() || error.is_cancelled() || is_silent(&instance) => Err(error),
         Err(error) => {
             restore.reporter.note(format!(
                 "{}: {}; its agent answers now",
@@ -138,7 +139,7 @@ async fn put_disk(
             return Ok(());
         };
         // The Director's record can be wrong either way now: only the cloud says what is attached.
-        if error.is_fenced() || !is_doubtful(&error) {
+        if error.is_fenced() || error.is_cancelled() || !is_doubtful(&error) {
             return Err(error);
         }
         director_change::settle(restore).await?;

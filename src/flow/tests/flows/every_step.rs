@@ -118,6 +118,18 @@ async fn lost_answers_and_requests_change_nothing() {
     }
 }
 
+/// A process that waited for its login sends nothing when another one has taken over meanwhile: every try looks first.
+#[tokio::test]
+async fn a_login_that_is_not_answered_is_tried_again() {
+    for call in ["director.stop", "director.attach", "director.start"] {
+        let bench = Workbench::new();
+        let (wanted, target) = bench.disaster().await;
+        bench.landscape.inject(Rule::once(call, Fault::NotSent));
+        bench.restore(target).await.unwrap_or_else(|error| panic!("{call}: {error:?}"));
+        bench.assert_restored(&wanted).await;
+    }
+}
+
 /// Runs a driver until it dies there; `false` where it ended before.
 async fn dies(bench: &Workbench, request: &RestoreRequest, death: Death) -> bool {
     bench.crashing.die(death);

@@ -88,6 +88,10 @@ impl MemoryDirector {
         let fault = self.0.fault(call, about);
         match fault {
             Some(Fault::LoseRequest) => return Err(unanswered(call)),
+            Some(Fault::NotSent) => {
+                let source = Box::new(unanswered("log in"));
+                return Err(Error::NotSent { action: call.to_owned(), source });
+            }
             Some(Fault::Refuse) => {
                 return Err(Error::Refused { action: call.into(), code: 190_000, detail: "injected".into() });
             }

@@ -9,6 +9,8 @@ use super::MemoryLandscape;
 pub enum Fault {
     /// It is refused for good; nothing happened.
     Refuse,
+    /// Nothing was sent: the login was not answered. Only for the Director's changes.
+    NotSent,
     /// The request never arrives; the caller hears nothing.
     LoseRequest,
     /// It happens; the caller hears nothing.

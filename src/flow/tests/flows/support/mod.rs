@@ -47,6 +47,7 @@ pub fn timeouts() -> Timeouts {
         delete: short,
         lock: short,
         lost_answer: Duration::from_secs(1),
+        login: Duration::from_secs(1),
         snapshot_captured: short,
         snapshot_complete: short,
         disk_usable: short,
@@ -66,7 +67,7 @@ impl Workbench {
 
     /// What fails in passing is tried again for so long.
     pub fn retry_within(&mut self, total: Duration) {
-        let policy = RetryPolicy { total, cancellation: self.ctx.cancellation.clone() };
+        let policy = RetryPolicy::within(total).cancelled_by(self.ctx.cancellation.clone());
         let through: Arc<dyn Objects> = self.crashing.clone();
         self.ctx.cloud = Arc::new(RetryingCloud::new(self.landscape.cloud(), policy.clone()));
         self.ctx.director = Arc::new(RetryingDirector::new(self.landscape.director(), policy.clone()));

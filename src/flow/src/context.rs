@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::OldDiskRetention;
 
-/// What every flow is given. The adapters try again what fails in passing: no flow repeats a call.
+/// What every flow is given. The adapters try again what fails in passing; a flow asks again only for a state,
+/// after looking what is there.
 #[derive(Clone, Debug)]
 pub struct FlowContext {
     /// Disks and snapshots.

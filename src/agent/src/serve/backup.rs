@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 const TICK: Duration = Duration::from_millis(250);
 /// How often a stale mark waits for PostgreSQL.
 const STALE_PAUSE: Duration = Duration::from_secs(2);
-/// A driver that asks for longer has confused its units.
+/// A longer lease is a mistake of the caller, such as milliseconds.
 const LEASE_SECONDS_MAX: u64 = 24 * 3600;
 
 /// Keeps the backup in progress.

@@ -16,8 +16,8 @@
 //! | 13 | `finish`        | withdraw, backup; the old disks stay as orphans    | none: from here only forward  |
 //!
 //! In a rollback the plan is withdrawn only when every swapped disk is out again, and before any old disk
-//! starts: a new disk without its plan would start as if its backup had crashed, an old one that carries a
-//! stale backup mark would be refused because of the plan.
+//! starts: a new disk without its plan is refused at its start, an old one that carries a stale backup mark would be
+//! refused because of the plan.
 
 pub mod begin;
 pub mod create_disks;

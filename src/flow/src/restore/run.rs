@@ -183,7 +183,7 @@ impl RestoreRun<'_> {
         let (saga, on_failure) = (restore_saga(), self.on_failure);
         let run = Run {
             saga: &saga,
-            cx: &restore,
+            context: &restore,
             journal: &journal,
             reporter: self.reporter,
             steps_before: STEPS_BEFORE,

@@ -31,6 +31,7 @@ mod store;
 mod transport;
 mod wal;
 
+pub use parallel::in_parallel;
 pub use cluster::{BackupSurvey, ClusterStore};
 pub use config::StoreConfig;
 pub use error::{Damage, Error, SegmentFault};

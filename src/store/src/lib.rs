@@ -31,13 +31,13 @@ mod store;
 mod transport;
 mod wal;
 
-pub use parallel::in_parallel;
 pub use cluster::{BackupSurvey, ClusterStore};
 pub use config::StoreConfig;
 pub use error::{Damage, Error, SegmentFault};
 pub use key::{KeyError, SigningKey};
 pub use lease::{Keeper, Lease, LeaseHolder, Purpose};
 pub use objects::{Created, Metadata, Object, ObjectInfo, Objects, Result};
+pub use parallel::in_parallel;
 pub use requests::Requests;
 pub use retrying::RetryingObjects;
 pub use store::Store;

@@ -5,8 +5,8 @@ use remount_core::DiskCid;
 use remount_director::Instance;
 
 use super::context::RestoreContext;
-use crate::instances;
 use crate::Problem;
+use crate::instances;
 
 /// One line per instance and disk; what cannot be asked is said to be unknown.
 pub async fn lines(restore: &RestoreContext<'_>) -> Vec<String> {

@@ -83,7 +83,8 @@ fn soon() -> Instant {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_whose_answer_is_lost_was_carried_out_once_and_is_found_by_its_context() {
-    let proxied = ProxiedDirector::with(json!([{"path": "*/actions/stop", "fault": {"kind": "drop_after"}}])).await;
+    let proxied =
+        ProxiedDirector::with(json!([{"path": "*/actions/stop", "fault": {"kind": "drop_after"}}])).await;
     let error = proxied.stop().await.unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
     assert_eq!(proxied.stops(), 1, "a change is never sent twice");
@@ -97,7 +98,8 @@ async fn a_stop_whose_answer_is_lost_was_carried_out_once_and_is_found_by_its_co
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_that_never_arrived_left_no_task() {
-    let proxied = ProxiedDirector::with(json!([{"path": "*/actions/stop", "fault": {"kind": "drop_before"}}])).await;
+    let proxied =
+        ProxiedDirector::with(json!([{"path": "*/actions/stop", "fault": {"kind": "drop_before"}}])).await;
     let error = proxied.stop().await.unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
     assert_eq!(proxied.stops(), 1);
@@ -107,7 +109,8 @@ async fn a_stop_that_never_arrived_left_no_task() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_is_not_sent_again_when_the_director_says_slow_down() {
-    let proxied = ProxiedDirector::with(json!([{"path": "*/actions/stop", "fault": {"kind": "throttle"}}])).await;
+    let proxied =
+        ProxiedDirector::with(json!([{"path": "*/actions/stop", "fault": {"kind": "throttle"}}])).await;
     let error = proxied.stop().await.unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
     assert_eq!(proxied.stops(), 1);

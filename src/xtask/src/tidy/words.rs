@@ -24,7 +24,7 @@ enum How {
 use How::{Anywhere, Function, Macro, Name, Phrase, Type};
 
 /// What is not said, and what is said instead.
-const WORDS: [(How, &str, &str); 62] = [
+const WORDS: [(How, &str, &str); 61] = [
     (Anywhere, "patience", "limit, deadline, retry policy"),
     (Anywhere, "secrecy", "file mode"),
     (Phrase, "standing", "state, status report"),
@@ -83,7 +83,6 @@ const WORDS: [(How, &str, &str); 62] = [
     (Phrase, "confused its units", "what the mistake is"),
     (Phrase, "is hoped for, not demanded", "a warning, not a failure"),
     (Phrase, "not the night", "what fails instead"),
-    (Type, "Stage", "what it holds, as ProxiedDirector"),
     (Function, "tell", "report"),
     (Macro, "answer!", "output!"),
     (Macro, "tell!", "message!"),

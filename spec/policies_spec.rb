@@ -110,7 +110,7 @@ RSpec.describe 'policies' do
   it 'let the control plane replace and delete leases, the published plan, manifests and what points to them, and never WAL' do
     loose = statements('policies/aws-store-control-plane.json').select { |statement| statement['Action'].intersect?(%w[s3:PutObject s3:DeleteObject]) && !statement.key?('Condition') }
     expect(loose.flat_map { |statement| Array(statement['Resource']) }.map { |resource| resource.delete_prefix('arn:aws:s3:::BUCKET/PREFIX/clusters/*/') })
-      .to.match_array(%w[lease/* restores/current.json backups/*.json arn:aws:s3:::BUCKET/PREFIX/index/backups/* arn:aws:s3:::BUCKET/PREFIX/requests/*])
+      .to match_array(%w[lease/* restores/current.json backups/*.json] + %w[index/backups/* requests/*].map { |path| "arn:aws:s3:::BUCKET/PREFIX/#{path}" })
   end
 
   it 'limit the Azure role to one resource group, and every other document by words to put in' do

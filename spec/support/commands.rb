@@ -12,9 +12,9 @@ module Commands
 
   def self.kebab(name) = name.gsub(/([a-z])([A-Z])/, '\1-\2').downcase.tr('_', '-')
 
-  # The variants of an enum, as words.
+  # The variants of an enum, as words; `file` may be a pattern.
   def self.variants(file, enum)
-    body = File.read(Release.path(file))[/enum #{enum} \{(.*?)^\}/m, 1].gsub(%r{//.*$}, '').gsub(/#\[.*?\]\n/m, '')
+    body = Dir.glob(Release.path(file)).sort.map { |path| File.read(path) }.join("\n")[/enum #{enum} \{(.*?)^\}/m, 1].gsub(%r{//.*$}, '').gsub(/#\[.*?\]\n/m, '')
     body.scan(/^    ([A-Z]\w*)/).flatten.map { |name| kebab(name) }
   end
 
@@ -25,7 +25,7 @@ module Commands
       text.scan(/long = "([\w-]+)"/).flatten.map { |name| "--#{name}" } + %w[--help --version]
   end
 
-  ARGUMENTS = 'src/cli/src/arguments/mod.rs'
+  ARGUMENTS = 'src/cli/src/arguments/*.rs'
 
   # What is wrong with a line; nothing where it is no command of ours, or a right one. What follows `#`, or a gap,
   # is said about it.
@@ -44,13 +44,12 @@ module Commands
     return "`remount #{words.first}` is no command" unless variants(ARGUMENTS, 'Command').include?(words.first)
 
     inner = { 'restore' => 'RestoreCommand', 'disks' => 'DisksCommand', 'errand' => 'Errand' }[words.first]
-    file = "src/cli/src/arguments/#{words.first}.rs"
     second = words[1]
-    if inner && second&.match?(/\A[a-z][a-z-]*\z/) && !variants(file, inner).include?(second)
+    if inner && second&.match?(/\A[a-z][a-z-]*\z/) && !variants(ARGUMENTS, inner).include?(second)
       return "`remount #{words.first} #{second}` is no command"
     end
 
-    unknown_flag(words, flags('src/cli/src/arguments/*.rs'), 'remount')
+    unknown_flag(words, flags('src/cli/src/**/*.rs'), 'remount')
   end
 
   def self.lab(words)

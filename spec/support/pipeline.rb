@@ -3,7 +3,7 @@
 require_relative 'pipeline_step'
 require_relative 'pipeline_artifacts'
 
-# A Concourse pipeline, judged by the rules that Concourse itself applies (atc/configvalidate and
+# A Concourse pipeline, checked by the rules that Concourse itself applies (atc/configvalidate and
 # atc/step_validator.go, read in August 2026), and by those that show only when a build runs: what a task is
 # given, and whether its files are there.
 class Pipeline
@@ -25,7 +25,7 @@ class Pipeline
     @root = root
     @repository = repository
     @problems = []
-    judge
+    check
   end
 
   def problem(where, what) = @problems << "#{where}: #{what}"
@@ -57,17 +57,17 @@ class Pipeline
 
   def list(key) = config.fetch(key, nil) || []
 
-  def judge
+  def check
     (config.keys - KEYS).each { |key| problem('pipeline', "unknown key `#{key}`") }
     problem('jobs', 'there is none') if jobs.empty?
-    judge_names
-    judge_resources
-    judge_groups
-    jobs.each { |job| judge_job(job) }
-    judge_cycles if problems.empty?
+    check_names
+    check_resources
+    check_groups
+    jobs.each { |job| check_job(job) }
+    check_cycles if problems.empty?
   end
 
-  def judge_names
+  def check_names
     %w[resources resource_types jobs groups].each do |key|
       names = list(key).map { |item| item['name'].to_s }
       names.tally.each { |name, count| problem(key, "`#{name}` is there #{count} times") if count > 1 }
@@ -79,7 +79,7 @@ class Pipeline
     problem(where, "`#{name}` is no identifier") unless name.to_s.match?(IDENTIFIER) && !name.to_s.match?(/\A\d+\z/)
   end
 
-  def judge_resources
+  def check_resources
     types = BASE_TYPES + list('resource_types').map { |type| type['name'] }
     used = jobs.flat_map { |job| all_steps(job) }.filter_map(&:resource)
     resources.each do |resource|
@@ -90,7 +90,7 @@ class Pipeline
     end
   end
 
-  def judge_groups
+  def check_groups
     return if list('groups').empty?
 
     globs = list('groups').flat_map { |group| group['jobs'] || [] }
@@ -100,27 +100,27 @@ class Pipeline
     end
   end
 
-  def judge_job(job)
+  def check_job(job)
     (job.keys - JOB_KEYS).each { |key| problem("job #{job['name']}", "unknown key `#{key}`") }
     found = all_steps(job)
-    found.each { |step| judge_step(step) }
+    found.each { |step| check_step(step) }
     found.select { |step| step.kind == 'get' }.map(&:name).tally.each do |name, count|
       problem("job #{job['name']}", "gets `#{name}` #{count} times") if count > 1
     end
-    PipelineArtifacts.new(self, job).judge if found.all?(&:kind)
+    PipelineArtifacts.new(self, job).check if found.all?(&:kind)
   end
 
-  def judge_step(step)
+  def check_step(step)
     step.faults.each { |fault| problem(step.where, fault) }
     return unless step.resource
 
     identifier(step.where, step.name)
     return problem(step.where, "unknown resource `#{step.resource}`") unless resource(step.resource)
 
-    (step['passed'] || []).each { |glob| judge_passed(step, glob) }
+    (step['passed'] || []).each { |glob| check_passed(step, glob) }
   end
 
-  def judge_passed(step, glob)
+  def check_passed(step, glob)
     matching = jobs.select { |job| File.fnmatch(glob, job['name']) }
     problem(step.where, "passed: no job is `#{glob}`") if matching.empty?
     matching.each do |job|
@@ -130,7 +130,7 @@ class Pipeline
     end
   end
 
-  def judge_cycles
+  def check_cycles
     before = jobs.to_h do |job|
       [job['name'], all_steps(job).flat_map { |step| step['passed'] || [] }
                                   .flat_map { |glob| jobs.map { |other| other['name'] }.select { |name| File.fnmatch(glob, name) } }]

@@ -10,7 +10,7 @@ class PipelineArtifacts
     @job = job
   end
 
-  def judge
+  def check
     @pipeline.steps(@job).reduce({}) { |there, step| after(step, there) }
   end
 
@@ -60,6 +60,6 @@ class PipelineArtifacts
       return {}
     end
     config = step['config'] || YAML.safe_load_file(file)
-    PipelineTask.new(@pipeline, step, config).judge(there)
+    PipelineTask.new(@pipeline, step, config).check(there)
   end
 end

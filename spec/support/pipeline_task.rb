@@ -11,11 +11,11 @@ class PipelineTask
   end
 
   # Judges, and returns the artifacts that it makes.
-  def judge(there)
-    judge_config
-    judge_inputs(there)
-    judge_params
-    judge_run(there)
+  def check(there)
+    check_config
+    check_inputs(there)
+    check_params
+    check_run(there)
     outputs = names('outputs')
     unknown(outputs, 'output_mapping').each { |name| problem("output_mapping: the task has no output `#{name}`") }
     outputs.to_h { |name| [mapped('output_mapping', name), nil] }
@@ -31,7 +31,7 @@ class PipelineTask
 
   def unknown(known, mapping) = (@step[mapping] || {}).keys - known
 
-  def judge_config
+  def check_config
     (@config.keys - KEYS).each { |key| problem("unknown key `#{key}`") }
     problem('no `platform`') unless @config['platform']
     problem('no image: neither `image_resource` nor `image`') unless @config['image_resource'] || @step['image']
@@ -40,7 +40,7 @@ class PipelineTask
     %w[inputs outputs].each { |key| problem("one of the #{key} has no name") if names(key).any?(&:nil?) }
   end
 
-  def judge_inputs(there)
+  def check_inputs(there)
     unknown(names('inputs'), 'input_mapping').each { |name| problem("input_mapping: the task has no input `#{name}`") }
     (@config['inputs'] || []).each do |input|
       artifact = mapped('input_mapping', input['name'])
@@ -50,14 +50,14 @@ class PipelineTask
   end
 
   # A parameter without a default has to be given; one that the task does not know is a misspelling.
-  def judge_params
+  def check_params
     declared = @config['params'] || {}
     given = @step['params'] || {}
     (given.keys - declared.keys).each { |name| problem("the task does not know the parameter `#{name}`") }
     declared.each { |name, default| problem("the parameter `#{name}` is not given") if default.nil? && !given.key?(name) }
   end
 
-  def judge_run(there)
+  def check_run(there)
     path = @config.dig('run', 'path')
     return problem('nothing to run') unless path
 
@@ -68,12 +68,12 @@ class PipelineTask
     return problem("there is no file #{path}") unless File.file?(script)
 
     problem("#{path} cannot be executed") unless File.executable?(script)
-    judge_arguments
-    judge_reads(File.read(script))
+    check_arguments
+    check_reads(File.read(script))
   end
 
   # Our scripts take folders as arguments, and nothing else.
-  def judge_arguments
+  def check_arguments
     folders = names('inputs') + names('outputs') + (@config['caches'] || []).map { |cache| cache['path'] }
     (@config.dig('run', 'args') || []).each do |argument|
       problem("the argument `#{argument}` is neither input nor output nor cache") unless folders.include?(argument.split('/').first)
@@ -81,7 +81,7 @@ class PipelineTask
   end
 
   # A parameter that nobody reads promises something. BOSH_… are read by the CLI.
-  def judge_reads(script)
+  def check_reads(script)
     (@config['params'] || {}).each_key do |name|
       problem("the script does not read the parameter `#{name}`") unless name.start_with?('BOSH_') || script.match?(/\b#{name}\b/)
     end

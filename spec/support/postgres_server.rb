@@ -4,7 +4,7 @@ require 'fileutils'
 require 'open3'
 require 'tmpdir'
 
-# PostgreSQL itself as the judge of the files we render for it. Its programs refuse root, so they run
+# PostgreSQL itself as the check of the files we render for it. Its programs refuse root, so they run
 # as vcap, the user they have on a VM.
 class PostgresServer
   BIN = Dir.glob('/usr/lib/postgresql/*/bin').max_by { |folder| folder[/\d+/].to_i }

@@ -171,7 +171,7 @@ async fn a_stale_mark_waits_for_postgresql() {
     vm.mark(&backup());
     let agent = vm.serve();
     assert!(matches!(agent.client(&landscape.ca, &vm.instance).status().await, Err(Error::Database { .. })));
-    assert!(vm.mark_file().exists(), "nobody has judged this disk while its server is down");
+    assert!(vm.mark_file().exists(), "nobody has checked this disk while its server is down");
     server.start().await;
     until("the mark's end", async || !vm.mark_file().exists()).await;
 }

@@ -38,7 +38,7 @@ fn break_store(landscape: &Landscape) {
     fs::rename(landscape.path("store"), landscape.path("store.away")).unwrap();
 }
 
-fn mend_store(landscape: &Landscape) {
+fn restore_store(landscape: &Landscape) {
     fs::rename(landscape.path("store.away"), landscape.path("store")).unwrap();
 }
 
@@ -200,7 +200,7 @@ async fn a_store_that_comes_back_in_time_is_waited_for() {
     let mut line = String::new();
     std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
     assert!(line.contains("does not answer; waiting"), "{line}");
-    mend_store(&landscape);
+    restore_store(&landscape);
     assert!(child.wait().unwrap().success());
     assert!(vm.data("recovery.signal").exists());
 }

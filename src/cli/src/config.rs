@@ -1,4 +1,4 @@
-//! The configuration of command line and errands (`src/ARCHITECTURE.md`): `remount.json`, which the job `remount` renders
+//! The configuration of command line and errands (`docs/formats.md` sections 4.4 and 4.5): `remount.json`, which the job `remount` renders
 //! once for its VM, or the `errand.json` of an errand beside it, which names that file and adds the errand's own keys.
 //! All problems are told at once: each deploy that finds one more takes minutes.
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use remount_flow::{FlowContext, Timeouts};
-use remount_host::{RetryPolicy, cancel_on_signals};
+use remount_host::{RetryPolicy, cancel_on_signals, user_name};
 use remount_postgres::{RemoteServers, RetryingServers};
 use remount_store::Store;
 use tokio_util::sync::CancellationToken;
@@ -55,10 +55,7 @@ pub fn open_store(config: &Config) -> Result<Store, Failure> {
 /// Who asks, for requests and journals: the user by the system's own record, not by the environment.
 pub fn requester() -> String {
     let uid = rustix::process::getuid().as_raw();
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let of_uid = |line: &&str| line.split(':').nth(2).is_some_and(|field| field == uid.to_string());
-    let name = passwd.lines().find(of_uid).and_then(|line| line.split(':').next());
-    format!("{}@{}", name.map_or_else(|| uid.to_string(), str::to_owned), host())
+    format!("{}@{}", user_name(uid).unwrap_or_else(|| uid.to_string()), host())
 }
 
 fn host() -> String {

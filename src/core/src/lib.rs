@@ -3,6 +3,7 @@
 
 mod archive;
 pub mod documents;
+mod exit_code;
 mod history;
 mod ids;
 mod lsn;
@@ -13,13 +14,14 @@ mod timeline;
 mod wal_segment;
 
 pub use archive::{ArchiveListing, MoreWal, RunningPrimary};
+pub use exit_code::ExitCode;
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{
     BackupId, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug, RequestKey,
     RestoreId, Role, RunId, SnapshotCid, SystemIdentifier, VmCid,
 };
 pub use lsn::{Lsn, LsnError};
-pub use operator_error::{Attempts, ExitCode, OperatorError, Retry, report};
+pub use operator_error::{Attempts, OperatorError, Retry, report, with_causes};
 pub use planning::{PlanError, Reachable, plan_recovery};
 pub use target::{RecoveryTarget, RestoreTarget};
 pub use timeline::{TimelineError, TimelineId};

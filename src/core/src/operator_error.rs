@@ -52,19 +52,26 @@ impl fmt::Display for Attempts {
     }
 }
 
+/// An error and the chain of its sources, in one line.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 /// The three lines an operator reads: what failed, why (the chain of sources), what to do next.
 #[must_use]
 pub fn report(error: &dyn OperatorError) -> String {
     let mut text = format!("error: {error}");
-    let mut causes = Vec::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        causes.push(cause.to_string());
-        source = cause.source();
-    }
-    if !causes.is_empty() {
+    if let Some(cause) = error.source() {
         text.push_str("\ncause: ");
-        text.push_str(&causes.join(": "));
+        text.push_str(&with_causes(cause));
     }
     if let Some(next) = error.next_step() {
         text.push_str("\n next: ");
@@ -73,18 +80,19 @@ pub fn report(error: &dyn OperatorError) -> String {
     text
 }
 
-/// What a command's exit code tells of the state of the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum ExitCode {
-    /// Done.
-    Done = 0,
-    /// Failed; nothing was changed.
-    Unchanged = 1,
-    /// Wrong usage or configuration; nothing was changed.
-    Usage = 2,
-    /// Failed; what had been changed was undone.
-    Undone = 3,
-    /// Stuck: an operator is needed.
-    Stuck = 4,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(&'static str, #[source] Option<Box<Layer>>);
+
+    #[test]
+    fn causes_follow_the_error_from_the_outermost_to_the_first() {
+        let first = Layer("connection refused", None);
+        assert_eq!(with_causes(&first), "connection refused");
+        let outermost = Layer("read the plan", Some(Box::new(Layer("ask the store", Some(Box::new(first))))));
+        assert_eq!(with_causes(&outermost), "read the plan: ask the store: connection refused");
+    }
 }

@@ -51,7 +51,7 @@ pub fn plan_recovery(
     let backups = base::of_this_cluster(manifests, archive, target)?;
     let history = timelines::resolve(&backups, archive, target)?;
     let backup = base::choose(&backups, archive, &history, target)?;
-    let reached = coverage::reach(&backups, backup, archive, history, target)?;
+    let reached = coverage::cover(&backups, backup, archive, history, target)?;
     let new_timeline = timelines::next_timeline(&backups, archive, reached.history.timeline)?;
     Ok(RecoveryPath {
         backup: backup.id.clone(),

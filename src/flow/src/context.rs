@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use remount_cloud::DiskCloud;
-use remount_core::DeploymentName;
+use remount_cloud::{Disk, DiskCloud};
+use remount_core::{DeploymentName, DiskCid};
 use remount_director::{Director, TASK_PACE};
 use remount_host::Pace;
 use remount_postgres::Servers;
 use remount_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::OldDiskRetention;
+use crate::{FlowError, OldDiskRetention, Result};
 
-/// What every flow is given. The adapters try again what fails in passing: no flow repeats a call.
+/// What every flow is given. The adapters try again what fails in passing; a flow asks again only for a state,
+/// after looking what is there.
 #[derive(Clone, Debug)]
 pub struct FlowContext {
     /// Disks and snapshots.
@@ -35,6 +36,13 @@ pub struct FlowContext {
     pub timeouts: Timeouts,
     /// Cancelled to stop: waits end at once, steps are not cut.
     pub cancellation: CancellationToken,
+}
+
+impl FlowContext {
+    /// A disk as the cloud describes it now; none where the cloud does not have it.
+    pub(crate) async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {
+        self.cloud.disk(cid).await.map_err(FlowError::cloud(format!("look at disk {cid}")))
+    }
 }
 
 /// How long each wait may last. No wait of a flow is without one of these.

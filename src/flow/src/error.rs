@@ -1,6 +1,6 @@
 //! What can go wrong with a backup or a restore, and what is true afterwards.
 
-use remount_core::{ExitCode, InstanceSlug, OperatorError, RestoreId, Retry};
+use remount_core::{ExitCode, InstanceSlug, OperatorError, RestoreId, Retry, with_causes};
 use remount_saga::{Failure, SagaError};
 use serde::{Deserialize, Serialize};
 
@@ -29,14 +29,7 @@ impl Problem {
 
     /// The problem that an error is.
     pub fn of(error: &dyn OperatorError) -> Self {
-        let mut what = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            what.push_str(": ");
-            what.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        Self { what, next: error.next_step() }
+        Self { what: with_causes(error), next: error.next_step() }
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use remount_core::{DeploymentName, GroupName, InstanceSlug, Role};
 use remount_director::Instance;
-use remount_host::{RetryPolicy, retry};
 use remount_postgres::{Server, ServerStatus};
 
 use crate::{FlowContext, FlowError, Problem, Result};
@@ -100,16 +99,14 @@ pub async fn statuses(
     instances: &[Instance],
 ) -> Vec<(InstanceSlug, Result<ServerStatus>)> {
     let looks = instances.iter().filter(|instance| instance.vm.is_some());
-    join_all(looks.map(|instance| async { (instance.slug.clone(), patient_status(ctx, instance).await) }))
+    join_all(looks.map(|instance| async { (instance.slug.clone(), status_with_retry(ctx, instance).await) }))
         .await
 }
 
 /// A look at a server. Where the Director says that it runs, one lost answer is not taken for an answer.
-pub async fn patient_status(ctx: &FlowContext, instance: &Instance) -> Result<ServerStatus> {
-    let server = server(ctx, instance)?;
-    let total = if instance.is_running() { ctx.timeouts.lost_answer } else { Duration::ZERO };
-    let policy = RetryPolicy::within(total).cancelled_by(ctx.cancellation.clone());
-    let status = retry(&policy, || server.status()).await;
+pub async fn status_with_retry(ctx: &FlowContext, instance: &Instance) -> Result<ServerStatus> {
+    let limit = if instance.is_running() { ctx.timeouts.lost_answer } else { Duration::ZERO };
+    let status = server(ctx, instance)?.status_with_retry(limit).await;
     status.map_err(FlowError::server("read the status", &instance.slug))
 }
 

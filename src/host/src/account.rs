@@ -92,6 +92,17 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// The name of a user of this machine; none where `/etc/passwd` has no such user.
+#[must_use]
+pub fn user_name(uid: u32) -> Option<String> {
+    name_of(&fs::read_to_string("/etc/passwd").ok()?, uid)
+}
+
+fn name_of(passwd: &str, uid: u32) -> Option<String> {
+    let has_uid = |line: &&str| line.split(':').nth(2).is_some_and(|field| field.parse() == Ok(uid));
+    passwd.lines().find(has_uid)?.split(':').next().map(str::to_owned)
+}
+
 fn find(passwd: &str, name: &str) -> Option<Account> {
     let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
     let mut fields = line.split(':').skip(2);
@@ -108,5 +119,6 @@ mod tests {
             "root:x:0:0::/root:/bin/sh\nvcap2:x:7:8::/:/x\nvcap:x:1000:1001:BOSH:/home/vcap:/bin/sh\n";
         assert_eq!(find(passwd, "vcap"), Some(Account { uid: 1000, gid: 1001 }));
         assert_eq!(find(passwd, "vca"), None);
+        assert_eq!((name_of(passwd, 1000), name_of(passwd, 100)), (Some("vcap".into()), None));
     }
 }

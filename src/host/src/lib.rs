@@ -32,7 +32,7 @@ mod signals;
 pub mod tls;
 mod vm_files;
 
-pub use account::{Account, AccountError, is_root};
+pub use account::{Account, AccountError, is_root, user_name};
 pub use blocking::blocking;
 pub use config_file::{ConfigError, NoRemountJob};
 pub use deadline::Deadline;

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
 
 /// A password or a key: it is never printed. Whoever sends it takes it out by name.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
@@ -29,6 +28,13 @@ impl Secret {
     }
 }
 
+/// serde's own message would hold the value: a password that is all digits, and not in quotes, is a number.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self).map_err(|_| D::Error::custom("the secret is not a text"))
+    }
+}
+
 impl AsRef<str> for Secret {
     fn as_ref(&self) -> &str {
         self.expose()
@@ -48,5 +54,15 @@ mod tests {
     #[test]
     fn a_secret_is_not_printed() {
         assert_eq!(format!("{:?}", Secret::new("hush")), "(secret)");
+    }
+
+    #[test]
+    fn a_secret_that_is_no_text_is_refused_without_its_value() {
+        for value in ["12345678", "true", "[\"hush\"]", "{\"hush\": 1}"] {
+            let error = serde_json::from_str::<Secret>(value).unwrap_err().to_string();
+            assert!(error.starts_with("the secret is not a text"), "{error}");
+            assert!(!error.contains("1234") && !error.contains("hush"), "{error}");
+        }
+        assert_eq!(serde_json::from_str::<Secret>("\"hush\"").unwrap().expose(), "hush");
     }
 }

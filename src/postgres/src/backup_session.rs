@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use remount_core::{BackupId, Lsn, SegmentSize, TimelineId};
 use tokio_postgres::{Client, Row};
 
-use crate::local::{answer, database, get, last_segment_before, lsn, one, segment_size, timeline_hex};
+use crate::local::{
+    database, database_error, get, last_segment_before, lsn, one, segment_size, timeline_hex,
+};
 use crate::{BackupEnded, Error, LocalServer, Result};
 
 const START: &str = "start backup mode";
@@ -109,5 +111,5 @@ impl std::fmt::Debug for BackupSession {
 }
 
 fn moment(row: &Row, index: usize) -> Result<Timestamp> {
-    Timestamp::from_microsecond(get(row, index)?).map_err(answer)
+    Timestamp::from_microsecond(get(row, index)?).map_err(database_error)
 }

@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -158,6 +159,15 @@ pub trait Server: Debug + Send + Sync {
     /// [`Error::Unreachable`] where the agent does not answer, [`Error::Database`] where the agent
     /// does and the server does not.
     async fn status(&self) -> Result<ServerStatus>;
+
+    /// The server's status; what fails in passing is tried again for at most `limit` by those that try again.
+    ///
+    /// # Errors
+    /// As [`Server::status`].
+    async fn status_with_retry(&self, limit: Duration) -> Result<ServerStatus> {
+        let _ = limit;
+        self.status().await
+    }
 
     /// Enters backup mode: file lock, `backup.json`, `pg_backup_start(fast)`, `syncfs`; the session is held.
     ///

@@ -103,14 +103,6 @@ impl LocalServer {
         self.connect_to(&self.config.database, STATEMENT_SECONDS).await
     }
 
-    /// A session in another database.
-    ///
-    /// # Errors
-    /// [`Error::Database`].
-    pub async fn connect_database(&self, name: &str) -> Result<Client> {
-        self.connect_to(name, STATEMENT_SECONDS).await
-    }
-
     /// A session that may wait for ever and be idle for ever: for backup mode.
     pub(crate) async fn connect_unlimited(&self) -> Result<Client> {
         self.connect_to(&self.config.database, 0).await
@@ -253,15 +245,15 @@ pub(crate) fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index
 }
 
 pub(crate) fn lsn(row: &Row, index: usize) -> Result<Lsn> {
-    get::<String>(row, index)?.parse().map_err(answer)
+    get::<String>(row, index)?.parse().map_err(database_error)
 }
 
 pub(crate) fn timeline(number: i32) -> Result<TimelineId> {
-    TimelineId::new(u32::try_from(number).unwrap_or(0)).map_err(answer)
+    TimelineId::new(u32::try_from(number).unwrap_or(0)).map_err(database_error)
 }
 
 pub(crate) fn timeline_hex(digits: &str) -> Result<TimelineId> {
-    TimelineId::new(u32::from_str_radix(digits, 16).unwrap_or(0)).map_err(answer)
+    TimelineId::new(u32::from_str_radix(digits, 16).unwrap_or(0)).map_err(database_error)
 }
 
 /// `wal_segment_size` as `SHOW` tells it: `16MB`, `1GB`.
@@ -271,7 +263,7 @@ pub(crate) fn segment_size(text: &str) -> Result<SegmentSize> {
         number.checked_mul(bytes)
     };
     let bytes = unit("MB", 1 << 20).or_else(|| unit("GB", 1 << 30)).unwrap_or(0);
-    SegmentSize::new(bytes).map_err(answer)
+    SegmentSize::new(bytes).map_err(database_error)
 }
 
 /// The segment that ends at or holds what lies before `lsn`: at a boundary it is the one before.
@@ -280,7 +272,7 @@ pub(crate) fn last_segment_before(lsn: Lsn, timeline: TimelineId, size: SegmentS
 }
 
 /// An answer of PostgreSQL that cannot be read.
-pub(crate) fn answer(error: impl std::error::Error) -> Error {
+pub(crate) fn database_error(error: impl std::error::Error) -> Error {
     Error::Database { action: "read PostgreSQL's answer".into(), detail: error.to_string() }
 }
 

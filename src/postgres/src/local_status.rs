@@ -8,7 +8,7 @@ use remount_core::{
 };
 use tokio_postgres::Client;
 
-use crate::local::{answer, database, get, lsn, one, segment_size, timeline_hex};
+use crate::local::{database, database_error, get, lsn, one, segment_size, timeline_hex};
 use crate::{LocalServer, Result, ServerStatus};
 use remount_host::config_file::Blocks;
 use remount_host::durable;
@@ -97,13 +97,13 @@ impl LocalServer {
             cluster: identity.cluster.clone(),
             role,
             system_identifier: system_identifier(&get::<String>(&row, 1)?)?,
-            postgres_version: get::<String>(&row, 2)?.parse().map_err(answer)?,
+            postgres_version: get::<String>(&row, 2)?.parse().map_err(database_error)?,
             segment_size: segment_size(&get::<String>(&row, 3)?)?,
             timeline,
             lsn: lsn(&row, 5)?,
             streaming: get(&row, 6)?,
             last_archived: get(&row, 7)?,
-            now: Timestamp::from_microsecond(get(&row, 8)?).map_err(answer)?,
+            now: Timestamp::from_microsecond(get(&row, 8)?).map_err(database_error)?,
             backup: None,
             applied_restore: None,
             replayed_to: self.replayed_to(timeline)?,
@@ -125,7 +125,7 @@ impl LocalServer {
             return Ok(None); // A standby that streams from the start has not fetched it.
         };
         let text = String::from_utf8_lossy(&content);
-        let history = TimelineHistory::parse(timeline, &text).map_err(answer)?;
+        let history = TimelineHistory::parse(timeline, &text).map_err(database_error)?;
         Ok(history.forks.last().map(|fork| fork.lsn))
     }
 
@@ -138,7 +138,7 @@ impl LocalServer {
 
 /// PostgreSQL shows the 64 bits as a signed number.
 fn system_identifier(text: &str) -> Result<SystemIdentifier> {
-    text.parse::<i64>().map(|signed| SystemIdentifier(signed.cast_unsigned())).map_err(answer)
+    text.parse::<i64>().map(|signed| SystemIdentifier(signed.cast_unsigned())).map_err(database_error)
 }
 
 async fn pairs(client: &Client, query: &str) -> Result<BTreeMap<String, String>> {

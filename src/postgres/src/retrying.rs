@@ -1,7 +1,8 @@
-//! Servers whose calls are tried again. The status is read once: the caller wants it as it is now, and reads it again
-//! when it needs to.
+//! Servers whose calls are tried again. The status is read once where the caller wants it as it is now, and for as
+//! long as the caller says where one lost answer is not to count.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_core::{Attempts, BackupId, InstanceSlug, RestoreId};
@@ -52,6 +53,11 @@ struct RetryingServer {
 impl Server for RetryingServer {
     async fn status(&self) -> Result<ServerStatus> {
         self.inner.status().await
+    }
+
+    async fn status_with_retry(&self, limit: Duration) -> Result<ServerStatus> {
+        let policy = RetryPolicy::within(limit).cancelled_by(self.policy.cancellation().clone());
+        retry(&policy, || self.inner.status()).await
     }
 
     async fn begin_backup(&self, backup: &BackupId, lease_seconds: u64) -> Result<BackupBegun> {

@@ -20,7 +20,7 @@ pub trait Context: Send + Sync {
     async fn status_report(&self) -> Vec<String>;
 
     /// What a person can do with a run that stands still, one command or sentence each.
-    fn ways_on(&self) -> Vec<String>;
+    fn next_steps(&self) -> Vec<String>;
 
     /// How a person has a run rolled back again whose undo failed, as a command or sentence.
     fn roll_back_again(&self) -> String;

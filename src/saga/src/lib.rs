@@ -13,7 +13,7 @@
 //! The intent is journalled before a step acts, its outcome after. Where the journal ends with an open step, the
 //! next process asks the step's `probe` what the world says. An undo runs for a step of unknown outcome too.
 //!
-//! Never here: what a step does, where a journal is kept, a clock, a socket.
+//! Never here: what a step does, where a journal is kept, the time of day, a socket.
 
 mod context;
 mod failure;

@@ -45,11 +45,11 @@ impl<'a> ProgressReporter<'a> {
     pub fn begin(&self, step: &str, number: usize, kind: ProgressKind) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) =
             Current { step: step.to_owned(), number, since: Instant::now() };
-        self.tell(kind, None);
+        self.report(kind, None);
     }
 
     /// The current step ends, or says something. Returns its seconds so far.
-    pub fn tell(&self, kind: ProgressKind, detail: Option<String>) -> f64 {
+    pub fn report(&self, kind: ProgressKind, detail: Option<String>) -> f64 {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let seconds = current.since.elapsed().as_secs_f64();
         self.progress.event(&ProgressEvent {
@@ -66,7 +66,7 @@ impl<'a> ProgressReporter<'a> {
 
     /// One line for people.
     pub fn note(&self, line: impl Into<String>) {
-        self.tell(ProgressKind::Note, Some(line.into()));
+        self.report(ProgressKind::Note, Some(line.into()));
     }
 
     /// How long others were waited for so far.

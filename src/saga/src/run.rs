@@ -18,7 +18,7 @@ pub struct Run<'a, C: Context> {
     /// Its steps.
     pub saga: &'a Saga<C>,
     /// What they act on.
-    pub cx: &'a C,
+    pub context: &'a C,
     /// Its journal.
     pub journal: &'a dyn Journal<C::Error>,
     /// Tells what happens.
@@ -105,15 +105,15 @@ impl<C: Context> Run<'_, C> {
             return Failure::TakenOver { step, source: error };
         }
         if self.is_cut(&error) {
-            return Failure::Interrupted { step, next: self.cx.ways_on() };
+            return Failure::Interrupted { step, next: self.context.next_steps() };
         }
-        let next = self.ways_on(&error);
+        let next = self.next_steps(&error);
         Failure::Held { step, next, source: error }
     }
 
     /// What a person can do with a run that stands still because of this.
-    fn ways_on(&self, error: &C::Error) -> Vec<String> {
-        error.next_step().into_iter().chain(self.cx.ways_on()).collect()
+    fn next_steps(&self, error: &C::Error) -> Vec<String> {
+        error.next_step().into_iter().chain(self.context.next_steps()).collect()
     }
 
     fn last_step(&self) -> C::Step {

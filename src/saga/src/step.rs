@@ -43,13 +43,13 @@ pub trait Step<C: Context>: Send + Sync + 'static {
     ///
     /// # Idempotence
     /// Acting again, after a crash at any point of the first time, ends in the same state.
-    async fn act(&self, cx: &C) -> Result<Self::Output, C::Error>;
+    async fn act(&self, context: &C) -> Result<Self::Output, C::Error>;
 
     /// Makes it as it was before. Also called where the step's outcome is unknown, and more than once.
-    async fn undo(&self, cx: &C) -> Result<(), C::Error>;
+    async fn undo(&self, context: &C) -> Result<(), C::Error>;
 
     /// What the world says of the step.
-    async fn probe(&self, cx: &C) -> Result<Probe<Self::Output>, C::Error>;
+    async fn probe(&self, context: &C) -> Result<Probe<Self::Output>, C::Error>;
 
     /// How a person undoes it, one command or sentence each.
     fn by_hand(&self, _cx: &C) -> Vec<String> {
@@ -65,13 +65,13 @@ pub trait AnyStep<C: Context>: Send + Sync {
     /// As [`Step::AFTER_FAILURE`].
     fn after_failure(&self) -> AfterFailure;
     /// As [`Step::act`].
-    async fn act(&self, cx: &C) -> Result<Value, C::Error>;
+    async fn act(&self, context: &C) -> Result<Value, C::Error>;
     /// As [`Step::undo`].
-    async fn undo(&self, cx: &C) -> Result<(), C::Error>;
+    async fn undo(&self, context: &C) -> Result<(), C::Error>;
     /// As [`Step::probe`].
-    async fn probe(&self, cx: &C) -> Result<Probe<Value>, C::Error>;
+    async fn probe(&self, context: &C) -> Result<Probe<Value>, C::Error>;
     /// As [`Step::by_hand`].
-    fn by_hand(&self, cx: &C) -> Vec<String>;
+    fn by_hand(&self, context: &C) -> Vec<String>;
 }
 
 /// A step in a list.
@@ -95,24 +95,24 @@ impl<C: Context, S: Step<C>> AnyStep<C> for Erased<S> {
         S::AFTER_FAILURE
     }
 
-    async fn act(&self, cx: &C) -> Result<Value, C::Error> {
-        json::<C, S>(&self.0.act(cx).await?)
+    async fn act(&self, context: &C) -> Result<Value, C::Error> {
+        json::<C, S>(&self.0.act(context).await?)
     }
 
-    async fn undo(&self, cx: &C) -> Result<(), C::Error> {
-        self.0.undo(cx).await
+    async fn undo(&self, context: &C) -> Result<(), C::Error> {
+        self.0.undo(context).await
     }
 
-    async fn probe(&self, cx: &C) -> Result<Probe<Value>, C::Error> {
-        Ok(match self.0.probe(cx).await? {
+    async fn probe(&self, context: &C) -> Result<Probe<Value>, C::Error> {
+        Ok(match self.0.probe(context).await? {
             Probe::Done(output) => Probe::Done(json::<C, S>(&output)?),
             Probe::NotDone => Probe::NotDone,
             Probe::Unknown => Probe::Unknown,
         })
     }
 
-    fn by_hand(&self, cx: &C) -> Vec<String> {
-        self.0.by_hand(cx)
+    fn by_hand(&self, context: &C) -> Vec<String> {
+        self.0.by_hand(context)
     }
 }
 

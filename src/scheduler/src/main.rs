@@ -1,4 +1,4 @@
-//! `remount-scheduler`: will start backups when they are due, from a queue in PostgreSQL (`docs/design.md` section 9).
+//! `remount-scheduler`: will start backups when they are due, from a queue in PostgreSQL (`docs/design.md`, "Not built yet").
 //!
 //! **It schedules nothing in this version.** It runs so that deployments do not change their shape later: it checks whether
 //! its database can be reached, and tells both at `GET /healthz` and in its log. It writes nothing to the database.

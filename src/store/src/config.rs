@@ -1,6 +1,5 @@
 //! The `store` block, the same in the configuration of every program.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::retrying::RetryingObjects;
 use crate::{Error, Result, SigningKey, Store, transport};
 
 /// The `store` block of a program's configuration (`docs/formats.md` section 4.1).
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
     #[serde(rename = "type")]
@@ -134,20 +133,4 @@ const DEFAULT_REGION: &str = "us-east-1";
 
 fn is_set(value: Option<&String>) -> bool {
     value.is_some_and(|value| !value.is_empty())
-}
-
-impl fmt::Debug for StoreConfig {
-    /// Without the secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreConfig")
-            .field("kind", &self.kind)
-            .field("root", &self.root)
-            .field("prefix", &self.prefix)
-            .field("bucket", &self.bucket)
-            .field("region", &self.region)
-            .field("endpoint", &self.endpoint)
-            .field("ca", &self.ca)
-            .field("timeout_seconds", &self.timeout_seconds)
-            .finish_non_exhaustive()
-    }
 }

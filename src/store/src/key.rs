@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-/// The key of the HMAC of signed documents. It has no `Debug`: it never reaches a log.
+/// The key of the HMAC of signed documents. Its `Debug` does not show it: it never reaches a log.
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SigningKey([u8; 32]);
@@ -13,6 +13,12 @@ pub struct SigningKey([u8; 32]);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
 #[error("`signing_key` has to be 64 hexadecimal digits (32 bytes)")]
 pub struct KeyError;
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
 
 impl SigningKey {
     /// The key written as 64 hexadecimal digits.

@@ -37,6 +37,7 @@ pub use error::{Damage, Error, SegmentFault};
 pub use key::{KeyError, SigningKey};
 pub use lease::{Keeper, Lease, LeaseHolder, Purpose};
 pub use objects::{Created, Metadata, Object, ObjectInfo, Objects, Result};
+pub use parallel::in_parallel;
 pub use requests::Requests;
 pub use retrying::RetryingObjects;
 pub use store::Store;

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use remount_core::documents::{self, AppliedPlan, ForkRecord};
+use remount_core::documents::{self, AppliedPlan, ForkRecord, open_plan};
 use remount_core::{Fork, Lsn, RestoreId, Role, SegmentSize, TimelineHistory, WalSegment};
 
 use crate::error::{Error, Result};
@@ -40,10 +40,7 @@ impl PlannedTimelines {
         let text = std::fs::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
         let applied: AppliedPlan =
             documents::decode(&text).map_err(|error| Error::Record { path, detail: error.to_string() })?;
-        if applied.outcome.is_some() {
-            return Ok(None);
-        }
-        Self::of(applied).map(Some)
+        open_plan([applied]).map(Self::of).transpose()
     }
 
     fn of(applied: AppliedPlan) -> Result<Self> {

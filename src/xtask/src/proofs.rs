@@ -1,4 +1,4 @@
-//! `cargo xtask proofs`: every step of backup and restore goes wrong in every way, and the matrix of how each ends.
+//! `cargo xtask proofs`: every step of backup and restore goes wrong in every way, and the table of how each case ends.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 /// Which proofs, and where their outcome goes.
 #[derive(Args)]
 pub(crate) struct Proofs {
-    /// Writes the matrix here, as JSON
+    /// Writes the table of cases here, as JSON
     #[arg(long)]
     json: Option<PathBuf>,
     /// On the lab: real processes, disks and PostgreSQL (root, below 45 minutes), instead of in memory

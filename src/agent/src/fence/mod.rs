@@ -137,15 +137,9 @@ impl Fence {
     }
 
     fn unanswered(&self, refusal: impl Fn(u64, String) -> Refusal, source: &StoreError) -> Error {
-        let mut detail = source.to_string();
-        let mut cause = std::error::Error::source(source);
-        while let Some(error) = cause {
-            detail = format!("{detail}: {error}");
-            cause = error.source();
-        }
         let deadline_seconds = self.deadline.seconds();
         log::error!(cluster:% = self.store.cluster(), deadline_seconds; "the object store did not answer");
-        Error::Refused(refusal(deadline_seconds, detail))
+        Error::Refused(refusal(deadline_seconds, remount_core::with_causes(source)))
     }
 
     /// A standby may not start before the new timeline's history *and* its first segment are archived:

@@ -27,7 +27,7 @@ pub fn post_start(config: &AgentConfig) -> Result<()> {
         let deadline = Deadline::after_seconds(config.post_start.deadline_seconds);
         let disk = Disk::new(&config.directories);
         let server = LocalServer::new(config.postgres.clone());
-        let open = disk.applied()?.into_iter().rev().find(|applied| applied.outcome.is_none());
+        let open = remount_core::documents::open_plan(disk.applied()?);
         await_start(&server, deadline, open.as_ref()).await?;
         if let Some(applied) = open {
             conclude(&disk, applied)?;

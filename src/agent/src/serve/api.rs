@@ -5,7 +5,7 @@
 //! | a state that does not allow it | 409 |
 //! | PostgreSQL does not answer or refuses | 502 |
 //! | a file cannot be read or written | 500 |
-//! | a body that is not understood | 400 |
+//! | a body that cannot be used | 400, 413, 415 or 422 |
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use remount_core::BackupId;
-use remount_core::documents::AppliedPlan;
+use remount_core::documents::open_plan;
 use remount_host::durable;
 use remount_postgres::{
     BackupBegun, BackupEnded, BackupSession, Error as PostgresError, LocalServer, Reachable,
@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 const TICK: Duration = Duration::from_millis(250);
 /// How often a stale mark waits for PostgreSQL.
 const STALE_PAUSE: Duration = Duration::from_secs(2);
-/// A driver that asks for longer has confused its units.
+/// A longer lease is a mistake of the caller, such as milliseconds.
 const LEASE_SECONDS_MAX: u64 = 24 * 3600;
 
 /// Keeps the backup in progress.
@@ -207,8 +207,8 @@ impl BackupKeeper {
             return Ok(true); // A new backup has overwritten the mark.
         }
         let Some(mark) = self.disk.backup_mark()? else { return Ok(true) };
-        let recovers = |applied: &AppliedPlan| applied.backup == mark.backup && applied.outcome.is_none();
-        if self.disk.applied()?.iter().any(recovers) || self.server.reachable().await? != Reachable::Yes {
+        let recovers = open_plan(self.disk.applied()?).is_some_and(|applied| applied.backup == mark.backup);
+        if recovers || self.server.reachable().await? != Reachable::Yes {
             return Ok(false);
         }
         self.disk.remove_mark()?;

@@ -9,7 +9,7 @@
 //!
 //! The job `remount` runs it as post-deploy: a wrong credential is found by the deploy that brought it. It changes
 //! nothing, and reports all problems at once. With `--offline`, which the errands' jobs run as pre-start, only the
-//! configuration is read: an errand without the job `remount` beside it fails the deploy, not the night.
+//! configuration is read: an errand without the job `remount` beside it fails the deploy instead of the restore.
 
 use std::time::Duration;
 
@@ -33,11 +33,11 @@ const CLUSTERS_MAX: usize = 10;
 
 /// How long failures that may pass are tried again.
 #[derive(Clone, Copy, Debug)]
-pub enum Wait {
-    /// Through a lost answer.
-    OutLostAnswers,
-    /// Through an outage, as in a deploy.
-    OutAnOutage,
+pub enum RetryFor {
+    /// For as long as one lost answer takes.
+    LostAnswer,
+    /// For as long as an outage lasts, as in a deploy.
+    Outage,
 }
 
 /// What was found good.
@@ -53,10 +53,10 @@ pub fn offline(output: Output) -> Result<(), Failure> {
 }
 
 /// Checks everything.
-pub async fn run(config: &Config, wait: Wait, output: Output) -> Result<(), Failure> {
-    let policy = RetryPolicy::within(match wait {
-        Wait::OutLostAnswers => LOST_ANSWER,
-        Wait::OutAnOutage => OUTAGE,
+pub async fn run(config: &Config, retry_for: RetryFor, output: Output) -> Result<(), Failure> {
+    let policy = RetryPolicy::within(match retry_for {
+        RetryFor::LostAnswer => LOST_ANSWER,
+        RetryFor::Outage => OUTAGE,
     });
     let (director, store) = tokio::join!(director(config, &policy), store(config, &policy));
     let (director, store) = (director.map_err(Failure::from), store.map_err(Failure::from));

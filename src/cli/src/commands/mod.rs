@@ -67,7 +67,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Disks(arguments) => disks::run(&config, *arguments, output).await,
         Command::Check { offline: true, .. } => check::offline(output),
         Command::Check { wait, .. } => {
-            let wait = if wait { check::Wait::OutAnOutage } else { check::Wait::OutLostAnswers };
+            let wait = if wait { check::RetryFor::Outage } else { check::RetryFor::LostAnswer };
             check::run(&config, wait, output).await
         }
         Command::Errand { errand } => errand::run(&config, errand, output).await,

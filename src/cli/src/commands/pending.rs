@@ -23,7 +23,7 @@ use remount_flow::{
 };
 use remount_store::Store;
 
-use super::restore::answer;
+use super::restore::print_report;
 use super::{Output, cluster_name};
 use crate::failure::Failure;
 use crate::output::message;
@@ -55,7 +55,7 @@ pub async fn carry_out(
     };
     let result = match state {
         None => run_restore(context, request.clone(), request.on_failure, steps).await,
-        Some(state) => match (state.phase, state.stands_still()) {
+        Some(state) => match (state.phase, state.waiting_state()) {
             (RestorePhase::Restored, _) => return Outcome::Over(Ok(())),
             (RestorePhase::Undone | RestorePhase::RolledBack, _) => {
                 let what = format!("restore {id} was rolled back already");
@@ -71,7 +71,7 @@ pub async fn carry_out(
         },
     };
     match result {
-        Ok(report) => Outcome::Over(answer(&report, output)),
+        Ok(report) => Outcome::Over(print_report(&report, output)),
         Err(error) => after(error, context.cancellation.is_cancelled()),
     }
 }

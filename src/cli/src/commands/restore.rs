@@ -36,11 +36,11 @@ async fn carry_out(config: &Config, options: &RestoreOptions, output: Output) ->
     message!("restore {}: {} to {}", request.id, request.deployment, request.target);
     let on_failure = request.on_failure;
     let report = run_restore(&context, request, on_failure, &Steps::on_stderr()).await?;
-    answer(&report, output)
+    print_report(&report, output)
 }
 
 /// Prints the report of a restore.
-pub fn answer(report: &RestoreReport, output: Output) -> Result<(), Failure> {
+pub fn print_report(report: &RestoreReport, output: Output) -> Result<(), Failure> {
     if output == Output::Json {
         return print_json(report);
     }

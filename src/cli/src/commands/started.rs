@@ -4,7 +4,7 @@ use remount_core::RestoreId;
 use remount_core::documents::OnFailure;
 use remount_flow::{AbortPoint, abort_restore, resume_restore, rollback_restore};
 
-use super::restore::answer;
+use super::restore::print_report;
 use super::{Output, cluster_with};
 use crate::config::Config;
 use crate::context;
@@ -22,7 +22,7 @@ pub async fn resume(
     let context = context::open(config)?;
     let cluster = cluster_with(&context.store, id).await?;
     let report = resume_restore(&context, cluster.name(), id, on_failure, &Steps::on_stderr()).await?;
-    answer(&report, output)
+    print_report(&report, output)
 }
 
 /// Rolls a restore back.

@@ -41,3 +41,43 @@ pub enum RecoveryOutcome {
     /// The standby streams.
     Streaming,
 }
+
+/// The plan whose recovery goes on: the newest record, where its outcome is open. An older open record was copied
+/// along with the disk that a backup was taken of.
+#[must_use]
+pub fn open_plan(records: impl IntoIterator<Item = AppliedPlan>) -> Option<AppliedPlan> {
+    // Restore ids sort by time.
+    let newest = records.into_iter().max_by(|a, b| a.restore.cmp(&b.restore))?;
+    newest.outcome.is_none().then_some(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(restore: &str, outcome: Option<RecoveryOutcome>) -> AppliedPlan {
+        serde_json::from_value(json!({
+            "format": 1, "restore": restore, "backup": "20261123T004500Z-k3f9", "role": "primary",
+            "applied_at": "2026-11-23T10:00:00Z", "outcome": outcome, "target": {"target": "latest"},
+            "path": {
+                "backup": "20261123T004500Z-k3f9", "snapshot": "snap-1", "system_identifier": "7", "segment_size": 16_777_216,
+                "history": {"timeline": 1, "forks": []}, "new_timeline": 2,
+                "start_lsn": "0/2000028", "consistent_lsn": "0/2000100", "minimum_lsn": "0/3000000",
+                "segments": ["000000010000000000000002", "000000010000000000000003"]
+            }
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_the_newest_record_can_be_open() {
+        let older = || record("20261123T100000Z-aaaa", None);
+        let newer = |outcome| record("20261124T100000Z-aaaa", outcome);
+        assert_eq!(open_plan([newer(None), older()]), Some(newer(None)));
+        let ended = newer(Some(RecoveryOutcome::Recovered));
+        assert_eq!(open_plan([older(), ended]), None, "the older one was copied with the disk");
+        assert_eq!(open_plan([]), None);
+    }
+}

@@ -39,7 +39,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use abort::AbortRequest;
-pub use applied::{AppliedPlan, RecoveryOutcome};
+pub use applied::{AppliedPlan, RecoveryOutcome, open_plan};
 pub use fork::ForkRecord;
 pub use index::IndexEntry;
 pub use instance::{InitialisedNote, InstanceNote};

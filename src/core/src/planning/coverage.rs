@@ -37,7 +37,7 @@ pub(super) fn refuse_the_future(archive: &ArchiveListing, target: &RestoreTarget
 }
 
 /// Follows the history from the backup to the target.
-pub(super) fn reach(
+pub(super) fn cover(
     backups: &[&BackupManifest],
     backup: &BackupManifest,
     archive: &ArchiveListing,

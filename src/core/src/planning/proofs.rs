@@ -1,5 +1,5 @@
 //! Planning against random pasts: trees of timelines, backups, archives with holes. A checker that walks
-//! the tree quarter segment by quarter segment, and knows nothing of histories, judges every answer.
+//! the tree quarter segment by quarter segment, and knows nothing of histories, checks every answer.
 
 use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
@@ -60,7 +60,7 @@ impl Case {
 
     /// A backup is written down when its last segment is archived: it proves that there was WAL up to there.
     fn known_to_have_been_archived(&self, line: u32) -> Option<u64> {
-        let on_line = self.cluster.manifests.iter().filter(|backup| self.is_on_line(line, backup));
+        let on_line = self.cluster.manifests.iter().filter(|backup| self.is_on_timeline(line, backup));
         on_line.map(|backup| (backup.stop_lsn.0 / QUARTER - 1) / 4).max()
     }
 
@@ -75,7 +75,7 @@ impl Case {
         self.has(wanted) || coming
     }
 
-    fn is_on_line(&self, line: u32, backup: &BackupManifest) -> bool {
+    fn is_on_timeline(&self, line: u32, backup: &BackupManifest) -> bool {
         let quarters = backup.start_lsn.0 / QUARTER..backup.stop_lsn.0 / QUARTER;
         quarters.into_iter().all(|quarter| self.writer(line, quarter) == backup.timeline.get())
     }
@@ -102,7 +102,7 @@ impl Case {
         };
         let fits = |backup: &&BackupManifest| {
             named.is_none_or(|id| backup.id == *id)
-                && self.is_on_line(line, backup)
+                && self.is_on_timeline(line, backup)
                 && ends_in_time(backup, &self.target)
         };
         self.cluster.manifests.iter().filter(fits).collect()
@@ -293,7 +293,7 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 /// Whether the plan is right: its backup, its WAL, its timelines.
-fn judge_plan(case: &Case, path: &RecoveryPath) -> Result<(), TestCaseError> {
+fn check_plan(case: &Case, path: &RecoveryPath) -> Result<(), TestCaseError> {
     let line = case.line();
     let followed = path.history.timeline.get();
     let candidates = case.candidates(line);
@@ -301,7 +301,7 @@ fn judge_plan(case: &Case, path: &RecoveryPath) -> Result<(), TestCaseError> {
     let backup =
         backup.ok_or_else(|| TestCaseError::fail("the backup is not on the line or ends too late"))?;
     prop_assert!(candidates.iter().all(|other| other.start_lsn <= backup.start_lsn), "a newer backup serves");
-    prop_assert!(case.is_on_line(followed, backup), "the backup is not on the line that is followed");
+    prop_assert!(case.is_on_timeline(followed, backup), "the backup is not on the line that is followed");
     prop_assert!(case.can_be_reached(line, backup), "the WAL is not there");
     let (first, last) = (path.segments.0.number(SIZE), path.segments.1.number(SIZE));
     prop_assert_eq!(first, backup.start_lsn.0 / QUARTER / 4);
@@ -331,7 +331,7 @@ fn judge_plan(case: &Case, path: &RecoveryPath) -> Result<(), TestCaseError> {
 }
 
 /// Whether the reason holds, and whether there is really no plan.
-fn judge_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
+fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
     let line = case.line();
     let archive = &case.cluster.archive;
     let known = line as usize <= case.branches.len();
@@ -369,7 +369,7 @@ fn judge_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
             let first = backup.start_lsn.0 / QUARTER;
             let holds_a_part =
                 (first..backup.stop_lsn.0 / QUARTER).any(|q| case.writer(line, q) == backup.timeline.get());
-            prop_assert!(!case.is_on_line(line, backup));
+            prop_assert!(!case.is_on_timeline(line, backup));
             prop_assert!(!inside || holds_a_part || case.branch(backup.timeline.get()).begin > first);
         }
         PlanError::AbandonedTarget { holder, .. } => {
@@ -411,8 +411,8 @@ proptest! {
     #[test]
     fn an_independent_checker_agrees_with_every_answer(case in cases()) {
         match case.cluster.plan(&case.target) {
-            Ok(path) => judge_plan(&case, &path)?,
-            Err(error) => judge_refusal(&case, &error)?,
+            Ok(path) => check_plan(&case, &path)?,
+            Err(error) => check_refusal(&case, &error)?,
         }
     }
 }

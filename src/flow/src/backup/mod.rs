@@ -169,15 +169,15 @@ pub(crate) async fn under_lease(
     let source = match source_of(ctx, request, &holder, &reporter).await {
         Ok(source) => source,
         Err(error) => {
-            reporter.tell(ProgressKind::Failed, Some(Problem::of(&error).what));
+            reporter.report(ProgressKind::Failed, Some(Problem::of(&error).what));
             return Err(error);
         }
     };
-    reporter.tell(ProgressKind::Done, Some(format!("{} ({})", source.instance.slug, source.status.role)));
+    reporter.report(ProgressKind::Done, Some(format!("{} ({})", source.instance.slug, source.status.role)));
     let run = BackupRun { ctx, request, holder, reporter, id, source };
     let outcome = run.take().await;
     if let Err(error) = &outcome {
-        run.reporter.tell(ProgressKind::Failed, Some(Problem::of(error).what));
+        run.reporter.report(ProgressKind::Failed, Some(Problem::of(error).what));
         run.clean_up().await;
     }
     outcome
@@ -204,21 +204,21 @@ impl BackupRun<'_> {
             .begin_backup(&self.id, lease_seconds)
             .await
             .map_err(FlowError::server("enter backup mode", slug))?;
-        self.reporter.tell(ProgressKind::Done, None);
+        self.reporter.report(ProgressKind::Done, None);
         self.step(BackupStep::Snapshot).await?;
         let snapshot = self.renewing(snapshot::captured(self)).await?;
-        self.reporter.tell(ProgressKind::Done, Some(snapshot.cid.to_string()));
+        self.reporter.report(ProgressKind::Done, Some(snapshot.cid.to_string()));
         self.step(BackupStep::End).await?;
         let ended =
             server.end_backup(&self.id).await.map_err(FlowError::server("leave backup mode", slug))?;
         self.archived(&ended).await?;
-        self.reporter.tell(ProgressKind::Done, Some(format!("consistent from {}", ended.stop_lsn)));
+        self.reporter.report(ProgressKind::Done, Some(format!("consistent from {}", ended.stop_lsn)));
         self.step(BackupStep::Manifest).await?;
         let snapshot = snapshot::complete(self, &snapshot.cid).await?;
         let manifest = manifest::of(self, &ended, &snapshot);
         let (cluster, lease) = (self.holder.cluster, self.holder.lease);
         cluster.write_backup(&manifest, lease).await.map_err(FlowError::store("write the manifest"))?;
-        self.reporter.tell(ProgressKind::Done, Some(self.id.to_string()));
+        self.reporter.report(ProgressKind::Done, Some(self.id.to_string()));
         Ok(manifest)
     }
 

@@ -92,7 +92,7 @@ async fn disk_of(ctx: &FlowContext, instance: &Instance) -> Result<Option<(DiskC
     let Some(cid) = instance.disks.first() else {
         return Ok(None);
     };
-    let disk = ctx.cloud.disk(cid).await.map_err(FlowError::cloud(format!("look at disk {cid}")))?;
+    let disk = ctx.disk(cid).await?;
     let ours = disk.filter(|disk| disk.attached_to.is_some() && disk.attached_to == instance.vm);
     Ok(ours.map(|disk| (disk.cid, disk.disk_type)))
 }

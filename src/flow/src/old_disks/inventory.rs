@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 use remount_cloud::{Disk, Tags, tag};
 use remount_core::documents::{PlannedInstance, RestorePlan};
 use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceSlug, RestoreId};
 use remount_director::{Error, Instance, OrphanedDisk};
-use remount_store::ClusterStore;
+use remount_store::{ClusterStore, in_parallel};
 
 use super::started_restore::StartedRestore;
 use super::{OldDisk, OldDiskState};
@@ -17,8 +16,6 @@ use crate::{FlowContext, FlowError, Problem, Result, instances};
 
 /// So many of a cluster's newest restores are looked at. The Director deletes what older ones left.
 const RESTORES_SEARCHED: usize = 200;
-/// Questions to the cloud at a time.
-const AT_ONCE: usize = 8;
 
 /// Which old disks are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +88,7 @@ pub async fn read_orphans(ctx: &FlowContext) -> Result<Orphans> {
 
 /// One look at a disk in the cloud.
 pub async fn in_cloud(ctx: &FlowContext, disk: &DiskCid) -> Result<Option<Disk>> {
-    ctx.cloud.disk(disk).await.map_err(FlowError::cloud(format!("look at disk {disk}")))
+    ctx.disk(disk).await
 }
 
 /// The instances of a deployment; none where it was deleted.
@@ -107,13 +104,20 @@ async fn plans(store: &ClusterStore, unreadable: &mut Vec<(RestoreId, Problem)>)
         .restores()
         .await
         .map_err(FlowError::store(format!("list the restores of cluster {}", store.name())))?;
+    let newest = ids[ids.len().saturating_sub(RESTORES_SEARCHED)..].to_vec();
+    let read = in_parallel(newest, |id| async move {
+        let read = store.plan(&id).await.map_err(FlowError::store(format!("read the plan of restore {id}")));
+        match read {
+            Ok(plan) => Ok(plan.map(Ok)),
+            Err(error) if is_damage(&error) => Ok(Some(Err((id, Problem::of(&error))))),
+            Err(error) => Err(error),
+        }
+    });
     let mut plans = Vec::new();
-    for id in &ids[ids.len().saturating_sub(RESTORES_SEARCHED)..] {
-        let read = store.plan(id).await;
-        match read.map_err(FlowError::store(format!("read the plan of restore {id}"))) {
-            Ok(plan) => plans.extend(plan),
-            Err(error) if is_damage(&error) => unreadable.push((id.clone(), Problem::of(&error))),
-            Err(error) => return Err(error),
+    for found in read.await?.into_iter().flatten() {
+        match found {
+            Ok(plan) => plans.push(plan),
+            Err(damaged) => unreadable.push(damaged),
         }
     }
     Ok(plans)
@@ -187,13 +191,8 @@ impl DiskSearch<'_> {
     }
 
     async fn in_cloud(&self, wanted: &BTreeSet<DiskCid>) -> Result<BTreeMap<DiskCid, Disk>> {
-        let wanted: Vec<&DiskCid> = wanted.iter().collect();
-        let mut cloud = BTreeMap::new();
-        for some in wanted.chunks(AT_ONCE) {
-            let looks = try_join_all(some.iter().map(|disk| in_cloud(self.ctx, disk))).await?;
-            cloud.extend(looks.into_iter().flatten().map(|disk| (disk.cid.clone(), disk)));
-        }
-        Ok(cloud)
+        let found = in_parallel(wanted.iter().collect(), |disk| in_cloud(self.ctx, disk)).await?;
+        Ok(found.into_iter().flatten().map(|disk| (disk.cid.clone(), disk)).collect())
     }
 }
 

@@ -71,7 +71,7 @@ impl Context for RestoreContext<'_> {
         super::status_report::lines(self).await
     }
 
-    fn ways_on(&self) -> Vec<String> {
+    fn next_steps(&self) -> Vec<String> {
         let restore = &self.plan.id;
         vec![
             format!("go on with `remount resume {restore}`"),

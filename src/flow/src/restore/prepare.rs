@@ -34,7 +34,7 @@ pub async fn prepare(
     reporter.begin("plan", 1, ProgressKind::Begun);
     let outcome = plan_and_check(ctx, request, reporter).await;
     if let Err(error) = &outcome {
-        reporter.tell(ProgressKind::Failed, Some(Problem::of(error).what));
+        reporter.report(ProgressKind::Failed, Some(Problem::of(error).what));
     }
     outcome
 }
@@ -49,7 +49,7 @@ async fn plan_and_check(
     let mut findings = Findings::default();
     preflight::landscape(ctx, &survey, request, &mut findings);
     let path = path_of(&survey, &store, request).await?;
-    let seconds = reporter.tell(ProgressKind::Done, None);
+    let seconds = reporter.report(ProgressKind::Done, None);
     let plan_step = StepReport::named("plan", seconds);
     reporter.begin("preflight", 2, ProgressKind::Begun);
     let made = match path {
@@ -72,7 +72,7 @@ async fn plan_and_check(
     if !findings.problems.is_empty() {
         return Err(FlowError::Refused { what, problems: findings.problems });
     }
-    let seconds = reporter.tell(ProgressKind::Done, None);
+    let seconds = reporter.report(ProgressKind::Done, None);
     Ok((plan, findings.report, vec![plan_step, StepReport::named("preflight", seconds)]))
 }
 

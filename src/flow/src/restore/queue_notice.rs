@@ -8,7 +8,7 @@ use remount_director::{Error, Task, TaskState};
 
 use super::context::RestoreContext;
 
-/// A task that is queued for so long waits for a worker.
+/// A task that has been queued for so long waits for a worker.
 const BUSY_AFTER: Duration = Duration::from_secs(10);
 /// Pause between two such sentences.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ impl QueueNotice {
         *said = Some(now);
         let seconds = now.duration_since(self.since).as_secs();
         Some(format!(
-            "Director task {} ({}) is queued since {seconds} s: all workers are busy; `bosh tasks` shows with what, \
+            "Director task {} ({}) has been queued for {seconds} s: all workers are busy; `bosh tasks` shows with what, \
              `bosh cancel-task ID` ends what can wait",
             task.id, task.description
         ))

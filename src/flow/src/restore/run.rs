@@ -85,7 +85,7 @@ pub async fn rollback_restore(
     again(ctx, cluster, restore, OnFailure::Rollback, progress, Direction::Back).await.map(|_| ())
 }
 
-/// Who works on the cluster now is said before its half-changed instances are looked at and found wanting.
+/// Refuses first where another process holds the lease: its half-changed instances would be reported as problems.
 async fn refuse_leased(cluster: &ClusterStore) -> Result<()> {
     let action = format!("take the lease of cluster {}", cluster.name());
     match cluster.lease_holder().await.map_err(FlowError::store(action.clone()))? {
@@ -184,7 +184,7 @@ impl RestoreRun<'_> {
         let (saga, on_failure) = (restore_saga(), self.on_failure);
         let run = Run {
             saga: &saga,
-            cx: &restore,
+            context: &restore,
             journal: &journal,
             reporter: self.reporter,
             steps_before: STEPS_BEFORE,

@@ -85,7 +85,7 @@ impl RestoreState {
 
     /// Whether it waits for a person, and how: its last event says so.
     #[must_use]
-    pub fn stands_still(&self) -> Option<&'static str> {
+    pub fn waiting_state(&self) -> Option<&'static str> {
         let last = self.events.last().map(|event| &event.what)?;
         matches!(last, What::Held { .. } | What::Stuck { .. }).then(|| last.name())
     }
@@ -194,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_for_a_person_says_how() {
+    fn what_waits_for_a_person_says_how() {
         let ending = |last: What| {
             let id = RestoreId::at(Timestamp::UNIX_EPOCH, 1);
             let begun = What::Begun { steps: steps::names().into_iter().map(str::to_owned).collect() };
             let events = [begun, intended(), last].into_iter().zip(1..);
             let event = |(what, n)| JournalEvent { format: 1, n, at: Timestamp::UNIX_EPOCH, epoch: 1, what };
-            RestoreState::of(&id, events.map(event).collect()).unwrap().stands_still()
+            RestoreState::of(&id, events.map(event).collect()).unwrap().waiting_state()
         };
         let (step, error, next) = (VERIFY.to_string(), String::new(), Vec::new());
         let held = What::Held { step: step.clone(), error: error.clone(), next: next.clone() };

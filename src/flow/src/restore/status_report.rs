@@ -1,13 +1,12 @@
 //! What is where, for a person who has to finish by hand: instances, their disks by record and by cloud, and
 //! the snapshot that the new ones are made of.
 
-use remount_cloud::Disk;
 use remount_core::DiskCid;
 use remount_director::Instance;
 
 use super::context::RestoreContext;
+use crate::Problem;
 use crate::instances;
-use crate::{FlowError, Problem, Result};
 
 /// One line per instance and disk; what cannot be asked is said to be unknown.
 pub async fn lines(restore: &RestoreContext<'_>) -> Vec<String> {
@@ -38,9 +37,7 @@ pub async fn lines(restore: &RestoreContext<'_>) -> Vec<String> {
 }
 
 async fn disk_line(restore: &RestoreContext<'_>, what: &str, cid: &DiskCid) -> String {
-    let found: Result<Option<Disk>> =
-        restore.ctx.cloud.disk(cid).await.map_err(FlowError::cloud(format!("look at disk {cid}")));
-    let state = match found {
+    let state = match restore.ctx.disk(cid).await {
         Ok(Some(disk)) => {
             disk.attached_to.map_or_else(|| "attached to no VM".into(), |vm| format!("attached to VM {vm}"))
         }

@@ -117,7 +117,7 @@ async fn read_backups(store: &ClusterStore) -> Result<(Vec<BackupManifest>, Vec<
 async fn read_disks(ctx: &FlowContext, instances: &[Instance]) -> Result<BTreeMap<DiskCid, Disk>> {
     let mut disks = BTreeMap::new();
     for cid in instances.iter().flat_map(|instance| &instance.disks) {
-        let found = ctx.cloud.disk(cid).await.map_err(FlowError::cloud(format!("look at disk {cid}")))?;
+        let found = ctx.disk(cid).await?;
         disks.extend(found.map(|disk| (cid.clone(), disk)));
     }
     Ok(disks)

@@ -1,5 +1,5 @@
 //! The proofs of backup and restore: every step, in every way that it can go wrong (`remount_sim::proofs`).
-//! `cargo xtask proofs` prints the matrix; `REMOUNT_PROOFS_JSON` names a file for it.
+//! `cargo xtask proofs` prints the table of cases; `REMOUNT_PROOFS_JSON` names a file for it.
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what it did not expect")]
 

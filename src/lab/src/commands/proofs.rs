@@ -8,7 +8,7 @@ use clap::Args;
 use crate::folder::Folder;
 use crate::scenarios::{Proofs, write_report};
 
-/// The matrix of broken steps.
+/// The table of cases: every broken step.
 #[derive(Debug, Args)]
 pub(super) struct ProofsArguments {
     /// Write all cases here, as JSON.

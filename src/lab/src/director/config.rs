@@ -52,7 +52,7 @@ pub struct AddressBlock {
     pub last: Ipv4Addr,
 }
 
-/// How job templates are rendered (contract in `src/ARCHITECTURE.md`).
+/// How job templates are rendered (contract in `docs/formats.md` section 6).
 #[derive(Clone, Debug)]
 pub struct RenderCommand {
     /// The program.

@@ -1,4 +1,4 @@
-//! Renders an instance's jobs by running the renderer (contract in `src/ARCHITECTURE.md`).
+//! Renders an instance's jobs by running the renderer (contract in `docs/formats.md` section 6).
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -75,7 +75,7 @@ impl Demo {
     pub async fn run(&self) -> Result<DemoReport> {
         self.check_room()?;
         let lab = self.up().await?;
-        let told = self.tell(&lab).await;
+        let told = self.report(&lab).await;
         self.end(lab).await?;
         told
     }
@@ -115,7 +115,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn tell(&self, lab: &Landscape) -> Result<DemoReport> {
+    async fn report(&self, lab: &Landscape) -> Result<DemoReport> {
         let primary = lab.endpoint(DEPLOYMENT, 0).await?;
         let standby = lab.endpoint(DEPLOYMENT, 1).await?;
         fill_and_settle(lab, self.data_gib).await?;

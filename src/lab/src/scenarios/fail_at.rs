@@ -72,7 +72,7 @@ pub async fn fail_at(lab: Landscape, step: RestoreStep) -> Result<FailureReport>
     let observed = writer.stop().await;
     let rolled_back = state == EndState::AsBefore;
     ensure!(rolled_back != step.only_forward(), "the database is {state:?}");
-    tell(rolled_back, observed.longest_gap);
+    report(rolled_back, observed.longest_gap);
     Ok(FailureReport {
         step: name.to_owned(),
         exit_code: failed.code,
@@ -88,7 +88,7 @@ async fn resume(cluster: &Cluster, restore: &str) -> Result<()> {
     resumed.success().context("resume the restore").map(drop)
 }
 
-fn tell(rolled_back: bool, away: Duration) {
+fn report(rolled_back: bool, away: Duration) {
     let rows =
         if rolled_back { "every acknowledged row is there" } else { "exactly the instant's rows are there" };
     progress(&format!("verified: {rows}, on the primary and on its standby, which streams"));

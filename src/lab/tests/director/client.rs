@@ -1,4 +1,4 @@
-//! A raw HTTP client: it follows no redirect, retries nothing and judges nothing.
+//! A raw HTTP client: it follows no redirect, retries nothing and checks nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -14,7 +14,7 @@ use crate::landscape::Landscape;
 use crate::own_client::wait;
 
 /// A Director, a proxy before it, and a client that knows the proxy alone.
-struct Stage {
+struct ProxiedDirector {
     lab: Option<Landscape>,
     proxy: Proxy,
     director: RetryingDirector,
@@ -23,7 +23,7 @@ struct Stage {
     _files: TempDir,
 }
 
-impl Stage {
+impl ProxiedDirector {
     async fn with(script: Value) -> Self {
         let lab = tokio::task::spawn_blocking(Landscape::deployed).await.unwrap();
         let files = tempfile::tempdir().unwrap();
@@ -83,41 +83,44 @@ fn soon() -> Instant {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_whose_answer_is_lost_was_carried_out_once_and_is_found_by_its_context() {
-    let stage = Stage::with(json!([{"path": "*/actions/stop", "fault": {"kind": "drop_after"}}])).await;
-    let error = stage.stop().await.unwrap_err();
+    let proxied =
+        ProxiedDirector::with(json!([{"path": "*/actions/stop", "fault": {"kind": "drop_after"}}])).await;
+    let error = proxied.stop().await.unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
-    assert_eq!(stage.stops(), 1, "a change is never sent twice");
-    let found = stage.found().await;
+    assert_eq!(proxied.stops(), 1, "a change is never sent twice");
+    let found = proxied.found().await;
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(wait(&stage.director, found[0].id, soon()).await.unwrap().state, TaskState::Done);
-    let instances = stage.director.instances(&stage.pg).await.unwrap();
-    assert_eq!(instances.iter().find(|i| i.slug == stage.db).unwrap().desired, "stopped");
-    stage.end().await;
+    assert_eq!(wait(&proxied.director, found[0].id, soon()).await.unwrap().state, TaskState::Done);
+    let instances = proxied.director.instances(&proxied.pg).await.unwrap();
+    assert_eq!(instances.iter().find(|i| i.slug == proxied.db).unwrap().desired, "stopped");
+    proxied.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_that_never_arrived_left_no_task() {
-    let stage = Stage::with(json!([{"path": "*/actions/stop", "fault": {"kind": "drop_before"}}])).await;
-    let error = stage.stop().await.unwrap_err();
+    let proxied =
+        ProxiedDirector::with(json!([{"path": "*/actions/stop", "fault": {"kind": "drop_before"}}])).await;
+    let error = proxied.stop().await.unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
-    assert_eq!(stage.stops(), 1);
-    assert!(stage.found().await.is_empty());
-    stage.end().await;
+    assert_eq!(proxied.stops(), 1);
+    assert!(proxied.found().await.is_empty());
+    proxied.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_is_not_sent_again_when_the_director_says_slow_down() {
-    let stage = Stage::with(json!([{"path": "*/actions/stop", "fault": {"kind": "throttle"}}])).await;
-    let error = stage.stop().await.unwrap_err();
+    let proxied =
+        ProxiedDirector::with(json!([{"path": "*/actions/stop", "fault": {"kind": "throttle"}}])).await;
+    let error = proxied.stop().await.unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
-    assert_eq!(stage.stops(), 1);
-    stage.end().await;
+    assert_eq!(proxied.stops(), 1);
+    proxied.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_come_through_losses_cuts_and_throttles() {
     let read = |kind: Value| json!({"method": "GET", "path": "/tasks*", "fault": kind});
-    let stage = Stage::with(json!([
+    let proxied = ProxiedDirector::with(json!([
         read(json!({"kind": "drop_after"})),
         read(json!({"kind": "cut", "bytes": 3})),
         read(json!({"kind": "throttle", "status": 429})),
@@ -125,10 +128,10 @@ async fn reads_come_through_losses_cuts_and_throttles() {
         read(json!({"kind": "delay", "milliseconds": 50})),
     ]))
     .await;
-    let task = stage.stop().await.unwrap();
-    assert_eq!(wait(&stage.director, task, soon()).await.unwrap().state, TaskState::Done);
-    let faults: Vec<_> = stage.proxy.requests().iter().filter_map(|served| served.fault).collect();
+    let task = proxied.stop().await.unwrap();
+    assert_eq!(wait(&proxied.director, task, soon()).await.unwrap().state, TaskState::Done);
+    let faults: Vec<_> = proxied.proxy.requests().iter().filter_map(|served| served.fault).collect();
     assert!(faults.starts_with(&["drop_after", "cut", "throttle", "duplicate"]), "{faults:?}");
-    assert_eq!(stage.stops(), 1);
-    stage.end().await;
+    assert_eq!(proxied.stops(), 1);
+    proxied.end().await;
 }

@@ -40,7 +40,7 @@ impl<C: Context> Run<'_, C> {
             self.journal.append(What::Intended { step: name.into() }).await.map_err(Stop::Journal)?;
             position.states[index] = StepState::Intended;
             position.last = position.last.max(1);
-            let output = step.act(self.cx).await.map_err(Stop::Failed)?;
+            let output = step.act(self.context).await.map_err(Stop::Failed)?;
             self.done(step, output, before).await?;
         }
         position.states[index] = StepState::Done;
@@ -62,7 +62,7 @@ impl<C: Context> Run<'_, C> {
     }
 
     async fn probe(&self, step: &dyn AnyStep<C>) -> Probe<Value> {
-        step.probe(self.cx).await.unwrap_or_else(|error| {
+        step.probe(self.context).await.unwrap_or_else(|error| {
             self.reporter.note(format!("how it ended cannot be found out: {}", error.problem()));
             Probe::Unknown
         })
@@ -76,12 +76,12 @@ impl<C: Context> Run<'_, C> {
     ) -> Result<(), Stop<C::Error>> {
         let waited = self.reporter.waited().since(before);
         let times = StepTimes {
-            seconds: self.reporter.tell(ProgressKind::Done, None),
+            seconds: self.reporter.report(ProgressKind::Done, None),
             director_seconds: waited.director.as_secs_f64(),
             postgres_seconds: waited.postgres.as_secs_f64(),
         };
         let name = step.name().as_str();
-        self.cx.outputs().set(name, output.clone());
+        self.context.outputs().set(name, output.clone());
         self.journal.append(What::Done { step: name.into(), times, output }).await.map_err(Stop::Journal)
     }
 
@@ -103,7 +103,7 @@ impl<C: Context> Run<'_, C> {
             Stop::Failed(error) => error,
         };
         let problem = error.problem();
-        self.reporter.tell(ProgressKind::Failed, Some(problem.clone()));
+        self.reporter.report(ProgressKind::Failed, Some(problem.clone()));
         if position.states[index] == StepState::Intended {
             let failed = What::Failed { step: name.as_str().into(), error: problem };
             self.journal.append(failed).await.map_err(|lost| self.stopped(name, lost))?;
@@ -120,14 +120,14 @@ impl<C: Context> Run<'_, C> {
     async fn cancelled(&self, step: &dyn AnyStep<C>, position: Position) -> Result<(), Ended<C>> {
         let name = step.name();
         if position.states.iter().any(|state| state.touched()) {
-            return Err(Failure::Interrupted { step: name, next: self.cx.ways_on() });
+            return Err(Failure::Interrupted { step: name, next: self.context.next_steps() });
         }
         self.roll_back(position).await?;
         Err(Failure::Undone { step: name, source: C::Error::cancelled(name.as_str()) })
     }
 
     async fn hold(&self, step: C::Step, error: C::Error) -> Ended<C> {
-        let next = self.ways_on(&error);
+        let next = self.next_steps(&error);
         let held = What::Held { step: step.as_str().into(), error: error.problem(), next: next.clone() };
         if let Err(lost) = self.journal.append(held).await {
             return self.stopped(step, lost);

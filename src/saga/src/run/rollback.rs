@@ -18,7 +18,7 @@ impl<C: Context> Run<'_, C> {
         loop {
             let intended = What::UndoIntended { step: name.as_str().into() };
             self.journal.append(intended).await.map_err(|error| self.stopped(name, error))?;
-            let error = match step.undo(self.cx).await {
+            let error = match step.undo(self.context).await {
                 Ok(()) => break,
                 Err(error) if error.is_fenced() || self.is_cut(&error) => {
                     return Err(self.stopped(name, error));
@@ -31,20 +31,20 @@ impl<C: Context> Run<'_, C> {
             self.reporter.note(format!("undo failed, trying again: {}", error.problem()));
             attempt += 1;
         }
-        self.reporter.tell(ProgressKind::Undone, None);
+        self.reporter.report(ProgressKind::Undone, None);
         let undone = What::Undone { step: name.as_str().into() };
         self.journal.append(undone).await.map_err(|error| self.stopped(name, error))
     }
 
     async fn stuck(&self, index: usize, step: &dyn AnyStep<C>, error: C::Error) -> Ended<C> {
         let (name, problem) = (step.name(), error.problem());
-        self.reporter.tell(ProgressKind::UndoFailed, Some(problem.clone()));
+        self.reporter.report(ProgressKind::UndoFailed, Some(problem.clone()));
         let mut next: Vec<String> = error.next_step().into_iter().collect();
         next.push("this is the state now:".into());
-        next.extend(self.cx.status_report().await);
+        next.extend(self.context.status_report().await);
         next.push("finish by hand, in this order:".into());
-        next.extend(self.saga.steps()[..=index].iter().rev().flat_map(|step| step.by_hand(self.cx)));
-        next.push(format!("or try again with {}", self.cx.roll_back_again()));
+        next.extend(self.saga.steps()[..=index].iter().rev().flat_map(|step| step.by_hand(self.context)));
+        next.push(format!("or try again with {}", self.context.roll_back_again()));
         let step = name.as_str().to_owned();
         let failed = What::UndoFailed { step: step.clone(), error: problem.clone() };
         let stuck = What::Stuck { step, error: problem, next: next.clone() };

@@ -15,7 +15,7 @@ use super::faults::{Fault, lost};
 use super::postgres::{Data, SYSTEM, What, size};
 use super::state::{BackupMode, HeldBackup, State};
 
-/// A driver that asks for a longer lease has confused its units.
+/// A longer lease is a mistake of the caller, such as milliseconds.
 const LEASE_SECONDS_MAX: u64 = 24 * 3600;
 
 /// The settings of every server here.

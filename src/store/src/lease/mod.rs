@@ -39,8 +39,6 @@ pub enum Purpose {
     Backup,
     /// A restore.
     Restore,
-    /// A drill: a restore into another deployment.
-    Drill,
     /// Deleting what retention no longer keeps.
     Prune,
 }
@@ -277,7 +275,6 @@ impl fmt::Display for Purpose {
         f.write_str(match self {
             Self::Backup => "backup",
             Self::Restore => "restore",
-            Self::Drill => "drill",
             Self::Prune => "prune",
         })
     }

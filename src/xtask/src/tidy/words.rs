@@ -24,7 +24,7 @@ enum How {
 use How::{Anywhere, Function, Macro, Name, Phrase, Type};
 
 /// What is not said, and what is said instead.
-const WORDS: [(How, &str, &str); 49] = [
+const WORDS: [(How, &str, &str); 61] = [
     (Anywhere, "patience", "limit, deadline, retry policy"),
     (Anywhere, "secrecy", "file mode"),
     (Phrase, "standing", "state, status report"),
@@ -72,6 +72,18 @@ const WORDS: [(How, &str, &str); 49] = [
     (Type, "Trouble", "InjectedFault"),
     (Type, "Watch", "ProgressReporter"),
     (Function, "say", "print, write_message, or what it writes"),
+    (Name, "patient_status", "status_with_retry"),
+    (Name, "ways_on", "next_steps"),
+    (Name, "stands_still", "waiting_state"),
+    (Name, "mend_store", "restore_store"),
+    (Name, "is_on_line", "is_on_timeline"),
+    (Name, "OutLostAnswers", "LostAnswer"),
+    (Name, "OutAnOutage", "Outage"),
+    (Phrase, "matrix", "table of cases"),
+    (Phrase, "confused its units", "what the mistake is"),
+    (Phrase, "is hoped for, not demanded", "a warning, not a failure"),
+    (Phrase, "not the night", "what fails instead"),
+    (Function, "tell", "report"),
     (Macro, "answer!", "output!"),
     (Macro, "tell!", "message!"),
 ];

@@ -110,7 +110,7 @@ async fn create(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Resu
 }
 
 async fn usable(restore: &RestoreContext<'_>, cid: &DiskCid) -> Result<Poll<()>> {
-    let disk = restore.ctx.cloud.disk(cid).await.map_err(FlowError::cloud(format!("look at disk {cid}")))?;
+    let disk = restore.ctx.disk(cid).await?;
     match disk.map(|disk| disk.state) {
         Some(DiskState::Available | DiskState::InUse) => Ok(Poll::Ready(())),
         Some(DiskState::Creating) => Ok(Poll::NotYet("the cloud is still making it".into())),

@@ -69,7 +69,7 @@ async fn serving_primary(restore: &RestoreContext<'_>) -> Result<Result<Arc<dyn 
         return Ok(Err("the primary is stopped".into()));
     }
     let server = instances::server(restore.ctx, &instance)?;
-    Ok(match instances::patient_status(restore.ctx, &instance).await {
+    Ok(match instances::status_with_retry(restore.ctx, &instance).await {
         Ok(_) => Ok(server),
         Err(error) => Err(Problem::of(&error).what),
     })

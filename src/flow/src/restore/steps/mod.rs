@@ -12,12 +12,15 @@
 //! | 9  | `swap_primary`  | the primary gets its new disk                      | old disk                      |
 //! | 10 | `recover`       | the primary starts and replays to the target       | stop                          |
 //! | 11 | `verify`        | timeline, position, a write                        | nothing was changed           |
-//! | 12 | `rejoin`        | fork archived and recorded, standbys start, follow | stop them                     |
-//! | 13 | `finish`        | withdraw, backup; the old disks stay as orphans    | none: from here only forward  |
+//! | 12 | `rejoin`        | fork archived and recorded, standbys start, follow | stop them; see below          |
+//! | 13 | `finish`        | withdraw, backup; the old disks stay as orphans    | nothing                       |
+//!
+//! A failure of 3 to 11 is undone. From 12 on the restored primary serves: a failure holds the restore, and only a
+//! rollback that somebody asks for undoes it.
 //!
 //! In a rollback the plan is withdrawn only when every swapped disk is out again, and before any old disk
-//! starts: a new disk without its plan would start as if its backup had crashed, an old one that carries a
-//! stale backup mark would be refused because of the plan.
+//! starts: a new disk without its plan is refused at its start, an old one that carries a stale backup mark would be
+//! refused because of the plan.
 
 pub mod begin;
 pub mod create_disks;
@@ -69,8 +72,8 @@ impl RestoreStep {
 impl RestoreStep {
     /// Whether the restored primary serves before it: a failure holds the restore and undoes nothing.
     #[must_use]
-    pub const fn only_forward(self) -> bool {
-        matches!(self, Self::Rejoin | Self::Finish)
+    pub fn only_forward(self) -> bool {
+        self as usize >= restore_saga().turning_point()
     }
 }
 
@@ -109,7 +112,8 @@ mod tests {
         assert_eq!(restore_saga().names(), names());
         for name in RestoreStep::ALL {
             assert_eq!(RestoreStep::ALL[name as usize], name, "steps are numbered in their order");
-            assert_eq!(name.only_forward(), name as usize >= restore_saga().turning_point(), "{name}");
+            let serves = [RestoreStep::Rejoin, RestoreStep::Finish].contains(&name);
+            assert_eq!(name.only_forward(), serves, "{name}");
         }
     }
 

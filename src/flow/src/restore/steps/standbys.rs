@@ -78,8 +78,8 @@ pub async fn put_old_disks(restore: &RestoreContext<'_>) -> Result<()> {
     all(restore, |planned| swap::put_old_disk(restore, planned)).await
 }
 
-/// Starts a standby on its old disk, where it ran before. That it streams again is hoped for, not demanded:
-/// it may not have streamed before either.
+/// Starts a standby on its old disk, where it ran before. A standby that does not stream again is a warning, not a
+/// failure: it may not have streamed before either.
 async fn start_again(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<()> {
     if !planned.was_running {
         restore.reporter.note(format!("{} did not run before: it stays stopped", planned.instance));

@@ -11,7 +11,7 @@
 
 mod apply;
 mod decide;
-mod processes;
+pub mod processes;
 
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::refusal::Refusal;
 use crate::store_client::StoreClient;
+use processes::Worker;
 use decide::{Facts, Found, LocalDecision, PlanDecision, PlannedRole};
 
 /// Between two requests to a store that answers: the primary's restore takes seconds to minutes.
@@ -57,17 +58,25 @@ impl Fence {
         })
     }
 
-    /// Decides whether PostgreSQL may start on this disk: it may where this returns `Ok`.
+    /// Makes Remount's folders on the disk and on the VM.
     ///
     /// # Errors
-    /// [`Error::Refused`]: it may not; nothing was changed. Others: a plan may be applied in part, which
-    /// does no harm: the next pre-start applies it again.
-    pub async fn guard(&self, account: Account) -> Result<()> {
+    /// [`Error::Refused`]: the disk is missing. The file system's.
+    pub fn make_folders(&self, account: Account) -> Result<()> {
         if !self.disk.is_mounted()? {
             let path = self.disk.mount_point().display().to_string();
             return Err(Error::Refused(Refusal::NotMounted { path }));
         }
-        self.disk.create_folders(account)?;
+        self.disk.create_folders(account)
+    }
+
+    /// Decides whether PostgreSQL may start on this disk, where a process may already work: it may start where this
+    /// returns `Ok`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: it may not; nothing was changed. Others: a plan may be applied in part, which
+    /// does no harm: the next pre-start applies it again.
+    pub async fn guard(&self, worker: Option<Worker>) -> Result<()> {
         match decide::locally(Facts::gather(&self.identity.instance, &self.data, &self.disk)?) {
             LocalDecision::Start(why) => {
                 log::info!("{why}");
@@ -76,17 +85,10 @@ impl Fence {
             LocalDecision::Refuse(refusal) => Err(Error::Refused(refusal)),
             LocalDecision::AskWhetherRegistered => self.must_not_be_registered().await,
             LocalDecision::AskForPlan(backup) => {
-                self.must_not_be_used(&backup)?;
+                must_not_be_used(&backup, worker)?;
                 self.ask_for_plan(&backup).await
             }
         }
-    }
-
-    /// All jobs' pre-starts run at the same time: one of another release may have started a server on the copy, as
-    /// an upgrade does. That cannot be prevented here, but it is refused.
-    fn must_not_be_used(&self, backup: &BackupId) -> Result<()> {
-        let Some((pid, name)) = processes::working_in(self.data.path())? else { return Ok(()) };
-        Err(Error::Refused(Refusal::AlreadyUsed { backup: backup.clone(), pid, name }))
     }
 
     /// An empty disk may be initialised only where the store answers that this instance never had data.
@@ -178,6 +180,13 @@ impl Fence {
             }
         }
     }
+}
+
+/// All jobs' pre-starts run at the same time: one of another release may have started a server on the copy, as
+/// an upgrade does. That cannot be prevented here, but it is refused.
+fn must_not_be_used(backup: &BackupId, worker: Option<Worker>) -> Result<()> {
+    let Some(Worker { pid, name }) = worker else { return Ok(()) };
+    Err(Error::Refused(Refusal::AlreadyUsed { backup: backup.clone(), pid, name }))
 }
 
 enum Fork {

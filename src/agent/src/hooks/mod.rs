@@ -12,7 +12,7 @@ pub use drain::{answer, archive_rest, drain};
 pub use post_deploy::post_deploy;
 pub use post_start::post_start;
 pub use post_stop::post_stop;
-pub use pre_start::{lock, pre_start};
+pub use pre_start::{guard, lock, pre_start};
 
 /// A runtime on this thread alone: hooks wait much and compute little.
 ///

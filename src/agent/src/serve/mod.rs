@@ -40,6 +40,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Another agent serves, the certificates cannot be used, or the address cannot be listened on.
 pub fn serve(config: AgentConfig) -> Result<()> {
+    if is_root() {
+        // Under BOSH it runs as the service user, and the folders are there. By hand, as root, neither the folders
+        // nor what is written there may become root's.
+        let account = Account::named(&config.user)?;
+        account.create_folder(&config.directories.run)?;
+        Disk::new(&config.directories).create_folders(account)?;
+        account.become_it()?;
+    }
     hooks::runtime()?.block_on(serve_until_stopped(config))
 }
 
@@ -80,13 +88,6 @@ async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
 
 /// Each of two agents would take the other's `backup.json` for a stale one.
 fn only_one(config: &AgentConfig) -> Result<FileLock> {
-    if is_root() {
-        // Under BOSH it runs as the service user, and the folders are there. By hand, as root, they
-        // must not become root's.
-        let account = Account::named(&config.user)?;
-        account.create_folder(&config.directories.run)?;
-        Disk::new(&config.directories).create_folders(account)?;
-    }
     Ok(FileLock::try_take(&config.directories.run.join("agent.lock"))?)
 }
 

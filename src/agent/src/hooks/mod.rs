@@ -8,7 +8,7 @@ mod pre_start;
 
 use crate::error::{Result, system};
 
-pub use drain::{answer, archive_rest, drain};
+pub use drain::{answer, archive_rest, drain, log_to};
 pub use post_deploy::post_deploy;
 pub use post_start::post_start;
 pub use post_stop::post_stop;

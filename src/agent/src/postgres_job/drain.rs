@@ -27,16 +27,17 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use super::config::PostgresConfig;
 use crate::error::{Archive, Error, Result, system};
 use crate::hooks;
-use crate::hooks::{answer, archive_rest};
+use crate::hooks::{answer, archive_rest, log_to};
 use remount_host::{Account, Deadline};
 
 /// Between two looks at the server.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Stops the server and answers BOSH.
-pub fn drain(path: &Path) {
+pub fn drain(path: &Path, log: Option<&Path>) {
     answer(PostgresConfig::load(path).and_then(|config| {
         let account = Account::named(&config.user)?;
+        log_to(account, log);
         let archived = account.act(|| hooks::runtime()?.block_on(archive(&config)))?;
         hooks::runtime()?.block_on(stop(&config, account, archived))
     }));

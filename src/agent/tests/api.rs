@@ -100,6 +100,34 @@ async fn nobody_gets_in_without_a_certificate_of_the_ca() {
     assert!(!vm.mark_file().exists());
 }
 
+/// Every agent's certificate is of the one CA; only the deployment's own names it.
+#[tokio::test]
+async fn an_agent_of_another_deployment_does_not_answer() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let folder = vm.home.join("config");
+    for name in ["pg-2.remount-agent", "remount-agent", "pg-1"] {
+        landscape.ca.issue(&folder, name);
+        vm.write_config();
+        let agent = vm.serve();
+        let client = agent.client(&landscape.ca, &vm.instance);
+        assert!(matches!(client.begin_backup(&backup(), 60).await, Err(Error::Unreachable { .. })), "{name}");
+    }
+    assert!(!vm.mark_file().exists());
+}
+
+/// A VM that was taken over has its own deployment's certificate: it is for a server, and opens no other agent.
+#[tokio::test]
+async fn an_agents_certificate_lets_nobody_in() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = support::client_as(&agent, &landscape.ca, "pg-2.remount-agent", &vm.instance);
+    assert!(matches!(client.status().await, Err(Error::Unreachable { .. })));
+    assert!(matches!(client.begin_backup(&backup(), 60).await, Err(Error::Unreachable { .. })));
+    assert!(!vm.mark_file().exists());
+}
+
 #[tokio::test]
 async fn another_instance_at_the_same_address_is_noticed() {
     let landscape = Landscape::new();

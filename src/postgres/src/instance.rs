@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use remount_core::{
-    BackupId, ClusterName, InstanceSlug, Lsn, RestoreId, Role, SegmentSize, SystemIdentifier, TimelineId,
+    BackupId, ClusterName, DeploymentName, InstanceSlug, Lsn, RestoreId, Role, SegmentSize, SystemIdentifier, TimelineId,
     WalSegment,
 };
 use serde::{Deserialize, Serialize};
@@ -195,9 +195,15 @@ pub trait Server: Debug + Send + Sync {
 
 /// How a driver reaches the servers.
 pub trait Servers: Debug + Send + Sync {
-    /// The server of `instance`, whose VM has this address.
+    /// The server of `instance` of `deployment`, whose VM has this address. An agent of another deployment does not
+    /// count as an answer.
     ///
     /// # Errors
-    /// The client's certificates cannot be used.
-    fn server(&self, instance: &InstanceSlug, address: &str) -> Result<Arc<dyn Server>>;
+    /// The client's certificates cannot be used, or no certificate can name the deployment.
+    fn server(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        address: &str,
+    ) -> Result<Arc<dyn Server>>;
 }

@@ -34,5 +34,5 @@ pub use instance::{
 pub use local::{LocalConfig, LocalServer, Reachable};
 pub use local_status::Identity;
 pub use recovery_settings::{RecoveryGoal, RecoverySettings};
-pub use remote::{AGENT_TLS_NAME, AgentsConfig, RemoteServer, RemoteServers};
+pub use remote::{AgentsConfig, RemoteServer, RemoteServers, agent_tls_name};
 pub use retrying::RetryingServers;

@@ -191,6 +191,36 @@ async fn a_killed_agent_leaves_no_backup_mode_and_its_successor_no_mark() {
     client.end_backup(&other()).await.unwrap();
 }
 
+/// The server may have been started on a copy past the fence: by hand, or by a job of another release.
+#[tokio::test]
+async fn the_mark_of_a_copy_stays_although_the_server_runs_and_no_backup_overwrites_it() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    landscape.complete_backup(vm.system_identifier()).await;
+    landscape.give_store_away();
+    vm.mark(&backup());
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    until("the daemon's judgement", async || agent.log_text().contains("stays on the disk")).await;
+    let refused = client.begin_backup(&other(), 60).await.unwrap_err();
+    assert!(matches!(&refused, Error::Marked { backup: marked, .. } if *marked == backup()), "{refused}");
+    assert!(refused.to_string().contains("no published restore uses it"), "{refused}");
+    assert!(vm.mark_file().exists(), "nobody could tell any more that this is a copy");
+}
+
+#[tokio::test]
+async fn a_mark_stays_while_the_store_does_not_answer() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    vm.mark(&backup());
+    std::fs::rename(landscape.path("store"), landscape.path("store.away")).unwrap();
+    let agent = vm.serve();
+    until("the daemon's judgement", async || agent.log_text().contains("stays on the disk")).await;
+    assert!(vm.mark_file().exists(), "{}", agent.log_text());
+    std::fs::rename(landscape.path("store.away"), landscape.path("store")).unwrap();
+    until("the mark's end", async || !vm.mark_file().exists()).await;
+}
+
 #[tokio::test]
 async fn a_stale_mark_waits_for_postgresql() {
     let landscape = Landscape::new();

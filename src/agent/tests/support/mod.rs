@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use postgres::{Postgres, as_vcap, give_to_vcap, is_root};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use remount_core::documents::{BackupManifest, PlannedInstance, RecoveryPath, RestorePlan, SnapshotRecord};
+use remount_core::documents::{BackupManifest, BackupMark, DiskOwner, PlannedInstance, RecoveryPath, RestorePlan, SnapshotRecord};
 use remount_core::{
     BackupId, DeploymentName, DiskCid, InstanceSlug, Lsn, RecoveryTarget, RestoreId, RestoreTarget, Role, SegmentSize,
     SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
@@ -233,10 +233,18 @@ impl<'a> Vm<'a> {
         command
     }
 
-    /// Writes `backup.json`, as every copy from a snapshot has it.
+    /// Writes `backup.json`, as every copy from a snapshot of this instance's disk has it.
     pub fn mark(&self, backup: &BackupId) {
+        let cluster = "pg-1".parse().unwrap();
+        let system_identifier = self.system_identifier();
+        self.mark_of(backup, DiskOwner { cluster, system_identifier, instance: self.instance.id.clone() });
+    }
+
+    /// The same, as a copy of anybody's disk has it.
+    pub fn mark_of(&self, backup: &BackupId, owner: DiskOwner) {
         fs::create_dir_all(self.home.join("store/remount")).unwrap();
-        let mark = json!({"format": 1, "backup": backup, "started_at": Timestamp::UNIX_EPOCH});
+        let mark = BackupMark { format: 1, backup: backup.clone(), owner, started_at: Timestamp::UNIX_EPOCH };
+        let mark = serde_json::to_value(mark).unwrap();
         fs::write(self.mark_file(), mark.to_string()).unwrap();
         give_to_vcap(&self.home.join("store/remount"));
     }

@@ -4,6 +4,8 @@ use remount_core::{BackupId, OperatorError, Retry};
 use remount_host::FileError;
 use serde::{Deserialize, Serialize};
 
+/// What the text of an [`Error::Settings`] begins with.
+const SETTINGS_PREFIX: &str = "there can be no backup with these settings: ";
 /// What the text of an [`Error::Config`] begins with.
 const CONFIG_PREFIX: &str = "configuration: ";
 
@@ -43,6 +45,9 @@ pub enum Error {
         /// Why it is still there.
         detail: String,
     },
+    /// `postgresql.auto.conf` takes from a backup what it rests on.
+    #[error("there can be no backup with these settings: {0}")]
+    Settings(String),
     /// The call needs a primary.
     #[error("{action}: the server is a standby")]
     NotPrimary {
@@ -86,6 +91,7 @@ impl From<&Error> for ApiError {
             Error::BackupInProgress(backup) => ("backup_in_progress", Some(backup)),
             Error::NoBackup(backup) => ("no_backup", Some(backup)),
             Error::Marked { backup, .. } => ("marked", Some(backup)),
+            Error::Settings(_) => ("settings", None),
             Error::NotPrimary { .. } => ("not_primary", None),
             Error::Database { .. } => ("database", None),
             Error::Unreachable { .. } => ("unreachable", None),
@@ -107,6 +113,10 @@ impl ApiError {
                 let prefix = format!("the disk has the mark of backup {backup}: ");
                 let detail = self.message.strip_prefix(&prefix).unwrap_or(&self.message).to_owned();
                 Error::Marked { backup, detail }
+            }
+            ("settings", _) => {
+                let detail = self.message.strip_prefix(SETTINGS_PREFIX).unwrap_or(&self.message);
+                Error::Settings(detail.into())
             }
             ("not_primary", _) => Error::NotPrimary { action: action.into() },
             // A full or read-only disk does not pass by waiting, and PostgreSQL's log says nothing of it.
@@ -144,6 +154,11 @@ impl OperatorError for Error {
             Self::Marked { .. } => {
                 "make the object store reachable from the instance, which removes the mark of a backup that does not \
                  exist; if the disk is a copy, attach the one that the instance had before (`remount journal`)"
+                    .into()
+            }
+            Self::Settings(_) => {
+                "`ALTER SYSTEM RESET` each of them on the instance, then `SELECT pg_reload_conf()`, or restart it; set what has to \
+                 differ by the job's properties"
                     .into()
             }
             Self::NoBackup(_) => "run the backup again".into(),

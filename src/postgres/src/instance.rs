@@ -25,7 +25,7 @@ use remount_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, SettingOverride};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -63,6 +63,9 @@ pub struct ServerStatus {
     pub replayed_to: Option<Lsn>,
     /// `archive_mode`, `max_connections`, … as named in `settings` of the manifest.
     pub settings: BTreeMap<String, String>,
+    /// Settings that `postgresql.auto.conf` overrides.
+    #[serde(default)]
+    pub overrides: Vec<SettingOverride>,
     /// Whether data checksums are on.
     pub data_checksums: bool,
     /// Versions of the collations, by provider and name.

@@ -15,6 +15,7 @@ mod auto_conf;
 mod backup_session;
 mod control_data;
 mod data_directory;
+mod effective;
 mod error;
 mod instance;
 mod local;
@@ -24,7 +25,8 @@ mod remote;
 mod retrying;
 
 pub use backup_session::BackupSession;
-pub use control_data::{ControlData, DatabaseState};
+pub use control_data::{ControlData, DEMANDED, DatabaseState, Demands};
+pub use effective::{Severity, SettingOverride};
 pub use data_directory::{DataDirectory, DataState, Preparation};
 pub use error::{ApiError, Error};
 pub use instance::{

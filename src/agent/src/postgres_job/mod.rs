@@ -2,6 +2,7 @@
 //! and stopping it. The bootstrap instance of the group is the primary; the others follow it.
 
 mod config;
+mod demanded_settings;
 mod drain;
 mod initialise;
 mod primary_timeline;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::config::PostgresConfig;
+use super::demanded_settings::demanded_settings;
 use super::primary_timeline::primary_timeline;
 use crate::error::{Error, Result, system};
 use crate::hooks;
@@ -53,6 +54,9 @@ pub fn run(path: &Path) -> Result<()> {
         if let Some(timeline) = primary_timeline(&config, &primary) {
             set(&mut command, "recovery_target_timeline", &timeline.to_string());
         }
+    }
+    for (name, value) in demanded_settings(&config)? {
+        set(&mut command, name, &value.to_string());
     }
     Err(system("run postgres")(command.exec()))
 }

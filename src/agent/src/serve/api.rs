@@ -135,6 +135,7 @@ impl From<PostgresError> for Failure {
             PostgresError::BackupInProgress(_)
             | PostgresError::NoBackup(_)
             | PostgresError::Marked { .. }
+            | PostgresError::Settings(_)
             | PostgresError::NotPrimary { .. } => StatusCode::CONFLICT,
             PostgresError::Database { .. } | PostgresError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
             PostgresError::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use remount_core::BackupId;
 use remount_host::durable;
 use remount_postgres::{
-    BackupBegun, BackupEnded, BackupSession, ControlData, Error as PostgresError, LocalServer, Reachable,
+    BackupBegun, BackupEnded, BackupSession, ControlData, Error as PostgresError, LocalServer, Reachable, Severity,
 };
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -113,6 +113,7 @@ impl BackupKeeper {
             State::Ended(_) | State::Idle => {}
         }
         self.must_be_no_copy().await?;
+        self.settings_must_carry_it().await?;
         let (session, begun) = self.enter(backup, lease_seconds).await?;
         let mut now = InProgress { session, begun: begun.clone(), until: Instant::now() };
         now.renew();
@@ -229,6 +230,18 @@ impl BackupKeeper {
             return Ok(None);
         }
         self.act_on(verdict)
+    }
+
+    /// A backup without its WAL, or of a server that does not sync, is none.
+    async fn settings_must_carry_it(&self) -> Result<()> {
+        let (breaks, differs): (Vec<_>, Vec<_>) =
+            self.server.overrides().await?.into_iter().partition(|found| found.severity == Severity::Breaks);
+        differs.iter().for_each(|found| log::warn!("{found}"));
+        if breaks.is_empty() {
+            return Ok(());
+        }
+        let said: Vec<_> = breaks.iter().map(ToString::to_string).collect();
+        Err(PostgresError::Settings(said.join("; ")).into())
     }
 
     /// Before a backup overwrites a mark.

@@ -219,6 +219,7 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
         applied_restore: applied,
         replayed_to: data.replayed_to,
         settings: SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        overrides: Vec::new(),
         data_checksums: true,
         collation_versions: BTreeMap::from([("libc/C.UTF-8".to_owned(), "2.36".to_owned())]),
         data_bytes: 1 << 30,

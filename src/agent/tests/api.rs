@@ -209,6 +209,26 @@ async fn the_mark_of_a_copy_stays_although_the_server_runs_and_no_backup_overwri
 }
 
 #[tokio::test]
+async fn no_backup_begins_where_its_wal_would_go_nowhere() {
+    let landscape = Landscape::new();
+    let (vm, server) = running(&landscape).await;
+    server.execute("ALTER SYSTEM SET archive_command = '/bin/true'").await;
+    server.server().reload().await.unwrap();
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    until("the reload", async || !client.status().await.unwrap().overrides.is_empty()).await;
+    let refused = client.begin_backup(&backup(), 60).await.unwrap_err();
+    assert!(matches!(&refused, Error::Settings(_)) && refused.retry() == Retry::Never, "{refused}");
+    assert!(refused.to_string().contains("archive_command is `/bin/true`"), "{refused}");
+    assert!(!vm.mark_file().exists());
+    server.execute("ALTER SYSTEM RESET archive_command").await;
+    server.server().reload().await.unwrap();
+    until("the reload", async || client.status().await.unwrap().overrides.is_empty()).await;
+    client.begin_backup(&backup(), 60).await.unwrap();
+    client.end_backup(&backup()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_mark_stays_while_the_store_does_not_answer() {
     let landscape = Landscape::new();
     let (vm, _server) = running(&landscape).await;

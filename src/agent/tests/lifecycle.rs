@@ -82,6 +82,13 @@ impl<'a> Instance<'a> {
         self.vm.home.join("config/postgres.json")
     }
 
+    /// A deploy with other properties; the last line counts.
+    fn configure(&self, lines: &str) {
+        let path = self.vm.home.join("config/postgresql.conf");
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(path, before + lines).unwrap();
+    }
+
     fn pre_start(&self) {
         for output in [self.postgres_hook("pre-start"), self.vm.hook(&["pre-start"])] {
             assert!(output.status.success(), "{}", errors(&output));
@@ -291,6 +298,32 @@ async fn the_server_is_not_started_past_the_fence() {
     primary.run();
     until("the server", async || primary.server.reachable().await.unwrap() == Reachable::Yes).await;
     assert!(!primary.vm.mark_file().exists());
+}
+
+/// Without the larger value it would end with "insufficient parameter settings" at every start, until somebody looks.
+#[tokio::test]
+async fn a_standby_keeps_a_setting_that_a_deploy_lowers_until_it_has_replayed_the_change() {
+    let landscape = Landscape::new();
+    let port = free_port();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, port);
+    let mut standby = Instance::new(&landscape, "i-2", "127.0.0.2", Some("127.0.0.1"), port);
+    primary.start();
+    standby.start();
+    standby.stop();
+    standby.configure("max_connections = 20\n");
+    standby.start();
+    assert_eq!(standby.value("SHOW max_connections").await, "100");
+
+    primary.stop();
+    primary.configure("max_connections = 20\n");
+    primary.start();
+    let lsn = primary.server.write_probe().await.unwrap().lsn;
+    let replayed = format!("SELECT (pg_last_wal_replay_lsn() >= '{lsn}')::text");
+    until("the replay of the change", async || standby.value(&replayed).await == "true").await;
+    standby.execute("CHECKPOINT").await;
+    standby.stop();
+    standby.start();
+    assert_eq!(standby.value("SHOW max_connections").await, "20");
 }
 
 #[tokio::test]

@@ -122,6 +122,16 @@ impl MemoryLandscape {
         self.state().quota = quota;
     }
 
+    /// A deploy gives an instance's server another value of a setting.
+    pub fn set_setting(&self, index: usize, name: &str, value: &str) {
+        self.state().instances[index].settings.insert(name.into(), value.into());
+    }
+
+    /// Somebody sets what the deployment does not know of, by `ALTER SYSTEM`.
+    pub fn override_setting(&self, index: usize, found: SettingOverride) {
+        self.state().instances[index].overrides.push(found);
+    }
+
     /// PostgreSQL stops in good order (`monit stop postgres`); the agent goes on.
     pub async fn stop_server(&self, index: usize) {
         self.shut_down(index).await;

@@ -202,6 +202,9 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
     let backup =
         state.vm_mut(index).and_then(|vm| vm.backup.in_progress()).map(|held| held.begun.backup.clone());
     let applied = state.content_mut(index).and_then(|content| content.applied.last().cloned());
+    let mut settings: BTreeMap<_, _> = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    settings.extend(state.instances[index].settings.clone());
+    let overrides = state.instances[index].overrides.clone();
     let data = running(state, index, "status")?;
     Ok(ServerStatus {
         instance,
@@ -218,8 +221,8 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
         backup,
         applied_restore: applied,
         replayed_to: data.replayed_to,
-        settings: SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        overrides: Vec::new(),
+        settings,
+        overrides,
         data_checksums: true,
         collation_versions: BTreeMap::from([("libc/C.UTF-8".to_owned(), "2.36".to_owned())]),
         data_bytes: 1 << 30,

@@ -130,6 +130,10 @@ pub struct MemoryInstance {
     pub recorded_mib: u64,
     pub desired: String,
     pub ignored: bool,
+    /// The settings of its server, where they are not everybody's.
+    pub settings: BTreeMap<String, String>,
+    /// Those that `postgresql.auto.conf` overrides.
+    pub overrides: Vec<SettingOverride>,
 }
 
 /// A Director task.
@@ -186,6 +190,8 @@ impl State {
                 recorded_mib: DISK_MIB,
                 desired,
                 ignored: false,
+                settings: BTreeMap::new(),
+                overrides: Vec::new(),
             });
         }
         state

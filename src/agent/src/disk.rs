@@ -136,10 +136,15 @@ impl Disk {
 /// the like as octal escapes.
 fn is_mounted(mounts: &[u8], disk: &Path) -> bool {
     let mounts = mounts.split(|&b| b == b'\n').filter_map(|line| {
-        let mut fields = line.split(|&b| b == b' ').skip(3).map(|field| PathBuf::from(OsString::from_vec(unescaped(field))));
+        let mut fields = line
+            .split(|&b| b == b' ')
+            .skip(3)
+            .map(|field| PathBuf::from(OsString::from_vec(unescaped(field))));
         Some((fields.next()?, fields.next()?))
     });
-    mounts.into_iter().any(|(folder, at)| at == disk || (at.parent() == Some(disk) && is_of_disk(&folder, &at)))
+    mounts
+        .into_iter()
+        .any(|(folder, at)| at == disk || (at.parent() == Some(disk) && is_of_disk(&folder, &at)))
 }
 
 /// Whether a folder that is mounted below the mount point of a disk is the disk's. Where the disk is missing, bpm mounts

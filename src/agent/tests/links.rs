@@ -107,7 +107,9 @@ fn slim(vm: &Vm<'_>) {
         let path = entry.unwrap().path();
         if path.is_file() { fs::remove_file(path).unwrap() } else { fs::remove_dir_all(path).unwrap() }
     }
-    for folder in ["base/1/pgsql_tmp1", "pg_wal/archive_status", "pg_replslot/slot", "pg_tblspc/16384/PG_15/1"] {
+    for folder in
+        ["base/1/pgsql_tmp1", "pg_wal/archive_status", "pg_replslot/slot", "pg_tblspc/16384/PG_15/1"]
+    {
         fs::create_dir_all(data.join(folder)).unwrap();
     }
     for folder in ["store/remount/applied", "data/pg", "run/agent", "run/socket"] {
@@ -123,23 +125,63 @@ fn slim(vm: &Vm<'_>) {
 fn touched() -> Vec<String> {
     let record = format!("store/remount/applied/{}.json", restore());
     let mut paths: Vec<String> = [
-        "store/remount", "store/remount/applied", "store/remount/backup.json", "data", "data/initialised.json",
-        "data/pg", "data/pg/pgpass", "run", "run/agent", "run/agent/pre-start.lock", "run/socket",
-        "log/agent-drain.log", "log/postgres-drain.log", "store/postgres", "store/postgres.initialising", "log",
+        "store/remount",
+        "store/remount/applied",
+        "store/remount/backup.json",
+        "data",
+        "data/initialised.json",
+        "data/pg",
+        "data/pg/pgpass",
+        "run",
+        "run/agent",
+        "run/agent/pre-start.lock",
+        "run/socket",
+        "log/agent-drain.log",
+        "log/postgres-drain.log",
+        "store/postgres",
+        "store/postgres.initialising",
+        "log",
     ]
     .map(String::from)
     .into();
     paths.push(record);
     for name in [
-        "PG_VERSION", "global", "global/pg_control", "backup_label", "tablespace_map", "recovery.signal",
-        "standby.signal", "postgresql.auto.conf", "postmaster.pid", "postmaster.opts", "backup_manifest",
-        "pg_replslot", "pg_replslot/slot", "pg_stat_tmp", "pg_stat_tmp/x", "base", "base/pgsql_tmp", "base/1", "base/1/pgsql_tmp1",
-        "pg_tblspc", "pg_tblspc/16384", "pg_wal", "pg_wal/archive_status", "pg_wal/archive_status/a.ready",
+        "PG_VERSION",
+        "global",
+        "global/pg_control",
+        "backup_label",
+        "tablespace_map",
+        "recovery.signal",
+        "standby.signal",
+        "postgresql.auto.conf",
+        "postmaster.pid",
+        "postmaster.opts",
+        "backup_manifest",
+        "pg_replslot",
+        "pg_replslot/slot",
+        "pg_stat_tmp",
+        "pg_stat_tmp/x",
+        "base",
+        "base/pgsql_tmp",
+        "base/1",
+        "base/1/pgsql_tmp1",
+        "pg_tblspc",
+        "pg_tblspc/16384",
+        "pg_wal",
+        "pg_wal/archive_status",
+        "pg_wal/archive_status/a.ready",
     ] {
         paths.push(format!("store/postgres/{name}"));
     }
-    let written = ["store/remount/backup.json", "data/initialised.json", "data/pg/pgpass", "store/postgres/backup_label",
-        "store/postgres/tablespace_map", "store/postgres/recovery.signal", "store/postgres/postgresql.auto.conf"];
+    let written = [
+        "store/remount/backup.json",
+        "data/initialised.json",
+        "data/pg/pgpass",
+        "store/postgres/backup_label",
+        "store/postgres/tablespace_map",
+        "store/postgres/recovery.signal",
+        "store/postgres/postgresql.auto.conf",
+    ];
     paths.extend(written.map(|path| format!("{path}.remount-new")));
     paths.push(format!("store/remount/applied/{}.json.remount-new", restore()));
     paths

@@ -85,7 +85,9 @@ pub fn server(ctx: &FlowContext, instance: &Instance) -> Result<Arc<dyn Server>>
     let address = instance.ips.first().ok_or_else(|| {
         FlowError::check(format!("{slug} has no address"), "look at it with `bosh instances`")
     })?;
-    ctx.servers.server(&instance.deployment, slug, address).map_err(FlowError::server("reach the server", slug))
+    ctx.servers
+        .server(&instance.deployment, slug, address)
+        .map_err(FlowError::server("reach the server", slug))
 }
 
 /// One look at a server; why not, where it does not answer.

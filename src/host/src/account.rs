@@ -89,8 +89,7 @@ impl Account {
                 })
                 .join()
         });
-        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            .map_err(system("give up root's rights"))
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(system("give up root's rights"))
     }
 
     /// Of this thread, for good: root's groups, then its group, then the user itself, which takes the capabilities.

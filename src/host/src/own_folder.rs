@@ -15,8 +15,7 @@ use rustix::io::Errno;
 
 /// As many as the kernel itself follows.
 const LINKS_MAX: usize = 40;
-const FOLDER: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Makes the folder at `path`, which is absolute, and those above it, and gives it to a user. What is made above it belongs to
 /// the owner of the first folder that existed.

@@ -114,6 +114,8 @@ mod tests {
             let found = SettingOverride::of(name.into(), value.into(), None).unwrap();
             assert_eq!(found.severity, severity, "{found}");
         }
-        assert!(SettingOverride::of("restore_command".into(), "/bin/remount-wal fetch".into(), None).is_none());
+        assert!(
+            SettingOverride::of("restore_command".into(), "/bin/remount-wal fetch".into(), None).is_none()
+        );
     }
 }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use remount_core::{
-    BackupId, ClusterName, DeploymentName, InstanceSlug, Lsn, RestoreId, Role, SegmentSize, SystemIdentifier, TimelineId,
-    WalSegment,
+    BackupId, ClusterName, DeploymentName, InstanceSlug, Lsn, RestoreId, Role, SegmentSize, SystemIdentifier,
+    TimelineId, WalSegment,
 };
 use serde::{Deserialize, Serialize};
 

@@ -26,8 +26,8 @@ mod retrying;
 
 pub use backup_session::BackupSession;
 pub use control_data::{ControlData, DEMANDED, DatabaseState, Demands};
-pub use effective::{Severity, SettingOverride};
 pub use data_directory::{DataDirectory, DataState, Preparation};
+pub use effective::{SettingOverride, Severity};
 pub use error::{ApiError, Error};
 pub use instance::{
     BackupBegun, BackupEnded, BeginBackup, NamedBackup, NamedRestore, Result, Server, ServerStatus, Servers,

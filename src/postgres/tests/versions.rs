@@ -258,10 +258,19 @@ async fn hostile_defaults_do_not_reach_our_sessions(major: u32) {
     let mut postgres = Postgres::init(major, home.path(), "a");
     postgres.start().await;
     let mut hostile = vec![
-        "default_transaction_read_only = on", "default_transaction_isolation = serializable", "role = nobody",
-        "search_path = trap", "statement_timeout = 1", "lock_timeout = 1", "idle_session_timeout = 1",
-        "idle_in_transaction_session_timeout = 1", "client_encoding = LATIN1", "DateStyle = 'German'",
-        "TimeZone = 'Asia/Tokyo'", "bytea_output = escape", "session_replication_role = replica",
+        "default_transaction_read_only = on",
+        "default_transaction_isolation = serializable",
+        "role = nobody",
+        "search_path = trap",
+        "statement_timeout = 1",
+        "lock_timeout = 1",
+        "idle_session_timeout = 1",
+        "idle_in_transaction_session_timeout = 1",
+        "client_encoding = LATIN1",
+        "DateStyle = 'German'",
+        "TimeZone = 'Asia/Tokyo'",
+        "bytea_output = escape",
+        "session_replication_role = replica",
         "session_preload_libraries = 'missing'",
     ];
     if major >= 17 {
@@ -272,7 +281,9 @@ async fn hostile_defaults_do_not_reach_our_sessions(major: u32) {
     for setting in &hostile {
         postgres.execute(&format!("ALTER ROLE vcap SET {setting}")).await;
     }
-    for setting in ["default_transaction_read_only = on", "statement_timeout = 1", "standard_conforming_strings = off"] {
+    for setting in
+        ["default_transaction_read_only = on", "statement_timeout = 1", "standard_conforming_strings = off"]
+    {
         postgres.execute(&format!("ALTER DATABASE postgres SET {setting}")).await;
     }
     let status = server.status(&identity()).await.unwrap();
@@ -292,7 +303,9 @@ async fn databases_of_every_encoding_are_served(major: u32) {
     postgres.start().await;
     for encoding in ["LATIN1", "SQL_ASCII"] {
         let name = encoding.to_lowercase();
-        postgres.execute(&format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING {encoding} LOCALE 'C'")).await;
+        postgres
+            .execute(&format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING {encoding} LOCALE 'C'"))
+            .await;
         let mut config = postgres.config();
         config.database = name;
         let server = remount_postgres::LocalServer::new(config);
@@ -316,7 +329,11 @@ async fn what_beats_the_jobs_settings_is_told(major: u32) {
     let found = server.status(&identity()).await.unwrap().overrides;
     let told: Vec<_> = found.iter().map(|found| (found.name.as_str(), found.severity)).collect();
     assert_eq!(told, [("archive_command", Severity::Breaks), ("archive_timeout", Severity::Differs)]);
-    assert!(found[0].to_string().starts_with("archive_command is `/bin/true` by postgresql.auto.conf, the job says `test"));
+    assert!(
+        found[0]
+            .to_string()
+            .starts_with("archive_command is `/bin/true` by postgresql.auto.conf, the job says `test")
+    );
 }
 
 async fn the_control_file_says_what_recovery_demands(major: u32) {
@@ -329,7 +346,8 @@ async fn the_control_file_says_what_recovery_demands(major: u32) {
     std::fs::write(&conf, before + settings).unwrap();
     postgres.start().await;
     postgres.stop();
-    let demands: Vec<_> = ControlData::read(&postgres.data).unwrap().demands.each().map(|(_, value)| value).collect();
+    let demands: Vec<_> =
+        ControlData::read(&postgres.data).unwrap().demands.each().map(|(_, value)| value).collect();
     assert_eq!(demands, [123, 9, 4, 7, 65]);
 }
 

@@ -177,7 +177,8 @@ pub fn decide(facts: &Facts, answer: Option<&Answer>) -> Decision {
         (Data::Cluster(_), None) => Decision::Start("the disk has no mark: a normal start".into()),
         (Data::Cluster(_), Some(mark)) if facts.applied.contains(&mark.backup) => {
             let backup = &mark.backup;
-            let why = format!("the plan for backup {backup} was applied to this disk before: recovery goes on");
+            let why =
+                format!("the plan for backup {backup} was applied to this disk before: recovery goes on");
             Decision::Start(why)
         }
         (Data::Cluster(found), Some(mark)) => of_marked(facts, *found, mark, answer),

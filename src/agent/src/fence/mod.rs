@@ -91,7 +91,9 @@ impl Fence {
                 }
                 Decision::Refuse(refusal) => return Err(Error::Refused(refusal)),
                 Decision::RemoveMark => {
-                    log::info!("the VM went down during a backup, which therefore does not exist: the mark is removed, a normal start");
+                    log::info!(
+                        "the VM went down during a backup, which therefore does not exist: the mark is removed, a normal start"
+                    );
                     return self.disk.remove_mark();
                 }
                 Decision::Apply(plan, role) => return self.carry_out(&plan, role).await,

@@ -22,8 +22,12 @@ fn may_start(config: &PostgresConfig, account: Account) -> Result<()> {
     match config.server().data_directory().state()? {
         DataState::Cluster(_) => Ok(()),
         DataState::Empty => Err(Error::Server {
-            what: format!("PostgreSQL may not start: there is no cluster in {}", config.data_directory.display()),
-            next: "`bosh start --no-converge` the instance: its pre-start decides whether one may be made".into(),
+            what: format!(
+                "PostgreSQL may not start: there is no cluster in {}",
+                config.data_directory.display()
+            ),
+            next: "`bosh start --no-converge` the instance: its pre-start decides whether one may be made"
+                .into(),
         }),
     }
 }

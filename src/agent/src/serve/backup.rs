@@ -16,7 +16,8 @@ use jiff::Timestamp;
 use remount_core::BackupId;
 use remount_host::durable;
 use remount_postgres::{
-    BackupBegun, BackupEnded, BackupSession, ControlData, Error as PostgresError, LocalServer, Reachable, Severity,
+    BackupBegun, BackupEnded, BackupSession, ControlData, Error as PostgresError, LocalServer, Reachable,
+    Severity,
 };
 use tokio::sync::Mutex;
 use tokio::time::Instant;

@@ -68,9 +68,10 @@ impl MarkJudge {
         let data = ControlData::read_system_identifier(self.data.path())?;
         let facts = Facts { mark: Some(mark.clone()), ..Facts::of_running(&self.identity, data) };
         Ok(match decide(&facts, Some(&answer)) {
-            Decision::RemoveMark => {
-                Verdict::Remove(format!("backup {} does not exist: an earlier agent died during it", mark.backup))
-            }
+            Decision::RemoveMark => Verdict::Remove(format!(
+                "backup {} does not exist: an earlier agent died during it",
+                mark.backup
+            )),
             Decision::Refuse(refusal) => Verdict::Keep(format!("{refusal}; next: {}", refusal.next_step())),
             Decision::Apply(plan, _) => Verdict::Keep(format!(
                 "the disk was made for restore {}, whose plan was not applied before PostgreSQL started",

@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use postgres::{Postgres, as_vcap, give_to_vcap, is_root};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use remount_core::documents::{BackupManifest, BackupMark, DiskOwner, PlannedInstance, RecoveryPath, RestorePlan, SnapshotRecord};
+use remount_core::documents::{
+    BackupManifest, BackupMark, DiskOwner, PlannedInstance, RecoveryPath, RestorePlan, SnapshotRecord,
+};
 use remount_core::{
-    BackupId, DeploymentName, DiskCid, InstanceSlug, Lsn, RecoveryTarget, RestoreId, RestoreTarget, Role, SegmentSize,
-    SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
+    BackupId, DeploymentName, DiskCid, InstanceSlug, Lsn, RecoveryTarget, RestoreId, RestoreTarget, Role,
+    SegmentSize, SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
 };
 use remount_faultproxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
 use remount_postgres::{AgentsConfig, ControlData, RemoteServer, RemoteServers, agent_tls_name};
@@ -489,7 +491,8 @@ pub async fn tls_exchange(
     };
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
     let stream = tokio::net::TcpStream::connect(agent.address).await?;
-    let mut stream = connector.connect(ServerName::try_from(agent_tls_name(&deployment())).unwrap(), stream).await?;
+    let mut stream =
+        connector.connect(ServerName::try_from(agent_tls_name(&deployment())).unwrap(), stream).await?;
     stream.write_all(text.as_bytes()).await?;
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer).await;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use remount_cloud::{DiskSpec, SnapshotState, Tags};
+use remount_core::RecoveryTarget;
 use remount_core::documents::RestoreRequest;
 use remount_core::documents::{BackupManifest, PlannedInstance, RestorePlan};
-use remount_core::RecoveryTarget;
 use remount_director::Instance;
 use remount_postgres::{DEMANDED, Severity};
 
@@ -186,17 +186,22 @@ fn check_settings(survey: &Survey, backup: &BackupManifest, plan: &RestorePlan, 
         for name in DEMANDED {
             let then = number(&backup.settings, name);
             let now = primary.and_then(|primary| number(&primary.settings, name));
-            let (Some(demanded), Some(has)) = (then.max(now), number(&status.settings, name)) else { continue };
+            let (Some(demanded), Some(has)) = (then.max(now), number(&status.settings, name)) else {
+                continue;
+            };
             if has < demanded {
                 findings.problem(
                     format!("{slug} has {name} = {has}, but what is to be replayed demands {demanded}"),
-                    format!("deploy {name} = {demanded} at least; it may be lowered when the restore has ended"),
+                    format!(
+                        "deploy {name} = {demanded} at least; it may be lowered when the restore has ended"
+                    ),
                 );
             }
         }
         for found in &status.overrides {
             let what = format!("{slug}: {found}");
-            let is_needed = found.severity == Severity::Breaks && plan.target.target == RecoveryTarget::Latest;
+            let is_needed =
+                found.severity == Severity::Breaks && plan.target.target == RecoveryTarget::Latest;
             if is_needed && primary.is_some_and(|primary| primary.instance == *slug) {
                 let next = "`ALTER SYSTEM RESET` it and reload, so that the last WAL is archived; or restore to an earlier point";
                 findings.problem(what, next);

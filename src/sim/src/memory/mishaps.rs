@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use remount_core::{DiskCid, VmCid};
 use remount_director::TaskId;
+use remount_postgres::SettingOverride;
 use tokio::sync::Notify;
 
 use super::MemoryLandscape;

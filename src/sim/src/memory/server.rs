@@ -202,7 +202,8 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
     let backup =
         state.vm_mut(index).and_then(|vm| vm.backup.in_progress()).map(|held| held.begun.backup.clone());
     let applied = state.content_mut(index).and_then(|content| content.applied.last().cloned());
-    let mut settings: BTreeMap<_, _> = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let mut settings: BTreeMap<_, _> =
+        SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     settings.extend(state.instances[index].settings.clone());
     let overrides = state.instances[index].overrides.clone();
     let data = running(state, index, "status")?;

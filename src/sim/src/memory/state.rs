@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use remount_cloud::{Disk, DiskState, Snapshot, Tags};
 use remount_core::{BackupId, DiskCid, GroupName, InstanceId, InstanceSlug, RestoreId, SnapshotCid, VmCid};
 use remount_director::{OrphanedDisk, Task, TaskId};
-use remount_postgres::{BackupBegun, BackupEnded};
+use remount_postgres::{BackupBegun, BackupEnded, SettingOverride};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use remount_core::documents::{BackupMark, PlannedInstance, RecoveryPath, RestorePlan};
 use remount_core::{
-    Lsn, RecoveryTarget, RestoreId, RestoreTarget, SegmentSize, SnapshotCid, TimelineHistory, TimelineId, WalSegment,
+    Lsn, RecoveryTarget, RestoreId, RestoreTarget, SegmentSize, SnapshotCid, TimelineHistory, TimelineId,
+    WalSegment,
 };
 
 use super::*;
@@ -167,7 +168,8 @@ fn a_copy_of_another_is_one_whatever_the_store_says() {
         marked_as(|owner| owner.cluster = "pg-2".parse().unwrap()),
         marked_as(|owner| owner.system_identifier = SystemIdentifier(8)),
     ] {
-        for record in [BackupRecord::Nothing, BackupRecord::Failed, BackupRecord::Good, BackupRecord::Pruned] {
+        for record in [BackupRecord::Nothing, BackupRecord::Failed, BackupRecord::Good, BackupRecord::Pruned]
+        {
             let decision = decide(&facts, without_plan(record).as_ref());
             assert_eq!(word(&decision), "CopyOfAnother", "{facts:?} {record:?}");
         }

@@ -3,8 +3,8 @@
 use remount_core::{BackupId, OperatorError as _, Retry};
 use remount_postgres::{BackupEnded, Error, Server};
 
-use super::subject::{LONG, assert_no_backup, new_backup};
 use super::Subject;
+use super::subject::{LONG, assert_no_backup, new_backup};
 use crate::contract::Verdict;
 
 pub(super) async fn one_backup_is_in_progress(subject: Subject) -> Verdict {

@@ -95,14 +95,24 @@ impl Servers for LyingServers {
         address: &str,
     ) -> Result<Arc<dyn Server>> {
         let inner = match self.lie {
-            Lie::AnswersForAnyDeployment => self.inner.server(&"pg-0001".parse().unwrap(), instance, address)?,
+            Lie::AnswersForAnyDeployment => {
+                self.inner.server(&"pg-0001".parse().unwrap(), instance, address)?
+            }
             _ => self.inner.server(deployment, instance, address)?,
         };
         // Who sits at an address is found out by asking for each.
         let (deployment, instance) = (deployment.clone(), instance.clone());
         let servers = self.inner.clone();
         let address = address.to_owned();
-        Ok(Arc::new(Liar { inner, servers, deployment, instance, address, lie: self.lie, memory: self.memory.clone() }))
+        Ok(Arc::new(Liar {
+            inner,
+            servers,
+            deployment,
+            instance,
+            address,
+            lie: self.lie,
+            memory: self.memory.clone(),
+        }))
     }
 }
 

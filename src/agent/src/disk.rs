@@ -8,13 +8,14 @@
 //!
 //! Fields that a later version adds are ignored; a larger `format` is refused.
 
+use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use remount_core::BackupId;
-use remount_core::documents::{self, AppliedPlan, BackupMark, FORMAT, InitialisedNote};
+use remount_core::documents::{self, AppliedPlan, BackupMark, DiskOwner, FORMAT, InitialisedNote};
 use remount_host::{Account, Directories, durable};
 use remount_postgres::Error as PostgresError;
 use serde::Serialize;
@@ -48,14 +49,15 @@ impl Disk {
     }
 
     /// Whether the disk is mounted. The kernel's own list is asked: a bind mount shares its device
-    /// number with the folder around it.
+    /// number with the folder around it. A container of bpm has not the disk itself but folders of it, each mounted: there
+    /// it is the first below the mount point that counts.
     ///
     /// # Errors
     /// `/proc/self/mountinfo` cannot be read.
     pub fn is_mounted(&self) -> Result<bool> {
         let mounts = fs::read("/proc/self/mountinfo").map_err(system("read /proc/self/mountinfo"))?;
         let path = fs::canonicalize(&self.0.store).unwrap_or_else(|_| self.0.store.clone());
-        Ok(is_mount_point(&mounts, path.as_os_str().as_bytes()))
+        Ok(is_mounted(&mounts, &path))
     }
 
     /// The mark of a backup, if there is one.
@@ -70,8 +72,8 @@ impl Disk {
     ///
     /// # Errors
     /// The file system's; there may be a mark or none.
-    pub fn mark_backup(&self, backup: &BackupId, now: Timestamp) -> Result<()> {
-        let mark = BackupMark { format: FORMAT, backup: backup.clone(), started_at: now };
+    pub fn mark_backup(&self, backup: &BackupId, owner: DiskOwner, now: Timestamp) -> Result<()> {
+        let mark = BackupMark { format: FORMAT, backup: backup.clone(), owner, started_at: now };
         write(&self.0.backup_mark(), &mark)
     }
 
@@ -130,11 +132,27 @@ impl Disk {
     }
 }
 
-/// The fifth field of each line is the mount point, with blanks and the like as octal escapes.
-fn is_mount_point(mounts: &[u8], path: &[u8]) -> bool {
+/// The fourth field of each line is the folder of its file system that is mounted, the fifth where; with blanks and
+/// the like as octal escapes.
+fn is_mounted(mounts: &[u8], disk: &Path) -> bool {
+    let mounts = mounts.split(|&b| b == b'\n').filter_map(|line| {
+        let mut fields = line
+            .split(|&b| b == b' ')
+            .skip(3)
+            .map(|field| PathBuf::from(OsString::from_vec(unescaped(field))));
+        Some((fields.next()?, fields.next()?))
+    });
     mounts
-        .split(|&b| b == b'\n')
-        .any(|line| line.split(|&b| b == b' ').nth(4).is_some_and(|field| unescaped(field) == path))
+        .into_iter()
+        .any(|(folder, at)| at == disk || (at.parent() == Some(disk) && is_of_disk(&folder, &at)))
+}
+
+/// Whether a folder that is mounted below the mount point of a disk is the disk's. Where the disk is missing, bpm mounts
+/// what lies in its place: that folder's path goes on above the mount point, as `/var/vcap/store/postgres`.
+fn is_of_disk(folder: &Path, at: &Path) -> bool {
+    let above = folder.parent().and_then(Path::file_name);
+    let mount_point = at.parent().and_then(Path::file_name);
+    folder.file_name() == at.file_name() && above != mount_point
 }
 
 fn unescaped(field: &[u8]) -> Vec<u8> {
@@ -168,8 +186,20 @@ mod tests {
     #[test]
     fn mount_points_are_compared_whole_and_unescaped() {
         let mounts = b"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 8:2 / /var/vcap/my\\040store rw - ext4 /dev/sdb1 rw\n";
-        assert!(is_mount_point(mounts, b"/var/vcap/my store"));
-        assert!(is_mount_point(mounts, b"/"));
-        assert!(!is_mount_point(mounts, b"/var/vcap"));
+        assert!(is_mounted(mounts, Path::new("/var/vcap/my store")));
+        assert!(is_mounted(mounts, Path::new("/")));
+        assert!(!is_mounted(mounts, Path::new("/var/vcap")));
+    }
+
+    #[test]
+    fn in_a_container_a_folder_of_the_disk_stands_for_it() {
+        let at = |root: &str| format!("30 1 8:2 {root} /var/vcap/store/postgres rw - ext4 /dev/sdb1 rw\n");
+        let disk = Path::new("/var/vcap/store");
+        for there in ["/postgres", "/volumes/x/_data/postgres"] {
+            assert!(is_mounted(at(there).as_bytes(), disk), "{there}");
+        }
+        for in_its_place in ["/var/vcap/store/postgres", "/store/postgres", "/other"] {
+            assert!(!is_mounted(at(in_its_place).as_bytes(), disk), "{in_its_place}");
+        }
     }
 }

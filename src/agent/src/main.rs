@@ -54,7 +54,7 @@ enum Command {
     /// Check that the object store accepts what this instance writes
     PostDeploy(ConfigFile),
     /// Archive the last WAL before the server stops
-    Drain(ConfigFile),
+    Drain(DrainFiles),
     /// Report WAL that the stop has left unarchived
     PostStop(ConfigFile),
     /// Print the server's status as JSON
@@ -73,7 +73,7 @@ enum PostgresCommand {
     /// Set roles, passwords and databases on the primary
     PostStart(ConfigFile),
     /// Archive the last WAL, then stop the server and wait for it
-    Drain(ConfigFile),
+    Drain(DrainFiles),
 }
 
 #[derive(clap::Args)]
@@ -81,6 +81,16 @@ struct ConfigFile {
     /// The configuration that the job rendered
     #[arg(long)]
     config: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct DrainFiles {
+    /// The configuration that the job rendered
+    #[arg(long)]
+    config: PathBuf,
+    /// Where messages go: BOSH keeps none of a drain's. Opened as the user, whose folder it is in
+    #[arg(long)]
+    log: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -103,7 +113,7 @@ fn run(command: Command) -> Result<()> {
         Command::Serve(file) => serve::serve(AgentConfig::load(&file.config)?),
         Command::PostDeploy(file) => hooks::post_deploy(&AgentConfig::load(&file.config)?),
         Command::Drain(file) => {
-            hooks::drain(&file.config);
+            hooks::drain(&file.config, file.log.as_deref());
             Ok(())
         }
         Command::PostStop(file) => {
@@ -115,7 +125,7 @@ fn run(command: Command) -> Result<()> {
         Command::Postgres(PostgresCommand::Run(file)) => postgres_job::run(&file.config),
         Command::Postgres(PostgresCommand::PostStart(file)) => postgres_job::post_start(&file.config),
         Command::Postgres(PostgresCommand::Drain(file)) => {
-            postgres_job::drain(&file.config);
+            postgres_job::drain(&file.config, file.log.as_deref());
             Ok(())
         }
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// The end of a log is where the reason is.
 const TAIL_BYTES: u64 = 64 << 10;
 const LINES_MAX: usize = 5;
-const SEVERITIES: [&str; 3] = ["FATAL:", "PANIC:", "ERROR:"];
+/// The last one is the fence's, which judges again in the server's process.
+const SEVERITIES: [&str; 4] = ["FATAL:", "PANIC:", "ERROR:", "PostgreSQL may not start:"];
 
 /// The last lines that say why PostgreSQL ended or refuses. Best effort: none where there is no log.
 pub fn last_reasons(folder: &Path) -> Vec<String> {

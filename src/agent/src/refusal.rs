@@ -1,5 +1,6 @@
 //! Why PostgreSQL may not start, and what to do about it, for the operator who reads `bosh task`.
 
+use remount_core::documents::DiskOwner;
 use remount_core::{BackupId, InstanceSlug, RestoreId, SystemIdentifier};
 
 /// A refusal of the fence.
@@ -55,6 +56,20 @@ pub enum Refusal {
     NoPlan {
         /// The backup.
         backup: BackupId,
+    },
+    /// A copy of another instance's disk.
+    #[error(
+        "the disk is a copy from backup {backup}: it was marked as that of instance {} of cluster {} (system identifier {}), \
+         this is instance {} of cluster {} (system identifier {})",
+        found.instance, found.cluster, found.system_identifier, wanted.instance, wanted.cluster, wanted.system_identifier
+    )]
+    CopyOfAnother {
+        /// The backup.
+        backup: BackupId,
+        /// Whose it was.
+        found: Box<DiskOwner>,
+        /// Whose it would have to be.
+        wanted: Box<DiskOwner>,
     },
     /// Another job started a server on the copy.
     #[error(
@@ -128,10 +143,6 @@ const ATTACH: &str = "find the disk with `bosh disks --orphaned` or in the cloud
                       `bosh start --no-converge`";
 
 impl Refusal {
-    pub fn empty_and_unanswered(seconds: u64, detail: String) -> Self {
-        Self::EmptyAndUnanswered { seconds, detail }
-    }
-
     pub fn copy_and_unanswered(backup: BackupId, seconds: u64, detail: String) -> Self {
         Self::CopyAndUnanswered { backup, seconds, detail }
     }
@@ -178,7 +189,7 @@ impl Refusal {
                  `bosh start --no-converge` this instance again"
                     .into()
             }
-            Self::Withdrawn { .. } | Self::NoPlan { .. } => {
+            Self::Withdrawn { .. } | Self::NoPlan { .. } | Self::CopyOfAnother { .. } => {
                 "attach the disk this instance had before (its CID is in `remount journal`): `bosh stop --no-converge`, `bosh \
                  attach-disk GROUP/ID DISK_CID --disk-properties=copy`, `bosh start --no-converge`"
                     .into()

@@ -100,6 +100,34 @@ async fn nobody_gets_in_without_a_certificate_of_the_ca() {
     assert!(!vm.mark_file().exists());
 }
 
+/// Every agent's certificate is of the one CA; only the deployment's own names it.
+#[tokio::test]
+async fn an_agent_of_another_deployment_does_not_answer() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let folder = vm.home.join("config");
+    for name in ["pg-2.remount-agent", "remount-agent", "pg-1"] {
+        landscape.ca.issue(&folder, name);
+        vm.write_config();
+        let agent = vm.serve();
+        let client = agent.client(&landscape.ca, &vm.instance);
+        assert!(matches!(client.begin_backup(&backup(), 60).await, Err(Error::Unreachable { .. })), "{name}");
+    }
+    assert!(!vm.mark_file().exists());
+}
+
+/// A VM that was taken over has its own deployment's certificate: it is for a server, and opens no other agent.
+#[tokio::test]
+async fn an_agents_certificate_lets_nobody_in() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = support::client_as(&agent, &landscape.ca, "pg-2.remount-agent", &vm.instance);
+    assert!(matches!(client.status().await, Err(Error::Unreachable { .. })));
+    assert!(matches!(client.begin_backup(&backup(), 60).await, Err(Error::Unreachable { .. })));
+    assert!(!vm.mark_file().exists());
+}
+
 #[tokio::test]
 async fn another_instance_at_the_same_address_is_noticed() {
     let landscape = Landscape::new();
@@ -161,6 +189,56 @@ async fn a_killed_agent_leaves_no_backup_mode_and_its_successor_no_mark() {
     assert!(matches!(client.end_backup(&backup()).await, Err(Error::NoBackup(_))));
     client.begin_backup(&other(), 60).await.unwrap();
     client.end_backup(&other()).await.unwrap();
+}
+
+/// The server may have been started on a copy past the fence: by hand, or by a job of another release.
+#[tokio::test]
+async fn the_mark_of_a_copy_stays_although_the_server_runs_and_no_backup_overwrites_it() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    landscape.complete_backup(vm.system_identifier()).await;
+    landscape.give_store_away();
+    vm.mark(&backup());
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    until("the daemon's judgement", async || agent.log_text().contains("stays on the disk")).await;
+    let refused = client.begin_backup(&other(), 60).await.unwrap_err();
+    assert!(matches!(&refused, Error::Marked { backup: marked, .. } if *marked == backup()), "{refused}");
+    assert!(refused.to_string().contains("no published restore uses it"), "{refused}");
+    assert!(vm.mark_file().exists(), "nobody could tell any more that this is a copy");
+}
+
+#[tokio::test]
+async fn no_backup_begins_where_its_wal_would_go_nowhere() {
+    let landscape = Landscape::new();
+    let (vm, server) = running(&landscape).await;
+    server.execute("ALTER SYSTEM SET archive_command = '/bin/true'").await;
+    server.server().reload().await.unwrap();
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    until("the reload", async || !client.status().await.unwrap().overrides.is_empty()).await;
+    let refused = client.begin_backup(&backup(), 60).await.unwrap_err();
+    assert!(matches!(&refused, Error::Settings(_)) && refused.retry() == Retry::Never, "{refused}");
+    assert!(refused.to_string().contains("archive_command is `/bin/true`"), "{refused}");
+    assert!(!vm.mark_file().exists());
+    server.execute("ALTER SYSTEM RESET archive_command").await;
+    server.server().reload().await.unwrap();
+    until("the reload", async || client.status().await.unwrap().overrides.is_empty()).await;
+    client.begin_backup(&backup(), 60).await.unwrap();
+    client.end_backup(&backup()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mark_stays_while_the_store_does_not_answer() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    vm.mark(&backup());
+    std::fs::rename(landscape.path("store"), landscape.path("store.away")).unwrap();
+    let agent = vm.serve();
+    until("the daemon's judgement", async || agent.log_text().contains("stays on the disk")).await;
+    assert!(vm.mark_file().exists(), "{}", agent.log_text());
+    std::fs::rename(landscape.path("store.away"), landscape.path("store")).unwrap();
+    until("the mark's end", async || !vm.mark_file().exists()).await;
 }
 
 #[tokio::test]

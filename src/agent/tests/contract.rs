@@ -43,7 +43,8 @@ impl Machine {
         let address = address(number);
         vm.config["listen"] = format!("{address}:{port}").into();
         vm.write_config();
-        let place = ServerAddress { instance: vm.instance.clone(), address };
+        let place =
+            ServerAddress { deployment: support::deployment(), instance: vm.instance.clone(), address };
         (vm, place)
     }
 

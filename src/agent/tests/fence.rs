@@ -8,7 +8,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use remount_core::documents::ForkRecord;
+use remount_core::documents::{DiskOwner, ForkRecord};
 use remount_core::{BackupId, Lsn, Role, SystemIdentifier, TimelineId};
 use remount_store::{ArchiveFile, Codec, Purpose, PushOptions};
 use support::{Landscape, Vm, backup, errors, restore};
@@ -116,6 +116,29 @@ async fn a_copy_of_a_complete_backup_does_not_start_without_a_plan() {
     landscape.complete_backup(vm.system_identifier()).await;
     refused(&vm, &["no published restore uses it", backup().as_str(), "bosh start"]);
     assert!(vm.mark_file().exists());
+}
+
+/// Whose it was is in the mark: another instance's never started here, whatever the store knows of the backup.
+#[test]
+fn a_copy_of_another_instances_disk_is_refused_though_the_store_knows_nothing_of_its_backup() {
+    let landscape = Landscape::new();
+    let vm = Vm::new(&landscape, "i-1");
+    let _data = vm.with_data();
+    let own = DiskOwner {
+        cluster: "pg-1".parse().unwrap(),
+        system_identifier: vm.system_identifier(),
+        instance: vm.instance.id.clone(),
+    };
+    for owner in [
+        DiskOwner { cluster: "pg-2".parse().unwrap(), ..own.clone() },
+        DiskOwner { instance: "i-9".parse().unwrap(), ..own.clone() },
+        DiskOwner { system_identifier: SystemIdentifier(7), ..own.clone() },
+    ] {
+        vm.mark_of(&backup(), owner.clone());
+        let said = [format!("instance {} of cluster {}", owner.instance, owner.cluster)];
+        refused(&vm, &["a copy from backup", &said[0], "this is instance i-1 of cluster pg-1"]);
+        assert!(vm.mark_file().exists());
+    }
 }
 
 #[tokio::test]

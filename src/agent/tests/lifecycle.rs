@@ -82,6 +82,13 @@ impl<'a> Instance<'a> {
         self.vm.home.join("config/postgres.json")
     }
 
+    /// A deploy with other properties; the last line counts.
+    fn configure(&self, lines: &str) {
+        let path = self.vm.home.join("config/postgresql.conf");
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(path, before + lines).unwrap();
+    }
+
     fn pre_start(&self) {
         for output in [self.postgres_hook("pre-start"), self.vm.hook(&["pre-start"])] {
             assert!(output.status.success(), "{}", errors(&output));
@@ -91,10 +98,14 @@ impl<'a> Instance<'a> {
     fn run(&mut self) {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.vm.home.join("log/out.log")).unwrap();
-        // As bpm does: behind an init, whose number it notes.
-        let mut command = as_vcap(Path::new("/usr/bin/tini"));
+        // As bpm does: behind an init, whose number it notes; the disk is mounted.
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", "mount --bind \"$0\" \"$0\" && exec \"$@\""]);
+        command.arg(self.vm.home.join("store"));
+        let init = as_vcap(Path::new("/usr/bin/tini"));
+        command.arg(init.get_program()).args(init.get_args());
         command.args(["-w", "-s", "--"]).arg(self.vm.landscape.program());
-        command.args(["postgres", "run", "--config"]).arg(self.postgres_config());
+        command.args(["postgres", "run", "--config"]).arg(self.postgres_config()).current_dir("/");
         let process = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
         self.note_process(process.id());
         self.process = Some(process);
@@ -265,6 +276,67 @@ async fn from_empty_disks_through_a_restore() {
     primary.start();
     standby.start();
     assert_eq!(primary.value("SELECT count(*)::text FROM public.ledger").await, "2");
+}
+
+/// `monit start all` and a reboot run no pre-start.
+#[tokio::test]
+async fn the_server_is_not_started_past_the_fence() {
+    let landscape = Landscape::new();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    primary.start();
+    primary.stop();
+    primary.vm.mark(&backup());
+    landscape.complete_backup(primary.vm.system_identifier()).await;
+    landscape.give_store_away();
+    primary.run();
+    let ended = primary.process.take().unwrap().wait().unwrap();
+    assert!(!ended.success() && primary.log().contains("no published restore uses it"), "{}", primary.log());
+    assert!(primary.vm.mark_file().exists());
+
+    // The VM went down in a backup and comes back: nobody but this process is there to judge.
+    fs::remove_dir_all(landscape.path("store/clusters/pg-1")).unwrap();
+    primary.run();
+    until("the server", async || primary.server.reachable().await.unwrap() == Reachable::Yes).await;
+    assert!(!primary.vm.mark_file().exists());
+}
+
+/// Without the larger value it would end with "insufficient parameter settings" at every start, until somebody looks.
+#[tokio::test]
+async fn a_standby_keeps_a_setting_that_a_deploy_lowers_until_it_has_replayed_the_change() {
+    let landscape = Landscape::new();
+    let port = free_port();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, port);
+    let mut standby = Instance::new(&landscape, "i-2", "127.0.0.2", Some("127.0.0.1"), port);
+    primary.start();
+    standby.start();
+    standby.stop();
+    standby.configure("max_connections = 20\n");
+    standby.start();
+    assert_eq!(standby.value("SHOW max_connections").await, "100");
+
+    primary.stop();
+    primary.configure("max_connections = 20\n");
+    primary.start();
+    let lsn = primary.server.write_probe().await.unwrap().lsn;
+    let replayed = format!("SELECT (pg_last_wal_replay_lsn() >= '{lsn}')::text");
+    until("the replay of the change", async || standby.value(&replayed).await == "true").await;
+    standby.execute("CHECKPOINT").await;
+    standby.stop();
+    standby.start();
+    assert_eq!(standby.value("SHOW max_connections").await, "20");
+}
+
+#[tokio::test]
+async fn no_server_is_made_or_started_where_the_disk_is_missing() {
+    let landscape = Landscape::new();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    primary.start();
+    primary.stop();
+    fs::rename(primary.vm.home.join("store"), primary.vm.home.join("store.away")).unwrap();
+    fs::create_dir(primary.vm.home.join("store")).unwrap();
+    primary.run();
+    assert!(!primary.process.take().unwrap().wait().unwrap().success());
+    assert!(primary.log().contains("PostgreSQL may not start"), "{}", primary.log());
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ impl Director for HttpDirector {
     async fn instances(&self, deployment: &DeploymentName) -> Result<Vec<Instance>> {
         let action = format!("list the instances of deployment {deployment}");
         let path = route::instances(deployment);
-        let asked = action.clone();
+        let (asked, deployment) = (action.clone(), deployment.clone());
         let task = self.read(move |calls| calls.get_task(&asked, &path)).await?;
         let limit = SURVEY_LIMIT.min(self.task_deadline);
         let how = Follow {
@@ -120,8 +120,8 @@ impl Director for HttpDirector {
         follow(self, task, how).await?;
         // Asked again, every agent would be asked again.
         retry(&self.policy, || {
-            let action = action.clone();
-            self.read(move |calls| wire::instances(&action, &output(calls, task, "result")?))
+            let (action, deployment) = (action.clone(), deployment.clone());
+            self.read(move |calls| wire::instances(&action, &deployment, &output(calls, task, "result")?))
         })
         .await
     }

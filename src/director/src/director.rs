@@ -92,6 +92,8 @@ pub struct Info {
 /// An instance, as `GET /deployments/D/instances?format=full` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
+    /// Its deployment.
+    pub deployment: DeploymentName,
     /// Group and id.
     pub slug: InstanceSlug,
     /// Its index.

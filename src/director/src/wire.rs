@@ -1,7 +1,7 @@
 //! What the Director writes, read leniently: missing and unknown fields are no error, numbers may come
 //! as texts. An instance, though, is never left out because it could not be read.
 
-use remount_core::{DiskCid, InstanceSlug};
+use remount_core::{DeploymentName, DiskCid, InstanceSlug};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -140,18 +140,18 @@ impl From<WireDisk> for OrphanedDisk {
 ///
 /// # Errors
 /// One line that cannot be read, or has lost its end, fails the whole.
-pub(crate) fn instances(action: &str, result: &str) -> Result<Vec<Instance>> {
+pub(crate) fn instances(action: &str, deployment: &DeploymentName, result: &str) -> Result<Vec<Instance>> {
     let mut found = Vec::new();
     for (number, line) in result.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let wrong = |why: String| unusable(action, format!("line {} of the result: {why}", number + 1));
         let wire: WireInstance = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
-        found.push(instance(wire).map_err(wrong)?);
+        found.push(instance(deployment, wire).map_err(wrong)?);
     }
     found.sort_by(|a: &Instance, b| (&a.slug.group, a.index).cmp(&(&b.slug.group, b.index)));
     Ok(found)
 }
 
-fn instance(wire: WireInstance) -> Result<Instance, String> {
+fn instance(deployment: &DeploymentName, wire: WireInstance) -> Result<Instance, String> {
     let text = |error: remount_core::IdError| error.to_string();
     let slug =
         InstanceSlug { group: wire.job_name.parse().map_err(text)?, id: wire.id.parse().map_err(text)? };
@@ -164,6 +164,7 @@ fn instance(wire: WireInstance) -> Result<Instance, String> {
         }
     }
     Ok(Instance {
+        deployment: deployment.clone(),
         slug,
         index: wire.index.and_then(|index| index.try_into().ok()).unwrap_or_default(),
         az: filled(wire.az),
@@ -203,6 +204,10 @@ fn text_of(value: &Value) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn pg() -> DeploymentName {
+        "pg-1".parse().unwrap()
+    }
+
     const ID: &str = "0f5a3b52-9d3c-4b8e-8c11-2f2f3a4b5c6d";
 
     #[test]
@@ -213,7 +218,7 @@ mod tests {
             "bootstrap":false,"ignore":false,"processes":[],"vitals":null}}"#
         )
         .replace('\n', "");
-        let found = instances("look", &line).unwrap();
+        let found = instances("look", &pg(), &line).unwrap();
         assert_eq!((&found[0].vm, found[0].desired.as_str(), found[0].disks.len()), (&None, "detached", 1));
         assert!(!found[0].is_running());
     }
@@ -221,14 +226,14 @@ mod tests {
     #[test]
     fn the_managed_disk_counts_where_the_list_is_missing() {
         let line = format!(r#"{{"job_name":"pg","id":"{ID}","disk_cid":"disk-1"}}"#);
-        assert_eq!(instances("look", &line).unwrap()[0].disks, ["disk-1".parse().unwrap()]);
+        assert_eq!(instances("look", &pg(), &line).unwrap()[0].disks, ["disk-1".parse().unwrap()]);
     }
 
     #[test]
     fn no_instance_is_lost_with_a_line_that_was_cut() {
         let line = format!(r#"{{"job_name":"pg","id":"{ID}"}}"#);
         let cut = format!("{line}\n{}", &line[..20]);
-        assert!(instances("look", &cut).unwrap_err().source().unwrap().to_string().contains("line 2"));
+        assert!(instances("look", &pg(), &cut).unwrap_err().source().unwrap().to_string().contains("line 2"));
     }
 
     #[test]

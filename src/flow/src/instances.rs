@@ -84,7 +84,9 @@ pub fn server(ctx: &FlowContext, instance: &Instance) -> Result<Arc<dyn Server>>
     let address = instance.ips.first().ok_or_else(|| {
         FlowError::check(format!("{slug} has no address"), "look at it with `bosh instances`")
     })?;
-    ctx.servers.server(slug, address).map_err(FlowError::server("reach the server", slug))
+    ctx.servers
+        .server(&instance.deployment, slug, address)
+        .map_err(FlowError::server("reach the server", slug))
 }
 
 /// One look at a server; why not, where it does not answer.
@@ -151,6 +153,7 @@ mod tests {
     #[test]
     fn what_a_dry_run_left_is_no_instance_and_what_lost_all_is_one() {
         let record = Instance {
+            deployment: "pg-1".parse().unwrap(),
             slug: InstanceSlug { group: "postgres".parse().unwrap(), id: "0a1b".parse().unwrap() },
             index: 2,
             az: None,

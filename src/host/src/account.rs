@@ -1,14 +1,22 @@
 //! The user that PostgreSQL and the daemons run as. Hooks run as root: what they make has to belong
 //! to that user, and what talks to PostgreSQL has to *be* that user (peer authentication).
+//!
+//! What the user can write may hold links of its making. So a hook does there, as root, one thing alone: it makes
+//! folders by [`Account::create_folder`], which follows no such link. All else it does with the user's rights, by
+//! [`Account::act`] or [`Account::become_it`]: a link then leads to nothing that the user could not reach itself.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
-use crate::durable::{self, FileError};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use crate::durable::{self, FileError, at};
+use crate::own_folder;
 
 /// The user does not exist, or cannot be changed to.
 #[derive(Debug, thiserror::Error)]
@@ -52,22 +60,48 @@ impl Account {
     }
 
     /// Makes a folder that belongs to this user. One that is there is given to it.
+    ///
+    /// # Errors
+    /// [`AccountError::File`]: the file system's, or a link in a folder that others than root can write.
     pub fn create_folder(self, path: &Path) -> Result<()> {
-        durable::create_folder(path)?;
-        self.own(path)
+        if !is_root() {
+            return Ok(durable::create_folder(path)?);
+        }
+        let path = std::path::absolute(path).map_err(at(path))?;
+        let owner = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        Ok(own_folder::make(&path, owner).map_err(at(&path))?)
     }
 
-    /// Gives a file or folder to this user, where we may.
-    pub fn own(self, path: &Path) -> Result<()> {
-        let now = fs::metadata(path).map_err(system(format!("look at {}", path.display())))?;
-        if !is_root() || (now.uid(), now.gid()) == (self.uid, self.gid) {
-            return Ok(());
+    /// Does `work` with this user's rights alone, where this process has root's: on a thread of its own that gives
+    /// them up. Threads and processes that the work starts have no others.
+    ///
+    /// # Errors
+    /// [`AccountError::System`]: the rights cannot be given up. The work was not begun.
+    pub fn act<T: Send>(self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        if !is_root() || self.uid == 0 {
+            return Ok(work());
         }
-        chown(path, Some(self.uid), Some(self.gid)).map_err(system(format!("chown {}", path.display())))
+        let done = thread::scope(|scope| {
+            scope
+                .spawn(move || {
+                    self.give_up_root()?;
+                    Ok(work())
+                })
+                .join()
+        });
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(system("give up root's rights"))
+    }
+
+    /// Of this thread, for good: root's groups, then its group, then the user itself, which takes the capabilities.
+    fn give_up_root(self) -> io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        set_thread_groups(&[])?;
+        set_thread_res_gid(gid, gid, gid)?;
+        Ok(set_thread_res_uid(uid, uid, uid)?)
     }
 
     /// Makes a command run as this user, where we may. The supplementary groups of root are dropped.
-    pub fn run_as(self, command: &mut Command) -> &mut Command {
+    fn run_as(self, command: &mut Command) -> &mut Command {
         if is_root() {
             command.uid(self.uid).gid(self.gid);
         }
@@ -111,7 +145,34 @@ fn find(passwd: &str, name: &str) -> Option<Account> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
+
+    #[test]
+    fn work_that_is_done_as_the_user_cannot_do_what_root_can() {
+        if !is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, theirs) = (folder.path().join("secret"), folder.path().join("theirs"));
+        fs::write(&secret, "of root").unwrap();
+        let user = Account { uid: 12_345, gid: 12_346 };
+        user.create_folder(&theirs).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let note = theirs.join("note");
+        let read = user.act(|| {
+            durable::write(&note, b"by the user").unwrap();
+            let child = Command::new("cat").arg(&secret).output().unwrap();
+            assert!(!child.status.success(), "a process of the work has root's rights");
+            thread::scope(|scope| scope.spawn(|| fs::read(&secret)).join().unwrap())
+        });
+        assert_eq!(read.unwrap().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        let note = fs::metadata(note).unwrap();
+        assert_eq!((note.uid(), note.gid()), (12_345, 12_346));
+        fs::read(&secret).unwrap();
+    }
 
     #[test]
     fn a_user_is_found_by_its_whole_name() {

@@ -25,6 +25,7 @@ mod file_lock;
 mod file_mode;
 #[cfg(feature = "http")]
 pub mod http;
+mod own_folder;
 mod poll;
 mod retry;
 mod secret;

@@ -1,4 +1,4 @@
-//! `postgresql.auto.conf`: Remount's block between two markers, and lines of others.
+//! `postgresql.auto.conf`: Remount's block between two markers, and lines of others, which may be in any encoding.
 //!
 //! `ALTER SYSTEM` rewrites the whole file and drops every comment, the markers among them. So Remount's lines
 //! are found by marker *or* by name, and a removal never relies on the markers alone.
@@ -8,7 +8,8 @@ use remount_core::RestoreId;
 const END: &str = "# remount end";
 
 /// Settings that steer recovery. In a copy from a snapshot they are another server's past.
-const RECOVERY: [&str; 13] = [
+const RECOVERY: [&str; 14] = [
+    "archive_cleanup_command",
     "primary_conninfo",
     "primary_slot_name",
     "promote_trigger_file",
@@ -27,63 +28,75 @@ const RECOVERY_TARGET_TIMELINE: &str = "recovery_target_timeline";
 const SYNCHRONOUS: &str = "synchronous_standby_names";
 
 /// The text without our blocks and without any setting that steers recovery.
-pub fn without_recovery(text: &str) -> String {
-    let steers = |line: &str| {
+pub fn without_recovery(text: &[u8]) -> Vec<u8> {
+    let steers = |line: &[u8]| {
         name_of(line)
             .is_some_and(|name| RECOVERY.contains(&name.as_str()) || name == RECOVERY_TARGET_TIMELINE)
     };
     joined(outside_blocks(text).filter(|line| !steers(line)))
 }
 
-/// The text with `lines` as the block of `restore` at its end. An earlier block of Remount is removed.
-pub fn with_block(text: &str, restore: &RestoreId, lines: &[String]) -> String {
-    let kept = joined(outside_blocks(text));
-    format!("{kept}# remount {restore} begin\n{}\n{END}\n", lines.join("\n"))
+/// The text with `settings` as the block of `restore` at its end. An earlier block of Remount is removed.
+pub fn with_block(text: &[u8], restore: &RestoreId, settings: &[String]) -> Vec<u8> {
+    let mut kept = joined(outside_blocks(text));
+    kept.extend(format!("# remount {restore} begin\n{}\n{END}\n", settings.join("\n")).bytes());
+    kept
 }
 
 /// The text as it was before a restore: without the block or, where `ALTER SYSTEM` has dropped the
 /// markers, without the lines that the block had.
-pub fn without_block(text: &str) -> String {
-    if text.lines().any(is_begin) {
+pub fn without_block(text: &[u8]) -> Vec<u8> {
+    if lines(text).any(is_begin) {
         return joined(outside_blocks(text));
     }
     let target = |name: &str| name.starts_with("recovery_target");
-    let emptied = |line: &str, name: &str| name == SYNCHRONOUS && value_of(line).is_some_and(|v| v == "''");
-    let fetches = |line: &str, name: &str| name == "restore_command" && line.contains("remount-wal");
-    let ours = |line: &str| {
+    let emptied = |line: &[u8], name: &str| name == SYNCHRONOUS && value_of(line).is_some_and(|v| v == b"''");
+    let fetches = |line: &[u8], name: &str| name == "restore_command" && holds(line, b"remount-wal");
+    let ours = |line: &[u8]| {
         name_of(line).is_some_and(|name| target(&name) || emptied(line, &name) || fetches(line, &name))
     };
-    joined(text.lines().filter(|line| !ours(line)))
+    joined(lines(text).filter(|line| !ours(line)))
 }
 
-fn is_begin(line: &str) -> bool {
-    line.starts_with("# remount ") && line.trim_end().ends_with(" begin")
+/// A last line without an end is one; nothing after the last end is none.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+}
+
+fn is_begin(line: &[u8]) -> bool {
+    line.starts_with(b"# remount ") && line.trim_ascii_end().ends_with(b" begin")
 }
 
 /// A block that has no end (a torn write, an edit by hand) ends with the file: its lines are ours.
-fn outside_blocks(text: &str) -> impl Iterator<Item = &str> {
+fn outside_blocks(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut inside = false;
-    text.lines().filter(move |line| {
+    lines(text).filter(move |line| {
         let within = inside || is_begin(line);
-        inside = within && line.trim_end() != END;
+        inside = within && line.trim_ascii_end() != END.as_bytes();
         !within
     })
 }
 
 /// `name = value` or `name value`; names are case-insensitive.
-fn name_of(line: &str) -> Option<String> {
-    let line = line.trim_start();
-    let end = line.find(|c: char| c.is_whitespace() || c == '=')?;
-    let plain = line[..end].chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
-    (plain && end > 0).then(|| line[..end].to_ascii_lowercase())
+fn name_of(line: &[u8]) -> Option<String> {
+    let line = line.trim_ascii_start();
+    let end = line.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'=')?;
+    let name = std::str::from_utf8(line.get(..end)?).ok()?;
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
+    (plain && end > 0).then(|| name.to_ascii_lowercase())
 }
 
-fn value_of(line: &str) -> Option<&str> {
-    line.split_once('=').map(|(_, value)| value.trim())
+fn value_of(line: &[u8]) -> Option<&[u8]> {
+    let at = line.iter().position(|byte| *byte == b'=')?;
+    line.get(at + 1..).map(<[u8]>::trim_ascii)
 }
 
-fn joined<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    lines.flat_map(|line| [line, "\n"]).collect()
+fn holds(line: &[u8], part: &[u8]) -> bool {
+    line.windows(part.len()).any(|window| window == part)
+}
+
+fn joined<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    lines.flat_map(|line| [line, b"\n"]).flatten().copied().collect()
 }
 
 #[cfg(test)]
@@ -98,6 +111,28 @@ mod tests {
 
     fn lines() -> Vec<String> {
         vec!["recovery_target_timeline = '2'".into(), "synchronous_standby_names = ''".into()]
+    }
+
+    fn with_block(text: &str, restore: &RestoreId, lines: &[String]) -> String {
+        String::from_utf8(super::with_block(text.as_bytes(), restore, lines)).unwrap()
+    }
+
+    fn without_block(text: &str) -> String {
+        String::from_utf8(super::without_block(text.as_bytes())).unwrap()
+    }
+
+    fn without_recovery(text: &str) -> String {
+        String::from_utf8(super::without_recovery(text.as_bytes())).unwrap()
+    }
+
+    /// `ALTER SYSTEM` in a database of LATIN1 writes its bytes as they are.
+    #[test]
+    fn what_is_not_utf_8_stays_as_it_is() {
+        let others = b"\xe9t\xe9.x = 'caf\xe9'\nwork_mem = '8MB' # \xff\r\n";
+        let with = super::with_block(others, &restore(), &lines());
+        assert!(with.starts_with(others));
+        assert_eq!(super::without_block(&with), others);
+        assert_eq!(super::without_recovery(&with), others);
     }
 
     #[test]

@@ -24,6 +24,41 @@ pub struct ControlData {
     pub checkpoint_timeline: TimelineId,
     /// Where replay from the latest checkpoint begins.
     pub redo: Lsn,
+    /// What the WAL up to now demands of a server that replays it.
+    pub demands: Demands,
+}
+
+/// Settings that a standby, and a recovery that answers queries, must have at least as large as the server had that wrote the
+/// WAL: PostgreSQL stops otherwise.
+///
+/// # Source
+/// PostgreSQL, `src/include/catalog/pg_control.h` (the same places from 15 to 18) and `CheckRequiredParameterValues`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demands([u32; DEMANDED.len()]);
+
+/// Their names, in the order of the control file.
+pub const DEMANDED: [&str; 5] = [
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+];
+
+impl Demands {
+    /// Each with its name.
+    pub fn each(self) -> impl Iterator<Item = (&'static str, u32)> {
+        DEMANDED.into_iter().zip(self.0)
+    }
+
+    fn parse(content: &[u8]) -> Option<Self> {
+        const FIRST: usize = 220;
+        let mut values = [0; DEMANDED.len()];
+        for (number, value) in values.iter_mut().enumerate() {
+            *value = u32_at(content, FIRST + 4 * number)?;
+        }
+        Some(Self(values))
+    }
 }
 
 /// `DBState` of the control file.
@@ -90,6 +125,7 @@ impl ControlData {
             state: DatabaseState::from_number(u32_at(content, 16)?)?,
             redo: Lsn(u64_at(content, 40)?),
             checkpoint_timeline: TimelineId::new(u32_at(content, 48)?).ok()?,
+            demands: Demands::parse(content)?,
         })
     }
 }

@@ -189,16 +189,12 @@ impl DataDirectory {
         Ok(found)
     }
 
-    fn settings(&self) -> Result<String> {
-        let content = durable::read(&self.file(SETTINGS))?.unwrap_or_default();
-        String::from_utf8(content).map_err(|_| Error::File {
-            path: self.file(SETTINGS).display().to_string(),
-            detail: "the file is not UTF-8".into(),
-        })
+    fn settings(&self) -> Result<Vec<u8>> {
+        Ok(durable::read(&self.file(SETTINGS))?.unwrap_or_default())
     }
 
-    fn write_settings(&self, text: &str) -> Result<()> {
-        Ok(durable::write(&self.file(SETTINGS), text.as_bytes())?)
+    fn write_settings(&self, text: &[u8]) -> Result<()> {
+        Ok(durable::write(&self.file(SETTINGS), text)?)
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -4,6 +4,8 @@ use remount_core::{BackupId, OperatorError, Retry};
 use remount_host::FileError;
 use serde::{Deserialize, Serialize};
 
+/// What the text of an [`Error::Settings`] begins with.
+const SETTINGS_PREFIX: &str = "there can be no backup with these settings: ";
 /// What the text of an [`Error::Config`] begins with.
 const CONFIG_PREFIX: &str = "configuration: ";
 
@@ -35,6 +37,17 @@ pub enum Error {
     /// This backup is not in progress: its lease ended, or the agent was restarted.
     #[error("backup {0} is not in progress on this server")]
     NoBackup(BackupId),
+    /// The disk has the mark of another backup, which nobody has judged: it may be a copy.
+    #[error("the disk has the mark of backup {backup}: {detail}")]
+    Marked {
+        /// The backup of the mark.
+        backup: BackupId,
+        /// Why it is still there.
+        detail: String,
+    },
+    /// `postgresql.auto.conf` takes from a backup what it rests on.
+    #[error("there can be no backup with these settings: {0}")]
+    Settings(String),
     /// The call needs a primary.
     #[error("{action}: the server is a standby")]
     NotPrimary {
@@ -77,6 +90,8 @@ impl From<&Error> for ApiError {
         let (code, backup) = match error {
             Error::BackupInProgress(backup) => ("backup_in_progress", Some(backup)),
             Error::NoBackup(backup) => ("no_backup", Some(backup)),
+            Error::Marked { backup, .. } => ("marked", Some(backup)),
+            Error::Settings(_) => ("settings", None),
             Error::NotPrimary { .. } => ("not_primary", None),
             Error::Database { .. } => ("database", None),
             Error::Unreachable { .. } => ("unreachable", None),
@@ -94,6 +109,15 @@ impl ApiError {
         match (self.code.as_str(), self.backup) {
             ("backup_in_progress", Some(backup)) => Error::BackupInProgress(backup),
             ("no_backup", Some(backup)) => Error::NoBackup(backup),
+            ("marked", Some(backup)) => {
+                let prefix = format!("the disk has the mark of backup {backup}: ");
+                let detail = self.message.strip_prefix(&prefix).unwrap_or(&self.message).to_owned();
+                Error::Marked { backup, detail }
+            }
+            ("settings", _) => {
+                let detail = self.message.strip_prefix(SETTINGS_PREFIX).unwrap_or(&self.message);
+                Error::Settings(detail.into())
+            }
             ("not_primary", _) => Error::NotPrimary { action: action.into() },
             // A full or read-only disk does not pass by waiting, and PostgreSQL's log says nothing of it.
             ("file", _) => {
@@ -114,7 +138,7 @@ impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
             Self::Unreachable { .. } | Self::Database { .. } => Retry::Soon,
-            Self::BackupInProgress(_) => Retry::Later,
+            Self::BackupInProgress(_) | Self::Marked { .. } => Retry::Later,
             _ => Retry::Never,
         }
     }
@@ -127,6 +151,16 @@ impl OperatorError for Error {
             }
             Self::Database { .. } => "read PostgreSQL's log below /var/vcap/sys/log/postgres".into(),
             Self::BackupInProgress(_) => "wait until that backup has ended, or run `remount journal`".into(),
+            Self::Marked { .. } => {
+                "make the object store reachable from the instance, which removes the mark of a backup that does not \
+                 exist; if the disk is a copy, attach the one that the instance had before (`remount journal`)"
+                    .into()
+            }
+            Self::Settings(_) => {
+                "`ALTER SYSTEM RESET` each of them on the instance, then `SELECT pg_reload_conf()`, or restart it; set what has to \
+                 differ by the job's properties"
+                    .into()
+            }
             Self::NoBackup(_) => "run the backup again".into(),
             Self::NotPrimary { .. } => "run the command again: it reads the roles again and asks the primary".into(),
             Self::File { .. } => {

@@ -21,12 +21,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use remount_core::{
-    BackupId, ClusterName, InstanceSlug, Lsn, RestoreId, Role, SegmentSize, SystemIdentifier, TimelineId,
-    WalSegment,
+    BackupId, ClusterName, DeploymentName, InstanceSlug, Lsn, RestoreId, Role, SegmentSize, SystemIdentifier,
+    TimelineId, WalSegment,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, SettingOverride};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -64,6 +64,9 @@ pub struct ServerStatus {
     pub replayed_to: Option<Lsn>,
     /// `archive_mode`, `max_connections`, … as named in `settings` of the manifest.
     pub settings: BTreeMap<String, String>,
+    /// Settings that `postgresql.auto.conf` overrides.
+    #[serde(default)]
+    pub overrides: Vec<SettingOverride>,
     /// Whether data checksums are on.
     pub data_checksums: bool,
     /// Versions of the collations, by provider and name.
@@ -205,9 +208,15 @@ pub trait Server: Debug + Send + Sync {
 
 /// How a driver reaches the servers.
 pub trait Servers: Debug + Send + Sync {
-    /// The server of `instance`, whose VM has this address.
+    /// The server of `instance` of `deployment`, whose VM has this address. An agent of another deployment does not
+    /// count as an answer.
     ///
     /// # Errors
-    /// The client's certificates cannot be used.
-    fn server(&self, instance: &InstanceSlug, address: &str) -> Result<Arc<dyn Server>>;
+    /// The client's certificates cannot be used, or no certificate can name the deployment.
+    fn server(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        address: &str,
+    ) -> Result<Arc<dyn Server>>;
 }

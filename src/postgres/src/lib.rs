@@ -15,6 +15,7 @@ mod auto_conf;
 mod backup_session;
 mod control_data;
 mod data_directory;
+mod effective;
 mod error;
 mod instance;
 mod local;
@@ -24,8 +25,9 @@ mod remote;
 mod retrying;
 
 pub use backup_session::BackupSession;
-pub use control_data::{ControlData, DatabaseState};
+pub use control_data::{ControlData, DEMANDED, DatabaseState, Demands};
 pub use data_directory::{DataDirectory, DataState, Preparation};
+pub use effective::{SettingOverride, Severity};
 pub use error::{ApiError, Error};
 pub use instance::{
     BackupBegun, BackupEnded, BeginBackup, NamedBackup, NamedRestore, Result, Server, ServerStatus, Servers,
@@ -34,5 +36,5 @@ pub use instance::{
 pub use local::{LocalConfig, LocalServer, Reachable};
 pub use local_status::Identity;
 pub use recovery_settings::{RecoveryGoal, RecoverySettings};
-pub use remote::{AGENT_TLS_NAME, AgentsConfig, RemoteServer, RemoteServers};
+pub use remote::{AgentsConfig, RemoteServer, RemoteServers, agent_tls_name};
 pub use retrying::RetryingServers;

@@ -15,6 +15,14 @@ use crate::{DataDirectory, Error, Result, WalSwitched, WriteProbe};
 const CONNECT_SECONDS: u64 = 5;
 /// How long a query may take. A server whose disk hangs must not hang its agent.
 const STATEMENT_SECONDS: u64 = 30;
+/// What our sessions set for themselves: defaults of the server, the database or the role (`ALTER SYSTEM`, `ALTER DATABASE`,
+/// `ALTER ROLE`) would make queries fail, wait, end early, or answer in another form. What a session asks for at its start
+/// goes before all of them.
+const SESSION: &str = "-c lock_timeout=0 -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 \
+    -c search_path=pg_catalog -c standard_conforming_strings=on -c default_transaction_read_only=off \
+    -c default_transaction_deferrable=off -c default_transaction_isolation=read\\ committed -c role=none \
+    -c session_replication_role=origin -c client_encoding=UTF8 -c DateStyle=ISO -c TimeZone=UTC -c bytea_output=hex \
+    -c lc_messages=C -c session_preload_libraries= -c local_preload_libraries=";
 /// A checkpoint writes all dirty buffers; a large server with a slow disk takes minutes.
 const CHECKPOINT_SECONDS: u64 = 1800;
 
@@ -191,19 +199,26 @@ impl LocalServer {
             .dbname(database_name)
             .application_name("remount-agent")
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
-            .options(format!(
-                "-c statement_timeout={statement_seconds}s -c lock_timeout=0 -c idle_session_timeout=0 \
-                 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog -c standard_conforming_strings=on"
-            ));
+            .options(format!("-c statement_timeout={statement_seconds}s {SESSION}"));
         let (client, connection) = config.connect(NoTls).await?;
+        let limits_transactions = connection.parameter("server_version").is_some_and(limits_transactions);
         // It ends by itself when the client is dropped or the server goes away.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 log::debug!("a session with PostgreSQL ended: {error}");
             }
         });
+        if limits_transactions {
+            client.batch_execute("SET transaction_timeout = 0").await?;
+        }
         Ok(client)
     }
+}
+
+/// Since PostgreSQL 17; an earlier one refuses a session that asks for it.
+fn limits_transactions(server_version: &str) -> bool {
+    let major = server_version.split(|c: char| !c.is_ascii_digit()).next();
+    major.and_then(|number| number.parse::<u32>().ok()).is_some_and(|major| major >= 17)
 }
 
 /// States that pass by themselves: starting, stopping, recovering; no free connection.

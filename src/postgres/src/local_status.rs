@@ -108,6 +108,7 @@ impl LocalServer {
             applied_restore: None,
             replayed_to: self.replayed_to(timeline)?,
             settings: pairs(&client, SETTINGS).await?,
+            overrides: self.overrides().await?,
             data_checksums: get(&row, 9)?,
             collation_versions: pairs(&client, COLLATIONS).await?,
             data_bytes: self.data_bytes()?,

@@ -31,6 +31,8 @@ impl RecoverySettings {
         let mut values = vec![
             ("restore_command", restore_command.to_owned()),
             ("recovery_init_sync_method", "syncfs".to_owned()),
+            // Whoever waits for the recovery asks the server for it.
+            ("hot_standby", "on".to_owned()),
         ];
         match goal {
             RecoveryGoal::Promote => {

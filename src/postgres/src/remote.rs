@@ -1,8 +1,9 @@
 //! The client of the agent's API.
 //!
-//! Both sides show certificates of one CA, and neither trusts another. The agents share a certificate
-//! for the name [`AGENT_TLS_NAME`]: the addresses of VMs change, and a certificate per address would
-//! have to follow them. Which instance it is that answers is told by its status, and checked there.
+//! Both sides show certificates of one CA, and neither trusts another. The agents of a deployment share a certificate
+//! for the name [`agent_tls_name`]: the addresses of VMs change, and a certificate per address would have to follow
+//! them. So an agent of another deployment, which may be in other hands, does not get as far as to answer. Which instance
+//! of the deployment it is that answers is told by its status, and checked there.
 
 use std::fmt;
 use std::net::ToSocketAddrs;
@@ -11,13 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use remount_core::{BackupId, InstanceSlug, RestoreId};
+use remount_core::{BackupId, DeploymentName, InstanceSlug, RestoreId};
 use remount_host::blocking;
 use remount_host::http::{self, Peer};
 use remount_host::tls::Identity;
+use rustls::pki_types::DnsName;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
@@ -26,8 +29,11 @@ use crate::{
     ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 
-/// The name in every agent's certificate.
-pub const AGENT_TLS_NAME: &str = "remount-agent";
+/// The name in the certificate of a deployment's agents.
+#[must_use]
+pub fn agent_tls_name(deployment: &DeploymentName) -> String {
+    format!("{deployment}.remount-agent")
+}
 
 /// No answer of an agent is larger; a status has a few kilobytes.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
@@ -76,21 +82,41 @@ impl RemoteServers {
         Ok(Self { port: config.port, config: http })
     }
 
-    /// The server of `instance` at `address`, as its own type.
-    #[must_use]
-    pub fn remote(&self, instance: &InstanceSlug, address: &str) -> RemoteServer {
+    /// The server of `instance` of `deployment` at `address`, as its own type.
+    ///
+    /// # Errors
+    /// [`Error::Config`]: the deployment's name is none that a certificate can have.
+    pub fn remote(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        address: &str,
+    ) -> Result<RemoteServer> {
+        let name = agent_tls_name(deployment);
+        if DnsName::try_from(name.as_str()).is_err() || name.parse::<Authority>().is_err() {
+            return Err(Error::Config(format!(
+                "`{name}` is no DNS name, so no certificate can name the agents of deployment {deployment}: at most 63 \
+                 characters between two dots; rename the deployment"
+            )));
+        }
         let resolver = ToAddress { address: address.to_owned(), port: self.port };
-        RemoteServer {
+        Ok(RemoteServer {
+            name,
             instance: instance.clone(),
             address: format!("{address}:{}", self.port),
             agent: ureq::Agent::with_parts(self.config.clone(), DefaultConnector::new(), resolver),
-        }
+        })
     }
 }
 
 impl Servers for RemoteServers {
-    fn server(&self, instance: &InstanceSlug, address: &str) -> Result<Arc<dyn Server>> {
-        Ok(Arc::new(self.remote(instance, address)))
+    fn server(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        address: &str,
+    ) -> Result<Arc<dyn Server>> {
+        Ok(Arc::new(self.remote(deployment, instance, address)?))
     }
 }
 
@@ -103,6 +129,8 @@ impl fmt::Debug for RemoteServers {
 /// One server, through its agent.
 #[derive(Clone)]
 pub struct RemoteServer {
+    /// In the certificate of whoever answers.
+    name: String,
     instance: InstanceSlug,
     address: String,
     agent: ureq::Agent,
@@ -123,9 +151,9 @@ impl RemoteServer {
     where
         A: DeserializeOwned + Send + 'static,
     {
-        let agent = self.agent.clone();
+        let (agent, url) = (self.agent.clone(), format!("https://{}{path}", self.name));
         let asked =
-            blocking(move || ask(&agent, path, body), |lost| ureq::Error::Other(Box::new(lost))).await;
+            blocking(move || ask(&agent, &url, body), |lost| ureq::Error::Other(Box::new(lost))).await;
         let answer = asked.map_err(|error| self.unreachable(action, error))?;
         if answer.is_good {
             return serde_json::from_slice(&answer.body).map_err(|error| self.unreachable(action, error));
@@ -236,11 +264,10 @@ struct Answer {
     body: Vec<u8>,
 }
 
-fn ask(agent: &ureq::Agent, path: &str, body: Option<Vec<u8>>) -> Result<Answer, ureq::Error> {
-    let url = format!("https://{AGENT_TLS_NAME}{path}");
+fn ask(agent: &ureq::Agent, url: &str, body: Option<Vec<u8>>) -> Result<Answer, ureq::Error> {
     let mut response = match body {
-        None => agent.get(&url).call()?,
-        Some(body) => agent.post(&url).content_type("application/json").send(&body)?,
+        None => agent.get(url).call()?,
+        Some(body) => agent.post(url).content_type("application/json").send(&body)?,
     };
     let status = response.status();
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use remount_core::{Attempts, BackupId, InstanceSlug, RestoreId};
+use remount_core::{Attempts, BackupId, DeploymentName, InstanceSlug, RestoreId};
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{
@@ -37,8 +37,13 @@ impl Retryable for Error {
 }
 
 impl Servers for RetryingServers {
-    fn server(&self, instance: &InstanceSlug, address: &str) -> Result<Arc<dyn Server>> {
-        let inner = self.inner.server(instance, address)?;
+    fn server(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        address: &str,
+    ) -> Result<Arc<dyn Server>> {
+        let inner = self.inner.server(deployment, instance, address)?;
         Ok(Arc::new(RetryingServer { inner, policy: self.policy.clone() }))
     }
 }

@@ -14,7 +14,7 @@ use remount_core::{
 };
 use remount_postgres::{
     BackupEnded, BackupSession, ControlData, DataState, DatabaseState, Error, Identity, Preparation,
-    RecoveryGoal, RecoverySettings,
+    RecoveryGoal, RecoverySettings, Severity,
 };
 use support::Postgres;
 
@@ -252,6 +252,105 @@ async fn a_server_tells_what_it_is(major: u32) {
     assert_eq!(running.state, DatabaseState::InProduction);
 }
 
+/// Whoever may alter roles or the system must not be able to break the agent by a default.
+async fn hostile_defaults_do_not_reach_our_sessions(major: u32) {
+    let home = support::folder();
+    let mut postgres = Postgres::init(major, home.path(), "a");
+    postgres.start().await;
+    let mut hostile = vec![
+        "default_transaction_read_only = on",
+        "default_transaction_isolation = serializable",
+        "role = nobody",
+        "search_path = trap",
+        "statement_timeout = 1",
+        "lock_timeout = 1",
+        "idle_session_timeout = 1",
+        "idle_in_transaction_session_timeout = 1",
+        "client_encoding = LATIN1",
+        "DateStyle = 'German'",
+        "TimeZone = 'Asia/Tokyo'",
+        "bytea_output = escape",
+        "session_replication_role = replica",
+        "session_preload_libraries = 'missing'",
+    ];
+    if major >= 17 {
+        hostile.push("transaction_timeout = 1");
+    }
+    postgres.execute("CREATE ROLE nobody").await;
+    let server = postgres.server();
+    for setting in &hostile {
+        postgres.execute(&format!("ALTER ROLE vcap SET {setting}")).await;
+    }
+    for setting in
+        ["default_transaction_read_only = on", "statement_timeout = 1", "standard_conforming_strings = off"]
+    {
+        postgres.execute(&format!("ALTER DATABASE postgres SET {setting}")).await;
+    }
+    let status = server.status(&identity()).await.unwrap();
+    assert_eq!(status.role, Role::Primary);
+    assert!(server.write_probe().await.unwrap().lsn >= status.lsn);
+    server.switch_wal().await.unwrap();
+    let session = BackupSession::start(&server, &backup()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    session.stop().await.unwrap();
+    let shown = "SELECT current_user || ' ' || current_setting('TimeZone') || ' ' || current_setting('client_encoding')";
+    assert_eq!(postgres.value(shown).await, "vcap UTC UTF8");
+}
+
+async fn databases_of_every_encoding_are_served(major: u32) {
+    let home = support::folder();
+    let mut postgres = Postgres::init(major, home.path(), "a");
+    postgres.start().await;
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let name = encoding.to_lowercase();
+        postgres
+            .execute(&format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING {encoding} LOCALE 'C'"))
+            .await;
+        let mut config = postgres.config();
+        config.database = name;
+        let server = remount_postgres::LocalServer::new(config);
+        server.status(&identity()).await.unwrap();
+        let session = BackupSession::start(&server, &backup()).await.unwrap();
+        assert!(session.stop().await.unwrap().backup_label.contains(backup().as_str()));
+    }
+}
+
+async fn what_beats_the_jobs_settings_is_told(major: u32) {
+    let home = support::folder();
+    let mut postgres = Postgres::init(major, home.path(), "a");
+    postgres.start().await;
+    let server = postgres.server();
+    assert_eq!(server.overrides().await.unwrap(), []);
+    postgres.execute("ALTER SYSTEM SET archive_command = '/bin/true'").await;
+    postgres.execute("ALTER SYSTEM SET max_wal_senders = 4").await; // As the job says.
+    postgres.execute("ALTER SYSTEM SET work_mem = '8MB'").await; // Nothing rests on it.
+    postgres.execute("ALTER SYSTEM SET archive_timeout = 60").await;
+    server.reload().await.unwrap();
+    let found = server.status(&identity()).await.unwrap().overrides;
+    let told: Vec<_> = found.iter().map(|found| (found.name.as_str(), found.severity)).collect();
+    assert_eq!(told, [("archive_command", Severity::Breaks), ("archive_timeout", Severity::Differs)]);
+    assert!(
+        found[0]
+            .to_string()
+            .starts_with("archive_command is `/bin/true` by postgresql.auto.conf, the job says `test")
+    );
+}
+
+async fn the_control_file_says_what_recovery_demands(major: u32) {
+    let home = support::folder();
+    let mut postgres = Postgres::init(major, home.path(), "a");
+    let settings = "max_connections = 123\nmax_worker_processes = 9\nmax_prepared_transactions = 7\n\
+                    max_locks_per_transaction = 65\n";
+    let conf = postgres.data.join("postgresql.conf");
+    let before = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, before + settings).unwrap();
+    postgres.start().await;
+    postgres.stop();
+    let demands: Vec<_> =
+        ControlData::read(&postgres.data).unwrap().demands.each().map(|(_, value)| value).collect();
+    assert_eq!(demands, [123, 9, 4, 7, 65]);
+}
+
 macro_rules! on_every_version {
     ($($name:ident),+) => {$(
         mod $name {
@@ -272,5 +371,9 @@ on_every_version!(
     a_directory_prepared_by_half_does_not_start,
     a_standby_is_pinned_to_its_number,
     backup_mode_begins_and_ends_with_its_session,
-    a_server_tells_what_it_is
+    a_server_tells_what_it_is,
+    hostile_defaults_do_not_reach_our_sessions,
+    databases_of_every_encoding_are_served,
+    what_beats_the_jobs_settings_is_told,
+    the_control_file_says_what_recovery_demands
 );

@@ -1,4 +1,4 @@
-//! The fence's decision tables (`docs/design.md` section 5), without input or output.
+//! The fence's decision table (`docs/design.md` section 5), without input or output.
 //!
 //! | mounted | data | `backup.json` | applied for it | instance had data | decision |
 //! |---|---|---|---|---|---|
@@ -8,137 +8,251 @@
 //! | yes | none | present | | | refuse |
 //! | yes | there | absent | | | start; the store is not asked |
 //! | yes | there | present | yes | | start: a crash in recovery resumes it |
-//! | yes | there | present | no | | ask the store for the plan |
+//! | yes | there | present | no | | refuse where a process works on it; else ask the store |
 //!
-//! | published plan | the instance in it | decision |
-//! |---|---|---|
-//! | none, the backup was never completed | | the VM went down during it: remove the mark, start |
-//! | none, the backup is complete | | refuse: a copy without a restore |
-//! | of another backup | | refuse: the wrong disk |
-//! | of this backup, another cluster's data | | refuse: the wrong disk |
-//! | of this backup | not in it | refuse |
-//! | of this backup | primary | apply |
-//! | of this backup | standby | wait for the fork, apply |
+//! | published plan | the mark is | the store has of the backup | decision |
+//! |---|---|---|---|
+//! | of another backup, or of another cluster's data | | | refuse: the wrong disk |
+//! | of this backup, without this instance | | | refuse |
+//! | of this backup, this instance a primary | | | apply |
+//! | of this backup, this instance a standby | | | wait for the fork, apply |
+//! | none | of another instance, cluster or data | | refuse: a copy, whatever the store says |
+//! | none | this instance's own | a manifest, or the tombstone of a backup that there was | refuse: a copy without a restore |
+//! | none | this instance's own | nothing, or the tombstone of a backup that failed | the VM went down during it: remove the mark, start |
+//! | the store does not answer | | | refuse |
 //!
 //! A complete backup with its mark still on the disk is a copy for certain: the manifest is written
 //! after the mark was removed from the running disk.
 
-use std::path::Path;
+use remount_core::documents::{BackupMark, DiskOwner, RestorePlan};
+use remount_core::{BackupId, InstanceSlug, Role, SystemIdentifier};
+use remount_postgres::{DataDirectory, DataState, Identity};
 
-use remount_core::documents::RestorePlan;
-use remount_core::{BackupId, InstanceSlug, Role};
-use remount_postgres::{ControlData, DataDirectory, DataState};
-
+use super::processes::Worker;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::refusal::Refusal;
 
 /// What the disk and the VM say.
+#[derive(Clone, Debug)]
 pub struct Facts {
-    instance: InstanceSlug,
-    data: DataState,
-    backup: Option<BackupId>,
+    /// The server that is to start.
+    pub identity: Identity,
+    /// Where the disk should be, where it is not.
+    pub missing_at: Option<String>,
+    /// What the data directory holds.
+    pub data: Data,
+    /// The mark.
+    pub mark: Option<BackupMark>,
     /// The backups of the plans that this disk has applied.
-    applied: Vec<BackupId>,
-    seen_here: bool,
+    pub applied: Vec<BackupId>,
+    /// Whether this VM has seen data on its disk.
+    pub seen_here: bool,
+    /// A process that works on the data already.
+    pub worker: Option<Worker>,
 }
 
 impl Facts {
+    /// Of a server that runs, so that its disk is there; without a mark.
+    pub fn of_running(identity: &Identity, system_identifier: SystemIdentifier) -> Self {
+        Self {
+            identity: identity.clone(),
+            missing_at: None,
+            data: Data::Cluster(system_identifier),
+            mark: None,
+            applied: Vec::new(),
+            seen_here: true,
+            worker: None,
+        }
+    }
+
     /// Reads them.
     ///
     /// # Errors
     /// The control file, the mark or a record cannot be read.
-    pub fn gather(instance: &InstanceSlug, data: &DataDirectory, disk: &Disk) -> Result<Self> {
+    pub fn gather(
+        identity: &Identity,
+        data: &DataDirectory,
+        disk: &Disk,
+        worker: Option<Worker>,
+    ) -> Result<Self> {
+        let path = || disk.mount_point().display().to_string();
+        let missing_at = if disk.is_mounted()? { None } else { Some(path()) };
         Ok(Self {
-            instance: instance.clone(),
-            data: data.state()?,
-            backup: disk.backup_mark()?.map(|mark| mark.backup),
+            identity: identity.clone(),
+            missing_at,
+            data: match data.state()? {
+                DataState::Empty => Data::None,
+                DataState::Cluster(control) => Data::Cluster(control.system_identifier),
+            },
+            mark: disk.backup_mark()?,
             applied: disk.applied()?.into_iter().map(|applied| applied.backup).collect(),
             seen_here: disk.initialised()?.is_some(),
+            worker,
         })
     }
 }
 
-/// What the disk alone decides.
-#[derive(Debug, PartialEq, Eq)]
-pub enum LocalDecision {
-    Start(String),
-    Refuse(Refusal),
-    AskWhetherRegistered,
-    AskForPlan(BackupId),
+/// What a data directory holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// Nothing.
+    None,
+    /// The data of this cluster.
+    Cluster(SystemIdentifier),
 }
 
-/// Decides what can be decided without the store.
-/// Decides what can be decided without the store.
-pub fn locally(facts: Facts) -> LocalDecision {
-    let Facts { instance, data, backup, applied, seen_here } = facts;
-    match (data, backup) {
-        (DataState::Empty, None) if seen_here => LocalDecision::Refuse(Refusal::DataMissing { instance }),
-        (DataState::Empty, None) => LocalDecision::AskWhetherRegistered,
-        (DataState::Empty, Some(backup)) => LocalDecision::Refuse(Refusal::CopyWithoutData { backup }),
-        (DataState::Cluster(_), None) => LocalDecision::Start("the disk has no mark: a normal start".into()),
-        (DataState::Cluster(_), Some(backup)) if applied.contains(&backup) => LocalDecision::Start(format!(
-            "the plan for backup {backup} was applied to this disk before: recovery goes on"
-        )),
-        (DataState::Cluster(_), Some(backup)) => LocalDecision::AskForPlan(backup),
-    }
+/// What the store says.
+#[derive(Debug)]
+pub enum Answer {
+    /// Whether this instance ever had data.
+    Registered(bool),
+    /// The published plan, and what is known of the mark's backup.
+    OfCopy {
+        /// The plan.
+        plan: Option<RestorePlan>,
+        /// What became of the backup.
+        backup: BackupRecord,
+    },
+    /// Nothing, for so long.
+    Silence {
+        /// How long it was asked.
+        seconds: u64,
+        /// The last error.
+        detail: String,
+    },
+}
+
+/// What the store has of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupRecord {
+    /// Nothing: it never ended.
+    Nothing,
+    /// A tombstone: it failed, and will never be a backup.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the store's tombstones are yet to be read"))]
+    Failed,
+    /// A manifest.
+    Good,
+    /// A tombstone: it was a backup, and is deleted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the store's tombstones are yet to be read"))]
+    Pruned,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// PostgreSQL may start.
+    Start(String),
+    /// It may not.
+    Refuse(Refusal),
+    /// The store has to say whether this instance ever had data.
+    AskWhetherRegistered,
+    /// The store has to say what the copy is for.
+    AskAbout(BackupId),
+    /// It is no copy: remove the mark; PostgreSQL may start.
+    RemoveMark,
+    /// Apply the plan for this role.
+    Apply(Box<RestorePlan>, PlannedRole),
 }
 
 /// What this instance becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlannedRole {
+    /// It recovers to the target.
     Primary,
+    /// It follows the restored primary.
     Standby,
 }
 
-/// What the disk and the published plan decide together.
-#[derive(Debug)]
-pub enum PlanDecision<'a> {
-    ClearStaleMark,
-    Refuse(Refusal),
-    Apply(&'a RestorePlan, PlannedRole),
+/// Decides; without an answer of the store what can be decided without it.
+pub fn decide(facts: &Facts, answer: Option<&Answer>) -> Decision {
+    if let Some(path) = &facts.missing_at {
+        return Decision::Refuse(Refusal::NotMounted { path: path.clone() });
+    }
+    match (&facts.data, &facts.mark) {
+        (Data::None, None) => of_empty(facts, answer),
+        (Data::None, Some(mark)) => {
+            Decision::Refuse(Refusal::CopyWithoutData { backup: mark.backup.clone() })
+        }
+        (Data::Cluster(_), None) => Decision::Start("the disk has no mark: a normal start".into()),
+        (Data::Cluster(_), Some(mark)) if facts.applied.contains(&mark.backup) => {
+            let backup = &mark.backup;
+            let why =
+                format!("the plan for backup {backup} was applied to this disk before: recovery goes on");
+            Decision::Start(why)
+        }
+        (Data::Cluster(found), Some(mark)) => of_marked(facts, *found, mark, answer),
+    }
 }
 
-/// What was found on the disk, and what the store says of it.
-pub struct Found<'a> {
-    /// The backup of the mark.
-    pub backup: &'a BackupId,
-    /// Whether there is a manifest of it.
-    pub is_complete: bool,
-    /// This instance.
-    pub instance: &'a InstanceSlug,
+fn of_empty(facts: &Facts, answer: Option<&Answer>) -> Decision {
+    let missing = || Refusal::DataMissing { instance: facts.identity.instance.clone() };
+    match answer {
+        _ if facts.seen_here => Decision::Refuse(missing()),
+        Some(Answer::Registered(true)) => Decision::Refuse(missing()),
+        Some(Answer::Registered(false)) => Decision::Start(
+            "the disk is empty and this instance never had data: it may be initialised".into(),
+        ),
+        Some(Answer::Silence { seconds, detail }) => {
+            Decision::Refuse(Refusal::EmptyAndUnanswered { seconds: *seconds, detail: detail.clone() })
+        }
+        Some(Answer::OfCopy { .. }) | None => Decision::AskWhetherRegistered,
+    }
 }
 
-/// Decides what the published plan means for this disk.
-///
-/// # Errors
-/// The control file cannot be read.
-pub fn with_plan<'a>(
-    found: &Found<'_>,
-    plan: Option<&'a RestorePlan>,
-    data_directory: &Path,
-) -> Result<PlanDecision<'a>> {
-    let Found { backup, is_complete, instance } = *found;
-    let Some(plan) = plan else {
-        let copy = || PlanDecision::Refuse(Refusal::NoPlan { backup: backup.clone() });
-        return Ok(if is_complete { copy() } else { PlanDecision::ClearStaleMark });
-    };
-    let refusal = if plan.path.backup != *backup {
-        Refusal::WrongDisk {
-            restore: plan.id.clone(),
-            wanted: plan.path.backup.clone(),
-            found: backup.clone(),
+fn of_marked(facts: &Facts, data: SystemIdentifier, mark: &BackupMark, answer: Option<&Answer>) -> Decision {
+    let backup = || mark.backup.clone();
+    if let Some(Worker { pid, name }) = facts.worker.clone() {
+        return Decision::Refuse(Refusal::AlreadyUsed { backup: backup(), pid, name });
+    }
+    match answer {
+        Some(Answer::OfCopy { plan: Some(plan), .. }) => of_planned(facts, data, mark, plan),
+        Some(Answer::OfCopy { plan: None, backup }) => of_unplanned(facts, data, mark, *backup),
+        Some(Answer::Silence { seconds, detail }) => {
+            Decision::Refuse(Refusal::copy_and_unanswered(backup(), *seconds, detail.clone()))
         }
-    } else if let Some(role) = role_in(plan, instance) {
-        let found = ControlData::read(data_directory)?.system_identifier;
-        if found == plan.path.system_identifier {
-            return Ok(PlanDecision::Apply(plan, role));
-        }
-        Refusal::OtherCluster { restore: plan.id.clone(), wanted: plan.path.system_identifier, found }
-    } else {
-        Refusal::NotPlanned { restore: plan.id.clone(), instance: instance.clone() }
+        Some(Answer::Registered(_)) | None => Decision::AskAbout(backup()),
+    }
+}
+
+/// Whose disk it was is no matter: a restore gives the primary's to the standbys.
+fn of_planned(facts: &Facts, data: SystemIdentifier, mark: &BackupMark, plan: &RestorePlan) -> Decision {
+    let instance = &facts.identity.instance;
+    let restore = plan.id.clone();
+    if plan.path.backup != mark.backup {
+        let (wanted, found) = (plan.path.backup.clone(), mark.backup.clone());
+        return Decision::Refuse(Refusal::WrongDisk { restore, wanted, found });
+    }
+    let Some(role) = role_in(plan, instance) else {
+        return Decision::Refuse(Refusal::NotPlanned { restore, instance: instance.clone() });
     };
-    Ok(PlanDecision::Refuse(refusal))
+    let (wanted, found) = (plan.path.system_identifier, data);
+    if wanted != found {
+        return Decision::Refuse(Refusal::OtherCluster { restore, wanted, found });
+    }
+    Decision::Apply(Box::new(plan.clone()), role)
+}
+
+fn of_unplanned(facts: &Facts, data: SystemIdentifier, mark: &BackupMark, record: BackupRecord) -> Decision {
+    let backup = mark.backup.clone();
+    let me = owner_of(&facts.identity, data);
+    if mark.owner != me {
+        let (found, wanted) = (Box::new(mark.owner.clone()), Box::new(me));
+        return Decision::Refuse(Refusal::CopyOfAnother { backup, found, wanted });
+    }
+    match record {
+        BackupRecord::Good | BackupRecord::Pruned => Decision::Refuse(Refusal::NoPlan { backup }),
+        BackupRecord::Nothing | BackupRecord::Failed => Decision::RemoveMark,
+    }
+}
+
+/// Whose the disk is by what this VM is and by what lies on it.
+pub fn owner_of(identity: &Identity, data: SystemIdentifier) -> DiskOwner {
+    DiskOwner {
+        cluster: identity.cluster.clone(),
+        system_identifier: data,
+        instance: identity.instance.id.clone(),
+    }
 }
 
 fn role_in(plan: &RestorePlan, instance: &InstanceSlug) -> Option<PlannedRole> {
@@ -148,3 +262,6 @@ fn role_in(plan: &RestorePlan, instance: &InstanceSlug) -> Option<PlannedRole> {
         Role::Standby => PlannedRole::Standby,
     })
 }
+
+#[cfg(test)]
+mod tests;

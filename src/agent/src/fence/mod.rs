@@ -6,12 +6,12 @@
 //! backup. So a disk without it starts without asking the store, and a disk with it starts only after
 //! the store has answered.
 //!
-//! [`decide`] holds the decision tables, without input or output; this module reads the disk, asks the store, and
+//! [`decide`] holds the decision table, without input or output; this module reads the disk, asks the store, and
 //! carries the decision out.
 
 mod apply;
-mod decide;
-mod processes;
+pub mod decide;
+pub mod processes;
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::refusal::Refusal;
 use crate::store_client::StoreClient;
-use decide::{Facts, Found, LocalDecision, PlanDecision, PlannedRole};
+use decide::{Answer, BackupRecord, Decision, Facts, PlannedRole, decide};
+use processes::Worker;
 
 /// Between two requests to a store that answers: the primary's restore takes seconds to minutes.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -57,63 +58,63 @@ impl Fence {
         })
     }
 
-    /// Decides whether PostgreSQL may start on this disk: it may where this returns `Ok`.
+    /// Makes Remount's folders on the disk and on the VM.
     ///
     /// # Errors
-    /// [`Error::Refused`]: it may not; nothing was changed. Others: a plan may be applied in part, which
-    /// does no harm: the next pre-start applies it again.
-    pub async fn guard(&self, account: Account) -> Result<()> {
+    /// [`Error::Refused`]: the disk is missing. The file system's.
+    pub fn make_folders(&self, account: Account) -> Result<()> {
         if !self.disk.is_mounted()? {
             let path = self.disk.mount_point().display().to_string();
             return Err(Error::Refused(Refusal::NotMounted { path }));
         }
-        self.disk.create_folders(account)?;
-        match decide::locally(Facts::gather(&self.identity.instance, &self.data, &self.disk)?) {
-            LocalDecision::Start(why) => {
-                log::info!("{why}");
-                Ok(())
-            }
-            LocalDecision::Refuse(refusal) => Err(Error::Refused(refusal)),
-            LocalDecision::AskWhetherRegistered => self.must_not_be_registered().await,
-            LocalDecision::AskForPlan(backup) => {
-                self.must_not_be_used(&backup)?;
-                self.ask_for_plan(&backup).await
-            }
-        }
+        self.disk.create_folders(account)
     }
 
-    /// All jobs' pre-starts run at the same time: one of another release may have started a server on the copy, as
-    /// an upgrade does. That cannot be prevented here, but it is refused.
-    fn must_not_be_used(&self, backup: &BackupId) -> Result<()> {
-        let Some((pid, name)) = processes::working_in(self.data.path())? else { return Ok(()) };
-        Err(Error::Refused(Refusal::AlreadyUsed { backup: backup.clone(), pid, name }))
+    /// Decides whether PostgreSQL may start on this disk, where a process may already work: it may start where this
+    /// returns `Ok`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: it may not; nothing was changed. Others: a plan may be applied in part, which
+    /// does no harm: the next pre-start applies it again.
+    pub async fn guard(&self, worker: Option<Worker>) -> Result<()> {
+        let facts = Facts::gather(&self.identity, &self.data, &self.disk, worker)?;
+        let mut answer = None;
+        loop {
+            match decide(&facts, answer.as_ref()) {
+                Decision::AskWhetherRegistered => answer = Some(self.whether_registered().await),
+                Decision::AskAbout(backup) => {
+                    answer = Some(about_copy(&self.store, &backup, self.deadline).await);
+                }
+                Decision::Start(why) => {
+                    log::info!("{why}");
+                    return Ok(());
+                }
+                Decision::Refuse(refusal) => return Err(Error::Refused(refusal)),
+                Decision::RemoveMark => {
+                    log::info!(
+                        "the VM went down during a backup, which therefore does not exist: the mark is removed, a normal start"
+                    );
+                    return self.disk.remove_mark();
+                }
+                Decision::Apply(plan, role) => return self.carry_out(&plan, role).await,
+            }
+        }
     }
 
     /// An empty disk may be initialised only where the store answers that this instance never had data.
-    async fn must_not_be_registered(&self) -> Result<()> {
+    async fn whether_registered(&self) -> Answer {
         let instance = &self.identity.instance;
         let question = |store: ClusterStore| async move { store.is_registered(&instance.id).await };
         match self.store.ask(self.deadline, question).await {
-            Ok(false) => {
-                log::info!("the disk is empty and this instance never had data: it may be initialised");
-                Ok(())
-            }
-            Ok(true) => Err(Error::Refused(Refusal::DataMissing { instance: instance.clone() })),
-            Err(source) => Err(self.unanswered(Refusal::empty_and_unanswered, &source)),
+            Ok(registered) => Answer::Registered(registered),
+            Err(source) => silence(&self.store, self.deadline, &source),
         }
     }
 
-    async fn ask_for_plan(&self, backup: &BackupId) -> Result<()> {
-        let (plan, is_complete) = self.published(backup).await?;
-        let found = Found { backup, is_complete, instance: &self.identity.instance };
-        match decide::with_plan(&found, plan.as_ref(), self.data.path())? {
-            PlanDecision::ClearStaleMark => {
-                log::info!(backup:% = backup; "the VM went down during a backup, which therefore does not exist: the mark is removed, a normal start");
-                self.disk.remove_mark()
-            }
-            PlanDecision::Refuse(refusal) => Err(Error::Refused(refusal)),
-            PlanDecision::Apply(plan, PlannedRole::Primary) => self.apply(plan, None),
-            PlanDecision::Apply(plan, PlannedRole::Standby) => {
+    async fn carry_out(&self, plan: &RestorePlan, role: PlannedRole) -> Result<()> {
+        match role {
+            PlannedRole::Primary => self.apply(plan, None),
+            PlannedRole::Standby => {
                 let fork = self.await_fork(plan).await?;
                 self.apply(plan, Some(fork))
             }
@@ -122,24 +123,6 @@ impl Fence {
 
     fn apply(&self, plan: &RestorePlan, fork: Option<ForkRecord>) -> Result<()> {
         apply::apply(&self.disk, &self.data, &self.restore_command, plan, fork)
-    }
-
-    /// The published plan, and whether the backup of the mark was completed.
-    async fn published(&self, backup: &BackupId) -> Result<(Option<RestorePlan>, bool)> {
-        let question = |store: ClusterStore| async move {
-            let plan = store.published().await?;
-            let is_complete = plan.is_none() && store.backup(backup).await?.is_some();
-            Ok((plan, is_complete))
-        };
-        let refusal = |seconds, detail| Refusal::copy_and_unanswered(backup.clone(), seconds, detail);
-        let asked = self.store.ask(self.deadline, question).await;
-        asked.map_err(|source| self.unanswered(refusal, &source))
-    }
-
-    fn unanswered(&self, refusal: impl Fn(u64, String) -> Refusal, source: &StoreError) -> Error {
-        let deadline_seconds = self.deadline.seconds();
-        log::error!(cluster:% = self.store.cluster(), deadline_seconds; "the object store did not answer");
-        Error::Refused(refusal(deadline_seconds, remount_core::with_causes(source)))
     }
 
     /// A standby may not start before the new timeline's history *and* its first segment are archived:
@@ -156,10 +139,9 @@ impl Fence {
                     return Err(Error::Refused(Refusal::Withdrawn { restore: plan.id.clone() }));
                 }
                 Err(source) => {
-                    let backup = &plan.path.backup;
-                    let refusal =
-                        |seconds, detail| Refusal::copy_and_unanswered(backup.clone(), seconds, detail);
-                    return Err(self.unanswered(refusal, &source));
+                    let (backup, detail) = (plan.path.backup.clone(), chain(&source));
+                    let refusal = Refusal::copy_and_unanswered(backup, deadline_seconds, detail);
+                    return Err(Error::Refused(refusal));
                 }
             };
             if logged != missing {
@@ -172,6 +154,43 @@ impl Fence {
             }
         }
     }
+}
+
+/// What the store says of a copy: the published plan, and what became of the backup of its mark.
+pub async fn about_copy(store: &StoreClient, backup: &BackupId, deadline: Deadline) -> Answer {
+    let question = |store: ClusterStore| async move {
+        let plan = store.published().await?;
+        let record = match plan {
+            Some(_) => BackupRecord::Nothing, // The plan alone decides.
+            None => record_of(&store, backup).await?,
+        };
+        Ok(Answer::OfCopy { plan, backup: record })
+    };
+    match store.ask(deadline, question).await {
+        Ok(answer) => answer,
+        Err(source) => silence(store, deadline, &source),
+    }
+}
+
+/// What the store has of a backup: its manifest, or the tombstone under the same name.
+async fn record_of(store: &ClusterStore, backup: &BackupId) -> Result<BackupRecord, StoreError> {
+    Ok(if store.backup(backup).await?.is_some() { BackupRecord::Good } else { BackupRecord::Nothing })
+}
+
+fn silence(store: &StoreClient, deadline: Deadline, source: &StoreError) -> Answer {
+    let seconds = deadline.seconds();
+    log::error!(cluster:% = store.cluster(), deadline_seconds = seconds; "the object store did not answer");
+    Answer::Silence { seconds, detail: chain(source) }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 enum Fork {

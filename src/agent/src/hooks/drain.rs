@@ -8,6 +8,7 @@
 //! It never fails: neither a store that is down nor a configuration that cannot be read may keep a VM from being
 //! stopped, because the stop is also the first part of the deploy that would fix it.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,9 +24,11 @@ use remount_host::Deadline;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Archives what is left and answers BOSH.
-pub fn drain(path: &Path) {
+pub fn drain(path: &Path, log: Option<&Path>) {
     answer(AgentConfig::load(path).and_then(|config| {
-        Account::named(&config.user)?.become_it()?;
+        let account = Account::named(&config.user)?;
+        log_to(account, log);
+        account.become_it()?;
         let server = LocalServer::new(config.postgres.clone());
         hooks::runtime()?.block_on(archive_rest(
             &server,
@@ -33,6 +36,17 @@ pub fn drain(path: &Path) {
             Deadline::after_seconds(config.drain.deadline_seconds),
         ))
     }));
+}
+
+/// Sends messages to a file from now on. It is in a folder of the user's: root must not open what may be a link there.
+/// Where it cannot be opened, messages stay where they were.
+pub fn log_to(account: Account, path: Option<&Path>) {
+    let Some(path) = path else { return };
+    let open = || File::options().create(true).append(true).open(path);
+    let opened = account.act(open).map_err(std::io::Error::other).flatten();
+    if let Err(error) = opened.and_then(|file| Ok(rustix::stdio::dup2_stderr(&file)?)) {
+        log::warn!(log:% = path.display(), error:%; "messages do not go to their file");
+    }
 }
 
 /// Prints what BOSH reads: the stop goes on, whatever the outcome.

@@ -8,11 +8,11 @@ mod pre_start;
 
 use crate::error::{Result, system};
 
-pub use drain::{answer, archive_rest, drain};
+pub use drain::{answer, archive_rest, drain, log_to};
 pub use post_deploy::post_deploy;
 pub use post_start::post_start;
 pub use post_stop::post_stop;
-pub use pre_start::{lock, pre_start};
+pub use pre_start::{guard, lock, pre_start};
 
 /// A runtime on this thread alone: hooks wait much and compute little.
 ///

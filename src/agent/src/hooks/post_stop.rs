@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use remount_host::Account;
 use remount_postgres::{ControlData, DatabaseState};
 
 use crate::config::AgentConfig;
@@ -15,7 +16,9 @@ use crate::error::{Result, system};
 
 /// Logs what was left.
 pub fn post_stop(path: &Path) {
-    match AgentConfig::load(path).and_then(|config| remains(&config.postgres.data_directory)) {
+    match AgentConfig::load(path)
+        .and_then(|config| Account::named(&config.user)?.act(|| remains(&config.postgres.data_directory))?)
+    {
         Ok(lines) if lines.is_empty() => log::info!("stopped cleanly, nothing is left to archive"),
         Ok(lines) => lines.iter().for_each(|line| log::warn!("{line}")),
         Err(error) => {

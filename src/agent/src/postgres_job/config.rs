@@ -6,6 +6,7 @@ use remount_core::InstanceSlug;
 use remount_postgres::{LocalConfig, LocalServer};
 use serde::Deserialize;
 
+use crate::config::AgentConfig;
 use crate::error::Result;
 use remount_host::config_file;
 use remount_host::{ConfigError, Secret};
@@ -137,6 +138,14 @@ impl PostgresConfig {
             return Err(ConfigError { path: path.to_owned(), problems }.into());
         }
         Ok(config)
+    }
+
+    /// The configuration of the agent beside, where its job is deployed.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn agent(&self) -> Result<Option<AgentConfig>> {
+        self.agent_config_file.as_deref().filter(|file| file.exists()).map(AgentConfig::load).transpose()
     }
 
     /// The server.

@@ -25,22 +25,26 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::config::PostgresConfig;
-use crate::config::AgentConfig;
 use crate::error::{Archive, Error, Result, system};
 use crate::hooks;
-use crate::hooks::{answer, archive_rest};
-use remount_host::Deadline;
+use crate::hooks::{answer, archive_rest, log_to};
+use remount_host::{Account, Deadline};
 
 /// Between two looks at the server.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Stops the server and answers BOSH.
-pub fn drain(path: &Path) {
-    answer(PostgresConfig::load(path).and_then(|config| hooks::runtime()?.block_on(stop(&config))));
+pub fn drain(path: &Path, log: Option<&Path>) {
+    answer(PostgresConfig::load(path).and_then(|config| {
+        let account = Account::named(&config.user)?;
+        log_to(account, log);
+        let archived = account.act(|| hooks::runtime()?.block_on(archive(&config)))?;
+        hooks::runtime()?.block_on(stop(&config, account, archived))
+    }));
 }
 
-async fn stop(config: &PostgresConfig) -> Result<String> {
-    let archived = archive(config).await;
+/// As root: bpm's note of the process is closed to others.
+async fn stop(config: &PostgresConfig, account: Account, archived: Result<String>) -> Result<String> {
     match &archived {
         Ok(done) => log::info!("{done}"),
         Err(error) => log::warn!("{}", remount_core::report(error)),
@@ -56,7 +60,7 @@ async fn stop(config: &PostgresConfig) -> Result<String> {
         if !process.runs() {
             return Ok(format!("stopped within {:.1} s", began.elapsed().as_secs_f64()));
         }
-        if is_dead && has_checkpointed(config) {
+        if is_dead && account.act(|| has_checkpointed(config))? {
             return Ok("stopped except for archiving; bpm ends the process".into());
         }
         if !deadline.pause(PAUSE).await {
@@ -69,9 +73,8 @@ async fn stop(config: &PostgresConfig) -> Result<String> {
 }
 
 async fn archive(config: &PostgresConfig) -> Result<String> {
-    match config.agent_config_file.as_deref().filter(|file| file.exists()) {
-        Some(file) => {
-            let agent = AgentConfig::load(file)?;
+    match config.agent()? {
+        Some(agent) => {
             let deadline = Deadline::after_seconds(agent.drain.deadline_seconds);
             archive_rest(&config.server(), &agent.identity, deadline).await
         }

@@ -19,20 +19,34 @@ use remount_host::Deadline;
 /// Between two tries of a standby to copy its primary.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Makes the data directory.
+/// Makes the folders that the user needs to make the rest itself.
+///
+/// # Errors
+/// The file system's.
+pub fn make_folders(config: &PostgresConfig, account: Account) -> Result<()> {
+    for folder in [&*config.socket_directory, above(&config.data_directory), above(&config.password_file)] {
+        account.create_folder(folder)?;
+    }
+    Ok(())
+}
+
+fn above(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+/// Makes the data directory; with the rights of the user that PostgreSQL runs as, as all here.
 ///
 /// # Errors
 /// A program of PostgreSQL's or the file system's. There is then no data directory, and the next attempt begins again.
-pub async fn initialise(config: &PostgresConfig, account: Account) -> Result<()> {
-    let above = config.data_directory.parent().unwrap_or(Path::new("/"));
-    account.create_folder(above)?;
+pub async fn initialise(config: &PostgresConfig) -> Result<()> {
+    let above = above(&config.data_directory);
     let beside = beside(&config.data_directory);
     if config.bootstrap {
         remove(&beside)?;
-        init_database(config, account, &beside)?;
+        init_database(config, &beside)?;
     } else {
-        write_password_file(config, account)?;
-        copy_primary(config, account, &beside).await?;
+        write_password_file(config)?;
+        copy_primary(config, &beside).await?;
         DataDirectory::new(&beside).follow()?;
     }
     durable::sync_file_system(&beside)?;
@@ -50,26 +64,24 @@ pub async fn initialise(config: &PostgresConfig, account: Account) -> Result<()>
 ///
 /// # Errors
 /// The file system's; the earlier file is then still there.
-pub fn write_password_file(config: &PostgresConfig, account: Account) -> Result<()> {
+pub fn write_password_file(config: &PostgresConfig) -> Result<()> {
     let escaped = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
     let Some(address) = &config.primary_address else { return Ok(()) };
     let (user, password) = (&config.replication.name, config.replication.password.expose());
     let line = format!("{}:{}:*:{}:{}\n", escaped(address), config.port, escaped(user), escaped(password));
-    account.create_folder(config.password_file.parent().unwrap_or(Path::new("/")))?;
-    durable::write(&config.password_file, line.as_bytes())?;
-    Ok(account.own(&config.password_file)?)
+    Ok(durable::write(&config.password_file, line.as_bytes())?)
 }
 
-fn init_database(config: &PostgresConfig, account: Account, beside: &Path) -> Result<()> {
+fn init_database(config: &PostgresConfig, beside: &Path) -> Result<()> {
     let mut command = Command::new(config.bin_directory.join("initdb"));
     command.arg("-D").arg(beside).arg("--username").arg(&config.superuser);
     command.args(["--data-checksums", "--encoding=UTF8", "--auth-local=peer", "--auth-host=scram-sha-256"]);
     command.arg(format!("--locale={}", config.locale));
-    run("initdb", account.run_as(&mut command))
+    run("initdb", &mut command)
 }
 
 /// The primary may be starting, too: the instances of a new deployment start together.
-async fn copy_primary(config: &PostgresConfig, account: Account, beside: &Path) -> Result<()> {
+async fn copy_primary(config: &PostgresConfig, beside: &Path) -> Result<()> {
     let deadline = Deadline::after_seconds(config.initialise_deadline_seconds);
     let mut said = String::new();
     loop {
@@ -77,7 +89,7 @@ async fn copy_primary(config: &PostgresConfig, account: Account, beside: &Path) 
         let mut command = Command::new(config.bin_directory.join("pg_basebackup"));
         command.arg("-D").arg(beside).args(["--wal-method=stream", "--checkpoint=fast", "--no-password"]);
         command.arg("-d").arg(config.primary_conninfo().unwrap_or_default());
-        let Err(error) = run("pg_basebackup", account.run_as(&mut command)) else { return Ok(()) };
+        let Err(error) = run("pg_basebackup", &mut command) else { return Ok(()) };
         let text = error.to_string();
         if said != text {
             let seconds = deadline.seconds();
@@ -91,7 +103,7 @@ async fn copy_primary(config: &PostgresConfig, account: Account, beside: &Path) 
 }
 
 fn run(program: &str, command: &mut Command) -> Result<()> {
-    let output = command.output().map_err(system(format!("run {program}")))?;
+    let output = command.current_dir("/").output().map_err(system(format!("run {program}")))?;
     if output.status.success() {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 //! and stopping it. The bootstrap instance of the group is the primary; the others follow it.
 
 mod config;
+mod demanded_settings;
 mod drain;
 mod initialise;
 mod primary_timeline;
@@ -12,9 +13,7 @@ use std::path::Path;
 
 use remount_postgres::{DataDirectory, DataState};
 
-use crate::config::AgentConfig;
 use crate::error::{Error, Result};
-use crate::fence::Fence;
 use crate::hooks;
 use crate::server_state::{self, Wanted};
 use config::PostgresConfig;
@@ -29,22 +28,23 @@ pub use run::run;
 /// As [`Fence::guard`]; or the disk cannot be initialised, or holds the data of the other role. PostgreSQL may not start.
 pub fn pre_start(path: &Path) -> Result<()> {
     let config = PostgresConfig::load(path)?;
-    hooks::runtime()?.block_on(async {
-        let account = Account::named(&config.user)?;
-        let mut _lock = None;
-        if let Some(file) = config.agent_config_file.as_deref().filter(|file| file.exists()) {
-            let agent = AgentConfig::load(file)?;
-            _lock = Some(hooks::lock(&agent, account).await?);
-            Fence::new(&agent)?.guard(account).await?;
-        }
-        let data = DataDirectory::new(&config.data_directory);
-        account.create_folder(&config.socket_directory)?;
-        match data.state()? {
-            DataState::Cluster(_) => role_must_fit(&config, &data)?,
-            DataState::Empty => initialise::initialise(&config, account).await?,
-        }
-        initialise::write_password_file(&config, account)
-    })
+    let account = Account::named(&config.user)?;
+    let mut _lock = None;
+    if let Some(agent) = config.agent()? {
+        _lock = Some(hooks::lock(&agent, account)?);
+        hooks::guard(&agent, account)?;
+    }
+    initialise::make_folders(&config, account)?;
+    account.act(|| hooks::runtime()?.block_on(prepare(&config)))?
+}
+
+async fn prepare(config: &PostgresConfig) -> Result<()> {
+    let data = DataDirectory::new(&config.data_directory);
+    match data.state()? {
+        DataState::Cluster(_) => role_must_fit(config, &data)?,
+        DataState::Empty => initialise::initialise(config).await?,
+    }
+    initialise::write_password_file(config)
 }
 
 /// Two primaries in one group would archive two histories into one archive.

@@ -5,9 +5,32 @@ use std::path::Path;
 use std::process::Command;
 
 use super::config::PostgresConfig;
+use super::demanded_settings::demanded_settings;
 use super::primary_timeline::primary_timeline;
-use crate::error::{Result, system};
+use crate::error::{Error, Result, system};
+use crate::hooks;
 use remount_host::Account;
+use remount_postgres::DataState;
+
+/// The fence once more: `monit start`, a reboot and monit itself run no pre-start. What that has decided already is decided
+/// without the store. There has to be a cluster by now: only a pre-start initialises one.
+fn may_start(config: &PostgresConfig, account: Account) -> Result<()> {
+    if let Some(agent) = config.agent()? {
+        let _lock = hooks::lock(&agent, account)?;
+        hooks::guard(&agent, account)?;
+    }
+    match config.server().data_directory().state()? {
+        DataState::Cluster(_) => Ok(()),
+        DataState::Empty => Err(Error::Server {
+            what: format!(
+                "PostgreSQL may not start: there is no cluster in {}",
+                config.data_directory.display()
+            ),
+            next: "`bosh start --no-converge` the instance: its pre-start decides whether one may be made"
+                .into(),
+        }),
+    }
+}
 
 /// Executes `postgres`. Returns only where that failed.
 ///
@@ -15,7 +38,9 @@ use remount_host::Account;
 /// The configuration, the user, or the program cannot be used. Nothing runs.
 pub fn run(path: &Path) -> Result<()> {
     let config = PostgresConfig::load(path)?;
-    Account::named(&config.user)?.become_it()?;
+    let account = Account::named(&config.user)?;
+    account.become_it()?;
+    may_start(&config, account)?;
     let mut command = Command::new(config.bin_directory.join("postgres"));
     command.arg("-D").arg(&config.data_directory);
     let set = |command: &mut Command, name: &str, value: &str| {
@@ -33,6 +58,9 @@ pub fn run(path: &Path) -> Result<()> {
         if let Some(timeline) = primary_timeline(&config, &primary) {
             set(&mut command, "recovery_target_timeline", &timeline.to_string());
         }
+    }
+    for (name, value) in demanded_settings(&config)? {
+        set(&mut command, name, &value.to_string());
     }
     Err(system("run postgres")(command.exec()))
 }

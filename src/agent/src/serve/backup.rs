@@ -14,21 +14,23 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use remount_core::BackupId;
-use remount_core::documents::open_plan;
 use remount_host::durable;
 use remount_postgres::{
-    BackupBegun, BackupEnded, BackupSession, Error as PostgresError, LocalServer, Reachable,
+    BackupBegun, BackupEnded, BackupSession, ControlData, Error as PostgresError, LocalServer, Reachable,
+    Severity,
 };
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::left_mark::{MarkJudge, Verdict};
+use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 
 /// How often the lease and the session are looked at.
 const TICK: Duration = Duration::from_millis(250);
-/// How often a stale mark waits for PostgreSQL.
-const STALE_PAUSE: Duration = Duration::from_secs(2);
+/// How often the mark of an earlier agent waits for PostgreSQL, and for the store.
+const LEFT_PAUSE: Duration = Duration::from_secs(2);
 /// A longer lease is a mistake of the caller, such as milliseconds.
 const LEASE_SECONDS_MAX: u64 = 24 * 3600;
 
@@ -36,6 +38,7 @@ const LEASE_SECONDS_MAX: u64 = 24 * 3600;
 pub struct BackupKeeper {
     server: LocalServer,
     disk: Disk,
+    judge: MarkJudge,
     state: Mutex<State>,
 }
 
@@ -71,8 +74,13 @@ impl InProgress {
 
 impl BackupKeeper {
     /// No backup is in progress.
-    pub fn new(server: LocalServer, disk: Disk) -> Arc<Self> {
-        Arc::new(Self { server, disk, state: Mutex::new(State::Idle) })
+    pub fn new(config: &AgentConfig) -> Arc<Self> {
+        Arc::new(Self {
+            server: LocalServer::new(config.postgres.clone()),
+            disk: Disk::new(&config.directories),
+            judge: MarkJudge::new(config),
+            state: Mutex::new(State::Idle),
+        })
     }
 
     /// The backup in progress.
@@ -105,6 +113,8 @@ impl BackupKeeper {
             State::Ended(ended) if ended.backup == *backup => return Err(no_backup(backup)),
             State::Ended(_) | State::Idle => {}
         }
+        self.must_be_no_copy().await?;
+        self.settings_must_carry_it().await?;
         let (session, begun) = self.enter(backup, lease_seconds).await?;
         let mut now = InProgress { session, begun: begun.clone(), until: Instant::now() };
         now.renew();
@@ -185,40 +195,81 @@ impl BackupKeeper {
         }
     }
 
-    /// Removes the mark of an agent that died during a backup: its session died with it. On a disk
-    /// whose recovery is not over the mark has another meaning, and post-start removes it.
-    pub fn remove_stale_mark(self: Arc<Self>) {
+    /// Removes the mark of an agent that died during a backup, once the store has said that this disk is no copy. On a
+    /// disk whose recovery is not over the mark has another meaning, and post-start removes it.
+    pub fn remove_left_mark(self: Arc<Self>) {
         tokio::spawn(async move {
+            let mut told = String::new();
             loop {
-                match self.is_stale_mark_gone().await {
-                    Ok(true) => return,
-                    Ok(false) => {}
-                    Err(error) => log::warn!(error:% = error; "the mark of an earlier backup is still there"),
+                let left = match self.left_mark().await {
+                    Ok(None) => return,
+                    Ok(Some(why)) => why,
+                    Err(error) => error.to_string(),
+                };
+                if left != told {
+                    log::warn!("the mark of an earlier backup stays on the disk: {left}");
+                    told = left;
                 }
-                tokio::time::sleep(STALE_PAUSE).await;
+                tokio::time::sleep(LEFT_PAUSE).await;
             }
         });
     }
 
-    /// True where nothing is left to do. The lock is held throughout: no backup can begin in between.
-    async fn is_stale_mark_gone(&self) -> Result<bool> {
+    /// Why the mark is still there. The store is asked without the lock: a store that does not answer must not hold up
+    /// the status.
+    async fn left_mark(&self) -> Result<Option<String>> {
+        if !matches!(*self.state.lock().await, State::Idle) {
+            return Ok(None); // A new backup has overwritten the mark.
+        }
+        if self.server.reachable().await? != Reachable::Yes {
+            return Ok(Some("PostgreSQL does not serve".into()));
+        }
+        let Some(mark) = self.disk.backup_mark()? else { return Ok(None) };
+        let verdict = self.judge.judge(&mark).await?;
         let state = self.state.lock().await;
-        if !matches!(*state, State::Idle) {
-            return Ok(true); // A new backup has overwritten the mark.
+        if !matches!(*state, State::Idle) || self.disk.backup_mark()?.as_ref() != Some(&mark) {
+            return Ok(None);
         }
-        let Some(mark) = self.disk.backup_mark()? else { return Ok(true) };
-        let recovers = open_plan(self.disk.applied()?).is_some_and(|applied| applied.backup == mark.backup);
-        if recovers || self.server.reachable().await? != Reachable::Yes {
-            return Ok(false);
+        self.act_on(verdict)
+    }
+
+    /// A backup without its WAL, or of a server that does not sync, is none.
+    async fn settings_must_carry_it(&self) -> Result<()> {
+        let (breaks, differs): (Vec<_>, Vec<_>) =
+            self.server.overrides().await?.into_iter().partition(|found| found.severity == Severity::Breaks);
+        differs.iter().for_each(|found| log::warn!("{found}"));
+        if breaks.is_empty() {
+            return Ok(());
         }
-        self.disk.remove_mark()?;
-        log::warn!(backup:% = mark.backup; "an earlier agent died during this backup, which therefore does not exist: its mark is removed");
-        Ok(true)
+        let said: Vec<_> = breaks.iter().map(ToString::to_string).collect();
+        Err(PostgresError::Settings(said.join("; ")).into())
+    }
+
+    /// Before a backup overwrites a mark.
+    async fn must_be_no_copy(&self) -> Result<()> {
+        let Some(mark) = self.disk.backup_mark()? else { return Ok(()) };
+        match self.judge.judge(&mark).await.and_then(|verdict| self.act_on(verdict))? {
+            None => Ok(()),
+            Some(detail) => Err(PostgresError::Marked { backup: mark.backup, detail }.into()),
+        }
+    }
+
+    fn act_on(&self, verdict: Verdict) -> Result<Option<String>> {
+        match verdict {
+            Verdict::Remove(why) => {
+                self.disk.remove_mark()?;
+                log::warn!("the mark of an earlier backup is removed: {why}");
+                Ok(None)
+            }
+            Verdict::Keep(why) => Ok(Some(why)),
+        }
     }
 
     /// The mark first, synced; then backup mode; then everything that a snapshot is to hold, synced.
     async fn enter(&self, backup: &BackupId, lease_seconds: u64) -> Result<(BackupSession, BackupBegun)> {
-        self.disk.mark_backup(backup, Timestamp::now())?;
+        let data = &self.server.config().data_directory;
+        let system_identifier = ControlData::read_system_identifier(data)?;
+        self.disk.mark_backup(backup, self.judge.owner(system_identifier), Timestamp::now())?;
         let entered = match BackupSession::start(&self.server, backup).await {
             Ok(session) => self.sync().await.map(|()| session),
             Err(error) => Err(error.into()),

@@ -5,6 +5,7 @@
 
 mod api;
 mod backup;
+mod left_mark;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use remount_postgres::LocalServer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,19 +40,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Another agent serves, the certificates cannot be used, or the address cannot be listened on.
 pub fn serve(config: AgentConfig) -> Result<()> {
+    if is_root() {
+        // Under BOSH it runs as the service user, and the folders are there. By hand, as root, neither the folders
+        // nor what is written there may become root's.
+        let account = Account::named(&config.user)?;
+        account.create_folder(&config.directories.run)?;
+        Disk::new(&config.directories).create_folders(account)?;
+        account.become_it()?;
+    }
     hooks::runtime()?.block_on(serve_until_stopped(config))
 }
 
 async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
     let _lock = only_one(&config)?;
-    let disk = Disk::new(&config.directories);
     let tls = TlsAcceptor::from(Arc::new(config.tls.server_config()?));
     let listening = TcpListener::bind(config.listen).await;
     let listener = listening.map_err(system(format!("listen on {}", config.listen)))?;
     let address = listener.local_addr().map_err(system("ask for our own address"))?;
-    let server = LocalServer::new(config.postgres.clone());
-    let keeper = BackupKeeper::new(server, disk);
-    keeper.clone().remove_stale_mark();
+    let keeper = BackupKeeper::new(&config);
+    keeper.clone().remove_left_mark();
     let deployment = config.identity.deployment.clone();
     let routes = api::routes(Arc::new(config), keeper.clone());
     let mut stop = Stop::new()?;
@@ -78,15 +84,8 @@ async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
     Ok(())
 }
 
-/// Each of two agents would take the other's `backup.json` for a stale one.
+/// Each of two agents would take the other's `backup.json` for one that was left.
 fn only_one(config: &AgentConfig) -> Result<FileLock> {
-    if is_root() {
-        // Under BOSH it runs as the service user, and the folders are there. By hand, as root, they
-        // must not become root's.
-        let account = Account::named(&config.user)?;
-        account.create_folder(&config.directories.run)?;
-        Disk::new(&config.directories).create_folders(account)?;
-    }
     Ok(FileLock::try_take(&config.directories.run.join("agent.lock"))?)
 }
 

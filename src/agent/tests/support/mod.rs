@@ -14,14 +14,16 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use postgres::{Postgres, as_vcap, give_to_vcap, is_root};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use remount_core::documents::{BackupManifest, PlannedInstance, RecoveryPath, RestorePlan, SnapshotRecord};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use remount_core::documents::{
+    BackupManifest, BackupMark, DiskOwner, PlannedInstance, RecoveryPath, RestorePlan, SnapshotRecord,
+};
 use remount_core::{
-    BackupId, DiskCid, InstanceSlug, Lsn, RecoveryTarget, RestoreId, RestoreTarget, Role, SegmentSize,
-    SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
+    BackupId, DeploymentName, DiskCid, InstanceSlug, Lsn, RecoveryTarget, RestoreId, RestoreTarget, Role,
+    SegmentSize, SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
 };
 use remount_faultproxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
-use remount_postgres::{AGENT_TLS_NAME, AgentsConfig, ControlData, RemoteServer, RemoteServers};
+use remount_postgres::{AgentsConfig, ControlData, RemoteServer, RemoteServers, agent_tls_name};
 use remount_store::{ArchiveFile, ClusterStore, Codec, Purpose, PushOptions, StoreConfig};
 use serde_json::json;
 
@@ -33,6 +35,10 @@ pub fn backup() -> BackupId {
 
 pub fn restore() -> RestoreId {
     RestoreId::new("20261123T010000Z-aaaa").unwrap()
+}
+
+pub fn deployment() -> DeploymentName {
+    "pg-1".parse().unwrap()
 }
 
 pub fn instance(id: &str) -> InstanceSlug {
@@ -174,7 +180,7 @@ impl<'a> Vm<'a> {
         for name in ["", "store", "run", "log", "config"] {
             fs::create_dir(home.join(name)).unwrap();
         }
-        let files = landscape.ca.issue(&home.join("config"), AGENT_TLS_NAME);
+        let files = landscape.ca.issue(&home.join("config"), &agent_tls_name(&deployment()));
         let config = json!({
             "deployment": "pg-1", "instance": {"group": "postgres", "id": id},
             "listen": "127.0.0.1:0",
@@ -229,10 +235,18 @@ impl<'a> Vm<'a> {
         command
     }
 
-    /// Writes `backup.json`, as every copy from a snapshot has it.
+    /// Writes `backup.json`, as every copy from a snapshot of this instance's disk has it.
     pub fn mark(&self, backup: &BackupId) {
+        let cluster = "pg-1".parse().unwrap();
+        let system_identifier = self.system_identifier();
+        self.mark_of(backup, DiskOwner { cluster, system_identifier, instance: self.instance.id.clone() });
+    }
+
+    /// The same, as a copy of anybody's disk has it.
+    pub fn mark_of(&self, backup: &BackupId, owner: DiskOwner) {
         fs::create_dir_all(self.home.join("store/remount")).unwrap();
-        let mark = json!({"format": 1, "backup": backup, "started_at": Timestamp::UNIX_EPOCH});
+        let mark = BackupMark { format: 1, backup: backup.clone(), owner, started_at: Timestamp::UNIX_EPOCH };
+        let mark = serde_json::to_value(mark).unwrap();
         fs::write(self.mark_file(), mark.to_string()).unwrap();
         give_to_vcap(&self.home.join("store/remount"));
     }
@@ -362,8 +376,8 @@ impl Agent {
             (Identity { certificate_file, private_key_file }, ca_file)
         };
         let (driver, ca_file) = own("driver");
-        let (agent, _) = own(AGENT_TLS_NAME);
-        let tls = UpstreamTls { ca_file, name: Some(AGENT_TLS_NAME.into()), identity: Some(driver) };
+        let (agent, _) = own(&agent_tls_name(&deployment()));
+        let tls = UpstreamTls { ca_file, name: Some(agent_tls_name(&deployment())), identity: Some(driver) };
         let upstream = Upstream::new(&format!("https://{}", self.address), Some(&tls)).unwrap();
         let mut config = ProxyConfig::new(upstream, Script::from_json(script).unwrap());
         config.identity = Some(agent);
@@ -373,11 +387,21 @@ impl Agent {
 
 /// A driver that knows the agent at this address.
 pub fn client(address: SocketAddr, ca: &Ca, instance: &InstanceSlug) -> RemoteServer {
+    client_named(address, ca, "driver", instance)
+}
+
+/// Somebody who shows a certificate for this name.
+pub fn client_as(agent: &Agent, ca: &Ca, name: &str, instance: &InstanceSlug) -> RemoteServer {
+    client_named(agent.address, ca, name, instance)
+}
+
+fn client_named(address: SocketAddr, ca: &Ca, name: &str, instance: &InstanceSlug) -> RemoteServer {
     let folder = tempfile::tempdir().unwrap();
-    let (certificate_file, private_key_file, ca_file) = ca.issue(folder.path(), "driver");
+    let (certificate_file, private_key_file, ca_file) = ca.issue(folder.path(), name);
     let port = address.port();
     let config = AgentsConfig { port, certificate_file, private_key_file, ca_file, timeout_seconds: 5 };
-    RemoteServers::new(&config).unwrap().remote(instance, &address.ip().to_string())
+    let servers = RemoteServers::new(&config).unwrap();
+    servers.remote(&deployment(), instance, &address.ip().to_string()).unwrap()
 }
 
 impl Drop for Agent {
@@ -399,11 +423,15 @@ impl Ca {
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
 
-    /// Writes a certificate for `name`, its key and the CA.
+    /// Writes a certificate for `name`, its key and the CA; for what the manifests make it for.
     pub fn issue(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![match name.ends_with("remount-agent") {
+            true => ExtendedKeyUsagePurpose::ServerAuth,
+            false => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let files = ["certificate.pem", "key.pem", "ca.pem"].map(|file| folder.join(file));
         for (file, text) in files.iter().zip([certificate.pem(), key.serialize_pem(), self.issuer.pem()]) {
             fs::write(file, text).unwrap();
@@ -463,7 +491,8 @@ pub async fn tls_exchange(
     };
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
     let stream = tokio::net::TcpStream::connect(agent.address).await?;
-    let mut stream = connector.connect(ServerName::try_from(AGENT_TLS_NAME).unwrap(), stream).await?;
+    let mut stream =
+        connector.connect(ServerName::try_from(agent_tls_name(&deployment())).unwrap(), stream).await?;
     stream.write_all(text.as_bytes()).await?;
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer).await;

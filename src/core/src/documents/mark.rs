@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::BackupId;
+use crate::{BackupId, ClusterName, InstanceId, SystemIdentifier};
 
 /// A backup is being taken of this disk, or this disk is a copy made from that backup's snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,20 @@ pub struct BackupMark {
     pub format: u32,
     /// The backup.
     pub backup: BackupId,
+    /// Whose disk it was when it was marked. Who finds the mark of somebody else has a copy.
+    #[serde(flatten)]
+    pub owner: DiskOwner,
     /// When it was begun, by the VM's clock.
     pub started_at: Timestamp,
+}
+
+/// Whose a disk is. All of it has to match: what it says more (the store's id) belongs here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskOwner {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The system identifier of the data.
+    pub system_identifier: SystemIdentifier,
+    /// The instance.
+    pub instance: InstanceId,
 }

@@ -46,7 +46,7 @@ pub use instance::{InitialisedNote, InstanceNote};
 pub use journal::{JournalEvent, Outcome, StepTimes, What};
 pub use lease::{LeaseDocument, LeaseSign};
 pub use manifest::{BackupManifest, SnapshotRecord};
-pub use mark::BackupMark;
+pub use mark::{BackupMark, DiskOwner};
 pub use plan::{PlannedInstance, RecoveryPath, RestorePlan};
 pub use published::PublishedPlan;
 pub use release::ReleaseNote;

@@ -1,11 +1,15 @@
 //! Step 2: everything that can be known beforehand, looked at before anything is touched. All problems are
 //! found, not only the first.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use remount_cloud::{DiskSpec, SnapshotState, Tags};
+use remount_core::RecoveryTarget;
 use remount_core::documents::RestoreRequest;
 use remount_core::documents::{BackupManifest, PlannedInstance, RestorePlan};
 use remount_director::Instance;
+use remount_postgres::{DEMANDED, Severity};
 
 use super::report::PreflightReport;
 use super::survey::{self, Survey};
@@ -131,6 +135,7 @@ pub async fn backup(
         }
     }
     check_servers(survey, backup, findings);
+    check_settings(survey, backup, plan, findings);
 }
 
 async fn check_disks(
@@ -167,6 +172,42 @@ async fn check_disk(
         Err(error) => {
             let inner = Problem::of(&error);
             Err(Problem { what: format!("{what}: {}", inner.what), next: inner.next })
+        }
+    }
+}
+
+/// Recovery stops where a server has less of something than the one had whose WAL it replays: than the backup's, and than
+/// the primary has now, for the WAL since may come to that.
+fn check_settings(survey: &Survey, backup: &BackupManifest, plan: &RestorePlan, findings: &mut Findings) {
+    let primary = survey.primary_status();
+    let number = |settings: &BTreeMap<String, String>, name: &str| settings.get(name)?.parse::<u64>().ok();
+    for (slug, status) in &survey.statuses {
+        let Ok(status) = status else { continue };
+        for name in DEMANDED {
+            let then = number(&backup.settings, name);
+            let now = primary.and_then(|primary| number(&primary.settings, name));
+            let (Some(demanded), Some(has)) = (then.max(now), number(&status.settings, name)) else {
+                continue;
+            };
+            if has < demanded {
+                findings.problem(
+                    format!("{slug} has {name} = {has}, but what is to be replayed demands {demanded}"),
+                    format!(
+                        "deploy {name} = {demanded} at least; it may be lowered when the restore has ended"
+                    ),
+                );
+            }
+        }
+        for found in &status.overrides {
+            let what = format!("{slug}: {found}");
+            let is_needed =
+                found.severity == Severity::Breaks && plan.target.target == RecoveryTarget::Latest;
+            if is_needed && primary.is_some_and(|primary| primary.instance == *slug) {
+                let next = "`ALTER SYSTEM RESET` it and reload, so that the last WAL is archived; or restore to an earlier point";
+                findings.problem(what, next);
+            } else {
+                findings.warn(what);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use remount_core::documents::OnFailure;
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
 use remount_flow::{FlowError, ProgressKind, RestoreStep, plan_restore, run_restore};
+use remount_postgres::{SettingOverride, Severity};
 use remount_saga::StepName;
 use remount_sim::memory::{Fault, Rule};
 
@@ -188,6 +189,65 @@ async fn a_gap_in_the_archive_is_refused_with_its_segment() {
     let error = bench.restore(RecoveryTarget::Latest).await.unwrap_err();
     assert!(error.to_string().contains("gap"), "{error}");
     bench.assert_undone(&old).await;
+}
+
+/// Recovery would stop after the primary was stopped.
+#[tokio::test]
+async fn a_setting_that_was_lowered_since_is_a_problem_on_every_instance() {
+    let bench = Workbench::new();
+    let (_, target) = bench.disaster().await;
+    let old = bench.old_state();
+    bench.landscape.set_setting(0, "max_connections", "50");
+    bench.landscape.set_setting(1, "max_connections", "20");
+    let FlowError::Refused { problems, .. } = bench.restore(target).await.unwrap_err() else {
+        panic!("not refused")
+    };
+    let told: Vec<_> = problems.iter().map(|problem| problem.what.as_str()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told.iter().all(|line| line.contains("max_connections") && line.contains("demands 100")),
+        "{told:?}"
+    );
+    bench.assert_undone(&old).await;
+}
+
+/// The primary has raised it since the backup: its WAL says so, and this standby would stop there.
+#[tokio::test]
+async fn a_setting_that_the_wal_since_the_backup_demands_is_a_problem() {
+    let bench = Workbench::new();
+    let (_, target) = bench.disaster().await;
+    bench.landscape.set_setting(0, "max_prepared_transactions", "10");
+    let FlowError::Refused { problems, .. } = bench.restore(target).await.unwrap_err() else {
+        panic!("not refused")
+    };
+    let [only] = &problems[..] else { panic!("{problems:?}") };
+    assert!(only.what.contains("00000001-") && only.what.contains("demands 10"), "{only:?}");
+}
+
+#[tokio::test]
+async fn an_archive_command_that_somebody_has_overridden_is_told_and_stops_a_restore_to_latest() {
+    let bench = Workbench::new();
+    let (wanted, target) = bench.disaster().await;
+    let found = SettingOverride {
+        name: "archive_command".into(),
+        effective: "/bin/true".into(),
+        configured: Some("remount-wal push".into()),
+        severity: Severity::Breaks,
+    };
+    bench.landscape.override_setting(0, found);
+    let refused = bench.restore(RecoveryTarget::Latest).await.unwrap_err();
+    let FlowError::Refused { problems, .. } = refused else { panic!("{refused}") };
+    assert!(
+        problems.iter().any(|problem| problem.what.contains("archive_command is `/bin/true`")),
+        "{problems:?}"
+    );
+    let report = bench.restore(target).await.unwrap();
+    assert!(
+        report.warnings.iter().any(|line| line.contains("archive_command is `/bin/true`")),
+        "{:?}",
+        report.warnings
+    );
+    bench.assert_restored(&wanted).await;
 }
 
 #[tokio::test]

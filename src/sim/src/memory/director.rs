@@ -134,7 +134,7 @@ impl Director for MemoryDirector {
             });
         };
         let state = self.0.state();
-        Ok((0..state.instances.len()).map(|index| shown(&state, index)).collect())
+        Ok((0..state.instances.len()).map(|index| shown(&state, deployment, index)).collect())
     }
 
     async fn stop(
@@ -241,7 +241,7 @@ fn unknown_task(action: &str, task: TaskId) -> Error {
     not_found(action, format!("code 10000: Task {task} not found"))
 }
 
-fn shown(state: &State, index: usize) -> Instance {
+fn shown(state: &State, deployment: &DeploymentName, index: usize) -> Instance {
     let instance = &state.instances[index];
     let vm = instance.vm.as_ref().and_then(|vm| state.vms.get(vm));
     let job_state = vm.map(|vm| match (vm.answers, vm.running) {
@@ -251,6 +251,7 @@ fn shown(state: &State, index: usize) -> Instance {
         (true, false) => "stopped",
     });
     Instance {
+        deployment: deployment.clone(),
         slug: instance.slug.clone(),
         index: instance.index,
         az: Some(instance.az.clone()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use remount_core::{DiskCid, VmCid};
 use remount_director::TaskId;
+use remount_postgres::SettingOverride;
 use tokio::sync::Notify;
 
 use super::MemoryLandscape;
@@ -120,6 +121,16 @@ impl MemoryLandscape {
     /// The account's quota is used up, or is not any more.
     pub fn use_up_quota(&self, quota: Quota) {
         self.state().quota = quota;
+    }
+
+    /// A deploy gives an instance's server another value of a setting.
+    pub fn set_setting(&self, index: usize, name: &str, value: &str) {
+        self.state().instances[index].settings.insert(name.into(), value.into());
+    }
+
+    /// Somebody sets what the deployment does not know of, by `ALTER SYSTEM`.
+    pub fn override_setting(&self, index: usize, found: SettingOverride) {
+        self.state().instances[index].overrides.push(found);
     }
 
     /// PostgreSQL stops in good order (`monit stop postgres`); the agent goes on.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use remount_core::{BackupId, InstanceSlug, Lsn, RestoreId, Role, WalSegment};
+use remount_core::{BackupId, DeploymentName, InstanceSlug, Lsn, RestoreId, Role, WalSegment};
 use remount_postgres::{
     BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
 };
@@ -32,9 +32,15 @@ const SETTINGS: [(&str, &str); 5] = [
 pub struct MemoryServers(pub MemoryLandscape);
 
 impl Servers for MemoryServers {
-    fn server(&self, instance: &InstanceSlug, address: &str) -> Result<Arc<dyn Server>> {
+    fn server(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        address: &str,
+    ) -> Result<Arc<dyn Server>> {
         Ok(Arc::new(MemoryServer {
             landscape: self.0.clone(),
+            deployment: deployment.clone(),
             instance: instance.clone(),
             address: address.to_owned(),
         }))
@@ -45,6 +51,7 @@ impl Servers for MemoryServers {
 #[derive(Debug)]
 struct MemoryServer {
     landscape: MemoryLandscape,
+    deployment: DeploymentName,
     instance: InstanceSlug,
     address: String,
 }
@@ -66,6 +73,7 @@ impl MemoryServer {
         let at = |index: &usize| self.address == address_of(*index);
         let index = (0..state.instances.len()).find(at).ok_or_else(|| self.unreachable(call))?;
         let answers = state.vm_mut(index).is_some_and(|vm| vm.answers && vm.serves);
+        let answers = answers && self.deployment == *self.landscape.deployment();
         if !answers || fault == Some(Fault::LoseRequest) {
             return Err(self.unreachable(call));
         }
@@ -194,6 +202,10 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
     let backup =
         state.vm_mut(index).and_then(|vm| vm.backup.in_progress()).map(|held| held.begun.backup.clone());
     let applied = state.content_mut(index).and_then(|content| content.applied.last().cloned());
+    let mut settings: BTreeMap<_, _> =
+        SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    settings.extend(state.instances[index].settings.clone());
+    let overrides = state.instances[index].overrides.clone();
     let data = running(state, index, "status")?;
     Ok(ServerStatus {
         instance,
@@ -210,7 +222,8 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
         backup,
         applied_restore: applied,
         replayed_to: data.replayed_to,
-        settings: SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        settings,
+        overrides,
         data_checksums: true,
         collation_versions: BTreeMap::from([("libc/C.UTF-8".to_owned(), "2.36".to_owned())]),
         data_bytes: 1 << 30,

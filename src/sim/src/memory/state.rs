@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use remount_cloud::{Disk, DiskState, Snapshot, Tags};
 use remount_core::{BackupId, DiskCid, GroupName, InstanceId, InstanceSlug, RestoreId, SnapshotCid, VmCid};
 use remount_director::{OrphanedDisk, Task, TaskId};
-use remount_postgres::{BackupBegun, BackupEnded};
+use remount_postgres::{BackupBegun, BackupEnded, SettingOverride};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -130,6 +130,10 @@ pub struct MemoryInstance {
     pub recorded_mib: u64,
     pub desired: String,
     pub ignored: bool,
+    /// The settings of its server, where they are not everybody's.
+    pub settings: BTreeMap<String, String>,
+    /// Those that `postgresql.auto.conf` overrides.
+    pub overrides: Vec<SettingOverride>,
 }
 
 /// A Director task.
@@ -186,6 +190,8 @@ impl State {
                 recorded_mib: DISK_MIB,
                 desired,
                 ignored: false,
+                settings: BTreeMap::new(),
+                overrides: Vec::new(),
             });
         }
         state

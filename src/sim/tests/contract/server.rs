@@ -17,7 +17,11 @@ pub struct Cluster(pub MemoryLandscape);
 
 impl Cluster {
     fn place(&self, index: usize) -> ServerAddress {
-        ServerAddress { instance: self.0.slug(index), address: format!("127.0.0.{}", index + 1) }
+        ServerAddress {
+            deployment: self.0.deployment().clone(),
+            instance: self.0.slug(index),
+            address: format!("127.0.0.{}", index + 1),
+        }
     }
 
     fn index(&self, place: &ServerAddress) -> usize {

@@ -309,7 +309,8 @@ const fn codec_for(file: &ArchiveFile, wanted: Codec) -> Codec {
 
 fn parse_history(timeline: TimelineId, content: &[u8]) -> Result<TimelineHistory, SegmentFault> {
     let wrong = |detail: String| SegmentFault::History(detail);
-    let text = std::str::from_utf8(content).map_err(|error| wrong(error.to_string()))?;
+    // The reasons in it are PostgreSQL's words, or a restore point's name in the database's encoding.
+    let text = &String::from_utf8_lossy(content);
     let history = TimelineHistory::parse(timeline, text).map_err(|error| wrong(error.to_string()))?;
     if history.forks.is_empty() { Err(wrong("it names no parent".into())) } else { Ok(history) }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use remount_postgres::AGENT_TLS_NAME;
+use remount_postgres::agent_tls_name;
 use serde_json::{Value, json};
 
 use super::super::cluster::{Cluster, DEPLOYMENT};
@@ -87,7 +87,7 @@ fn proxies(
         let instance = &instances[index];
         let tls = UpstreamTls {
             ca_file: control.join("var/vcap/jobs/remount/config/agents-ca.pem"),
-            name: Some(AGENT_TLS_NAME.into()),
+            name: Some(agent_tls_name(&DEPLOYMENT.parse().context("the deployment has no usable name")?)),
             identity: Some(identity(control, "remount", "agents-")),
         };
         let url = format!("https://{}:{agents_port}", instance.ip);

@@ -3,8 +3,8 @@
 use remount_core::{BackupId, OperatorError as _, Retry};
 use remount_postgres::{BackupEnded, Error, Server};
 
+use super::Subject;
 use super::subject::{LONG, assert_no_backup, new_backup};
-use super::{ServerAddress, Subject};
 use crate::contract::Verdict;
 
 pub(super) async fn one_backup_is_in_progress(subject: Subject) -> Verdict {
@@ -102,8 +102,7 @@ pub(super) async fn a_standbys_stop_segment_is_archived_by_a_switch(subject: Sub
 }
 
 pub(super) async fn an_aborted_backup_leaves_nothing(subject: Subject) -> Verdict {
-    let ServerAddress { instance, address } = subject.fixture.primary();
-    let place = ServerAddress { instance, address };
+    let place = subject.fixture.primary();
     let (server, backup) = (subject.primary(), new_backup());
     server.begin_backup(&backup, LONG).await.expect("backup mode is entered");
     for _ in 0..2 {

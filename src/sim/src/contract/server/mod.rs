@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | status | role, position, timeline, streaming, settings, as they are | `a_primary_says_what_it_is`, `a_standby_says_what_it_is` |
 //! | reaching | an instance that is not the one that was asked for does not answer for it | `another_instance_does_not_answer` |
+//! | reaching | an agent of another deployment answers nothing and does nothing | `another_deployment_does_not_answer` |
 //! | | no agent, a server that is down, a state that forbids it: told apart, retried or not | `a_silent_agent_is_unreachable`, `a_server_that_is_down_is_told_as_such` |
 //! | WAL | a write is flushed, and a standby replays past it | `a_write_reaches_the_standby` |
 //! | | a switch closes the segment, which is archived | `a_switch_closes_a_segment_that_is_archived` |
@@ -34,7 +35,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use remount_core::{BackupId, InstanceSlug, WalSegment};
+use remount_core::{BackupId, DeploymentName, InstanceSlug, WalSegment};
 use remount_postgres::Servers;
 
 use super::suite::{self, CHECK_LIMIT, checks};
@@ -47,6 +48,7 @@ const CHECKS: &[Check<Subject>] = checks![Subject:
     status::a_primary_says_what_it_is,
     status::a_standby_says_what_it_is,
     reaching::another_instance_does_not_answer,
+    reaching::another_deployment_does_not_answer,
     reaching::a_silent_agent_is_unreachable,
     reaching::a_server_that_is_down_is_told_as_such,
     wal::a_write_reaches_the_standby,
@@ -69,6 +71,8 @@ const CHECKS: &[Check<Subject>] = checks![Subject:
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerAddress {
+    /// Its deployment.
+    pub deployment: DeploymentName,
     /// Its instance.
     pub instance: InstanceSlug,
     /// The address of its VM.

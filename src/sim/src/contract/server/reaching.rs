@@ -8,8 +8,19 @@ use crate::contract::Verdict;
 
 pub(super) async fn another_instance_does_not_answer(subject: Subject) -> Verdict {
     let (primary, standby) = (subject.fixture.primary(), subject.fixture.standby());
-    let swapped = ServerAddress { instance: primary.instance, address: standby.address };
+    let swapped = ServerAddress { address: standby.address, ..primary };
     assert_unreachable("the standby at the primary's address", subject.at(&swapped).status().await);
+    Verdict::Holds
+}
+
+/// Who asks for another deployment's agent wants nothing of this one, whatever its address is now.
+pub(super) async fn another_deployment_does_not_answer(subject: Subject) -> Verdict {
+    let (place, backup) = (subject.fixture.primary(), new_backup());
+    let deployment = "another".parse().expect("a name");
+    let stranger = subject.at(&ServerAddress { deployment, ..place.clone() });
+    assert_unreachable("status", stranger.status().await);
+    assert_unreachable("begin", stranger.begin_backup(&backup, LONG).await);
+    assert_eq!(subject.mark(&place).await, None, "nothing has happened");
     Verdict::Holds
 }
 

@@ -24,7 +24,7 @@ pub struct Subject {
 
 impl Subject {
     pub(super) fn at(&self, place: &ServerAddress) -> Arc<dyn Server> {
-        self.servers.server(&place.instance, &place.address).expect("a client")
+        self.servers.server(&place.deployment, &place.instance, &place.address).expect("a client")
     }
 
     pub(super) fn primary(&self) -> Arc<dyn Server> {

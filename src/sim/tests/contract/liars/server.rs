@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use remount_core::{BackupId, InstanceSlug, RestoreId};
+use remount_core::{BackupId, DeploymentName, InstanceSlug, RestoreId};
 use remount_postgres::{
     BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
 };
@@ -19,6 +19,8 @@ enum Lie {
     HidesSettings,
     /// Whoever answers is who was asked for.
     AnswersForAnybody,
+    /// Whatever deployment is asked for, this one's agent answers.
+    AnswersForAnyDeployment,
     /// A silent agent is a server that is down.
     CallsSilenceDown,
     /// A server that is down is a silent agent.
@@ -49,10 +51,11 @@ enum Lie {
     FinishesOnce,
 }
 
-const LIARS: [(Lie, &str); 17] = [
+const LIARS: [(Lie, &str); 18] = [
     (Lie::HidesSettings, "a_primary_says_what_it_is"),
     (Lie::HidesSettings, "a_standby_says_what_it_is"),
     (Lie::AnswersForAnybody, "another_instance_does_not_answer"),
+    (Lie::AnswersForAnyDeployment, "another_deployment_does_not_answer"),
     (Lie::CallsSilenceDown, "a_silent_agent_is_unreachable"),
     (Lie::CallsDownSilence, "a_server_that_is_down_is_told_as_such"),
     (Lie::ProbesNothing, "a_write_reaches_the_standby"),
@@ -85,12 +88,31 @@ struct Memory {
 }
 
 impl Servers for LyingServers {
-    fn server(&self, instance: &InstanceSlug, address: &str) -> Result<Arc<dyn Server>> {
-        let inner = self.inner.server(instance, address)?;
+    fn server(
+        &self,
+        deployment: &DeploymentName,
+        instance: &InstanceSlug,
+        address: &str,
+    ) -> Result<Arc<dyn Server>> {
+        let inner = match self.lie {
+            Lie::AnswersForAnyDeployment => {
+                self.inner.server(&"pg-0001".parse().unwrap(), instance, address)?
+            }
+            _ => self.inner.server(deployment, instance, address)?,
+        };
         // Who sits at an address is found out by asking for each.
-        let (instance, servers) = (instance.clone(), self.inner.clone());
+        let (deployment, instance) = (deployment.clone(), instance.clone());
+        let servers = self.inner.clone();
         let address = address.to_owned();
-        Ok(Arc::new(Liar { inner, servers, instance, address, lie: self.lie, memory: self.memory.clone() }))
+        Ok(Arc::new(Liar {
+            inner,
+            servers,
+            deployment,
+            instance,
+            address,
+            lie: self.lie,
+            memory: self.memory.clone(),
+        }))
     }
 }
 
@@ -98,6 +120,7 @@ impl Servers for LyingServers {
 struct Liar {
     inner: Arc<dyn Server>,
     servers: Arc<dyn Servers>,
+    deployment: DeploymentName,
     instance: InstanceSlug,
     address: String,
     lie: Lie,
@@ -130,7 +153,7 @@ impl Liar {
         for digit in ['0', '1'] {
             let id = format!("0000000{digit}-0000-4000-8000-000000000000").parse().unwrap();
             let other = InstanceSlug { group: self.instance.group.clone(), id };
-            if let Ok(status) = self.servers.server(&other, &self.address)?.status().await {
+            if let Ok(status) = self.servers.server(&self.deployment, &other, &self.address)?.status().await {
                 return Ok(ServerStatus { instance: self.instance.clone(), ..status });
             }
         }

@@ -16,7 +16,7 @@ pub use archive::{ArchiveListing, MoreWal, RunningPrimary};
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{
     BackupId, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug, RequestKey,
-    RestoreId, Role, RunId, SnapshotCid, SystemIdentifier, VmCid,
+    RestoreId, Role, RunId, SnapshotCid, StoreId, SystemIdentifier, VmCid,
 };
 pub use lsn::{Lsn, LsnError};
 pub use operator_error::{Attempts, ExitCode, OperatorError, Retry, report};

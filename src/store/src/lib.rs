@@ -8,6 +8,7 @@
 //! | act on a cluster, alone | [`ClusterStore::take_lease`], [`Lease`] |
 //! | push, fetch and list WAL | [`ClusterStore::wal`], [`WalArchive`] |
 //! | ask for a restore | [`Store::requests`], [`Requests`] |
+//! | know which store it is | [`Store::id`], [`Store::ensure_id`] |
 //! | find the cluster of an id | [`Store::cluster_of_backup`], [`Store::cluster_of_restore`] |
 //!
 //! Nothing here decides policy: what to back up, to restore or to delete arrives as an argument.
@@ -17,6 +18,7 @@ mod config;
 mod documents;
 mod error;
 mod folder;
+mod identity;
 mod index;
 mod key;
 mod lease;

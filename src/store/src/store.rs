@@ -1,9 +1,9 @@
 //! The store as a whole: its clusters and its requests.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use remount_core::ClusterName;
+use remount_core::{ClusterName, StoreId};
 
 use crate::{ClusterStore, Objects, Requests, Result, SigningKey};
 
@@ -15,13 +15,14 @@ pub(crate) const CLUSTERS: &str = "clusters/";
 pub struct Store {
     objects: Arc<dyn Objects>,
     key: SigningKey,
+    pub(crate) known_id: Arc<OnceLock<StoreId>>,
 }
 
 impl Store {
     /// The store in `objects`, its documents signed with `key`.
     #[must_use]
     pub fn new(objects: Arc<dyn Objects>, key: SigningKey) -> Self {
-        Self { objects, key }
+        Self { objects, key, known_id: Arc::default() }
     }
 
     /// The objects themselves.

@@ -13,7 +13,7 @@ use remount_core::documents::{BackupManifest, ForkRecord, JournalEvent, RestoreP
 use remount_core::documents::{OnFailure, RequestOutcome, RestoreRequest};
 use remount_core::{BackupId, RestoreId, SystemIdentifier};
 use remount_sim::memory::MemoryObjects;
-use remount_store::{ClusterStore, Error, Lease, Metadata, Objects, Purpose, Store};
+use remount_store::{ClusterStore, Error, Lease, Metadata, Objects, Purpose, SigningKey, Store};
 use serde_json::json;
 use support::{cluster, memory};
 
@@ -327,4 +327,17 @@ async fn requests_that_ended_long_ago_are_pruned_and_pending_ones_never() {
     assert!(requests.outcome(&id(recent)).await.unwrap().is_some());
     let pending: Vec<_> = requests.pending().await.unwrap().into_iter().map(|request| request.id).collect();
     assert_eq!(pending, [id(SECOND)], "one without an outcome stays, however old");
+}
+
+#[tokio::test]
+async fn a_store_has_one_id_that_the_control_plane_draws() {
+    let (objects, store) = support::memory();
+    assert_eq!(store.id().await.unwrap(), None, "reading gives none");
+    let other = Store::new(objects, SigningKey::from_hex(support::KEY).unwrap());
+    let (one, two) = tokio::join!(store.ensure_id(), other.ensure_id());
+    let id = one.unwrap();
+    assert_eq!(id, two.unwrap(), "of two who draw at once both get the winner's");
+    assert_eq!(other.id().await.unwrap(), Some(id.clone()));
+    let (_, elsewhere) = support::memory();
+    assert_ne!(elsewhere.ensure_id().await.unwrap(), id, "another store has another");
 }

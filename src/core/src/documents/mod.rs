@@ -14,6 +14,7 @@
 //! | `instances/<id>.json` | [`InstanceNote`] |
 //! | `index/backups/<id>.json`, `index/restores/<id>.json` | [`IndexEntry`] |
 //! | `lease/<epoch>.json`, `.beat`, `.released` | [`LeaseDocument`], [`LeaseSign`] |
+//! | `store.json` | [`StoreDocument`] |
 //! | on the disk: `backup.json` | [`BackupMark`] |
 //! | on the disk: `applied/<id>.json` | [`AppliedPlan`] |
 //! | on the VM: `initialised.json` | [`InitialisedNote`] |
@@ -34,6 +35,7 @@ mod plan;
 mod published;
 mod release;
 mod request;
+mod store;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -51,6 +53,7 @@ pub use plan::{PlannedInstance, RecoveryPath, RestorePlan};
 pub use published::PublishedPlan;
 pub use release::ReleaseNote;
 pub use request::{OnFailure, RequestOutcome, RestoreRequest};
+pub use store::StoreDocument;
 
 /// The newest document format this program writes and reads.
 pub const FORMAT: u32 = 1;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::folder::Folder;
 use crate::opendal_objects::{OpendalObjects, Writes};
 use crate::retrying::RetryingObjects;
-use crate::{Error, Result, SigningKey, Store, transport};
+use crate::{Error, KeyError, Keyring, Result, Store, transport};
 
 /// The `store` block of a program's configuration (`docs/formats.md` section 4.1).
 #[derive(Clone, Deserialize)]
@@ -31,7 +31,11 @@ pub struct StoreConfig {
     secret_access_key: Option<Secret>,
     /// `s3`: the authorities of the endpoint's certificate, in PEM; none: the system's.
     ca: Option<String>,
-    signing_key: SigningKey,
+    /// The control plane's private key of signatures, in PEM; an agent has none.
+    signing_private_key: Option<Secret>,
+    /// The public keys of signatures that are accepted, in PEM.
+    #[serde(default)]
+    signing_public_keys: Vec<String>,
     #[serde(default = "default_timeout_seconds")]
     timeout_seconds: u64,
 }
@@ -64,7 +68,12 @@ impl StoreConfig {
             Kind::S3 => self.open_s3()?,
         };
         let objects = RetryingObjects::new(Arc::new(objects), policy.clone());
-        Ok(Store::new(Arc::new(objects), self.signing_key.clone()))
+        Ok(Store::new(Arc::new(objects), self.keys().map_err(|error| Error::Config(error.to_string()))?))
+    }
+
+    fn keys(&self) -> Result<Keyring, KeyError> {
+        let private = self.signing_private_key.as_ref().map(Secret::expose);
+        Keyring::new(private, &self.signing_public_keys)
     }
 
     /// Of one try.
@@ -90,6 +99,9 @@ impl StoreConfig {
                     == self.secret_access_key.as_ref().is_some_and(|secret| !secret.is_empty());
                 demand(pair, "`store.access_key_id` and `store.secret_access_key` go together");
             }
+        }
+        if let Err(error) = self.keys() {
+            demand(false, &format!("`signing.*`: {error}"));
         }
         demand(self.timeout_seconds > 0, "`store.timeout_seconds` has to be at least 1");
         problems

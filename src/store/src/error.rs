@@ -24,13 +24,19 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A document cannot be read: its HMAC, its format or its content is wrong.
+    /// A document cannot be read: its signature, its format or its content is wrong.
     #[error("{path}: {detail}")]
     Document {
         /// The object.
         path: String,
         /// What is wrong with it.
         detail: String,
+    },
+    /// A document was to be signed by somebody who has no private key.
+    #[error("{path} cannot be written: this program has no private key to sign it with")]
+    CannotSign {
+        /// The object.
+        path: String,
     },
     /// Another owner holds the lease.
     #[error("cluster {cluster} is leased to {owner} for {purpose} since {since} (epoch {epoch})")]
@@ -61,6 +67,14 @@ pub enum Error {
     Conflict {
         /// The object.
         path: String,
+    },
+    /// A backup was given up: its tombstone stands where its manifest was to go.
+    #[error("{path} is a tombstone, the backup was given up: {why}")]
+    GivenUp {
+        /// The object.
+        path: String,
+        /// What the tombstone says.
+        why: String,
     },
     /// A file that was to be archived is not what its name says. Nothing was written.
     #[error("{file} cannot be archived")]
@@ -192,7 +206,7 @@ impl OperatorError for Error {
             Self::Unanswered { .. } => "check that the object store answers, then run the command again".into(),
             Self::Refused { .. } => "check the `store.*` properties: bucket, credentials, permissions".into(),
             Self::Document { .. } => {
-                "check `store.signing_key`; restore the object from the bucket's versions if it was changed"
+                "check `signing.public_keys` (a replaced key stays in the list while its documents count); restore the object from the bucket's versions if it was changed"
                     .into()
             }
             Self::Leased { .. } => {
@@ -202,6 +216,10 @@ impl OperatorError for Error {
             Self::Conflict { .. } => {
                 "two clusters may write to one archive: compare `store.*` and cluster names".into()
             }
+            Self::CannotSign { .. } => {
+                "run it on a VM of the control plane, whose job `remount` has `signing.private_key`".into()
+            }
+            Self::GivenUp { .. } => "run the backup again; this one's snapshot is deleted".into(),
             Self::Unfit { .. } => {
                 "find out what else writes into this data directory's pg_wal, or archives under this cluster's name".into()
             }

@@ -13,6 +13,7 @@
 //!
 //! Nothing here decides policy: what to back up, to restore or to delete arrives as an argument.
 
+mod backups;
 mod cluster;
 mod config;
 mod documents;
@@ -20,7 +21,7 @@ mod error;
 mod folder;
 mod identity;
 mod index;
-mod key;
+mod keyring;
 mod lease;
 mod objects;
 mod opendal_objects;
@@ -33,10 +34,11 @@ mod store;
 mod transport;
 mod wal;
 
-pub use cluster::{BackupSurvey, ClusterStore};
+pub use backups::BackupSurvey;
+pub use cluster::ClusterStore;
 pub use config::StoreConfig;
 pub use error::{Damage, Error, SegmentFault};
-pub use key::{KeyError, SigningKey};
+pub use keyring::{KeyError, Keyring};
 pub use lease::{Keeper, Lease, LeaseHolder, Purpose};
 pub use objects::{Created, Metadata, Object, ObjectInfo, Objects, Result};
 pub use requests::Requests;

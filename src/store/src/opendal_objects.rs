@@ -116,6 +116,24 @@ impl Objects for OpendalObjects {
         Ok(Some(Object { content, metadata }))
     }
 
+    async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>> {
+        let action = || format!("read the start of {path}");
+        let reader = self.operator.reader(path).await.map_err(|error| failure(action(), error))?;
+        let error = match tokio::time::timeout(self.call_limit, reader.read(0..bytes)).await {
+            Ok(Ok(content)) => return Ok(Some(content.to_bytes())),
+            Ok(Err(error)) if self.says_absent(&error) => return Ok(None),
+            Ok(Err(error)) => failure(action(), error),
+            Err(elapsed) => Error::Unanswered { action: action(), source: Box::new(elapsed) },
+        };
+        // A range beyond the end of a short object is an error, too.
+        match self.stat(path).await? {
+            Some((info, _)) if info.size_bytes < bytes => {
+                Ok(self.read(path).await?.map(|object| object.content))
+            }
+            _ => Err(error),
+        }
+    }
+
     async fn stat(&self, path: &str) -> Result<Option<(ObjectInfo, Metadata)>> {
         let found = match self.operator.stat(path).await {
             Ok(found) => found,

@@ -3,7 +3,8 @@
 //!
 //! | document | type |
 //! |---|---|
-//! | `backups/<id>.json` | [`BackupManifest`] |
+//! | `backups/<id>.json` | [`BackupManifest`] or [`Tombstone`] |
+//! | `backups/<id>.begun.json` | [`BackupBegunNote`] |
 //! | `restores/<id>/plan.json` | [`RestorePlan`] |
 //! | `restores/<id>/journal/<n>.json` | [`JournalEvent`] |
 //! | `restores/<id>/fork.json` | [`ForkRecord`] |
@@ -36,6 +37,7 @@ mod published;
 mod release;
 mod request;
 mod store;
+mod tombstone;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,7 @@ pub use published::PublishedPlan;
 pub use release::ReleaseNote;
 pub use request::{OnFailure, RequestOutcome, RestoreRequest};
 pub use store::StoreDocument;
+pub use tombstone::{BackupBegunNote, BackupRecord, Tombstone, TombstoneKind};
 
 /// The newest document format this program writes and reads.
 pub const FORMAT: u32 = 1;

@@ -192,6 +192,10 @@ impl Objects for CrashingObjects {
         self.objects.read(path).await
     }
 
+    async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>> {
+        self.objects.read_start(path, bytes).await
+    }
+
     async fn stat(&self, path: &str) -> Result<Option<(ObjectInfo, Metadata)>> {
         self.objects.stat(path).await
     }

@@ -46,14 +46,6 @@ impl Owner {
             (tag::CLUSTER.into(), cluster.to_string()),
         ])
     }
-
-    /// The tags of what is made for a cluster under a lease.
-    #[must_use]
-    pub fn tags_under(&self, cluster: &ClusterName, epoch: u64) -> Tags {
-        let mut tags = self.tags(cluster);
-        tags.insert(tag::EPOCH.into(), epoch.to_string());
-        tags
-    }
 }
 
 /// Whether tags say that their object was made under a lease before this one: who made it is dead or fenced. What

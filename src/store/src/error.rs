@@ -168,7 +168,7 @@ pub enum Damage {
     /// It cannot be decompressed.
     #[error("it cannot be decompressed ({codec}): {detail}")]
     Codec {
-        /// As its name says.
+        /// As its header says.
         codec: String,
         /// The decompressor's message.
         detail: String,
@@ -184,9 +184,9 @@ pub enum Damage {
     /// It has other content.
     #[error("its SHA-256 is not the one it was pushed with")]
     Checksum,
-    /// The metadata that travels with it is gone.
-    #[error("its metadata `{0}` is missing or unreadable")]
-    Metadata(&'static str),
+    /// Its header is missing or cannot be read.
+    #[error("its header cannot be read: {0}")]
+    Header(String),
     /// The object lies under a name that is not its own.
     #[error("it is not the file its name says: {0}")]
     Content(#[source] SegmentFault),

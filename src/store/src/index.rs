@@ -72,10 +72,6 @@ impl ClusterStore {
         self.index(&restore_entry(id)).await
     }
 
-    pub(crate) async fn remove_backup_entry(&self, id: &BackupId) -> Result<()> {
-        self.objects.delete(&backup_entry(id)).await
-    }
-
     async fn index(&self, path: &str) -> Result<()> {
         let entry = IndexEntry { format: FORMAT, cluster: self.name().clone() };
         self.objects.create(path, documents::encode(path, &entry)?, &Metadata::new()).await.map(|_| ())

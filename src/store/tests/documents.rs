@@ -150,7 +150,7 @@ async fn one_unreadable_manifest_fails_the_list_and_is_named_in_the_survey() {
     cluster.write_backup(&manifest(SECOND, 7), &lease).await.unwrap();
     let path = format!("clusters/pg-0001/7/backups/{SECOND}.json");
     tamper(&objects, &path, "snap-1", "snap-2").await;
-    assert!(is_document(cluster.backups().await).contains("HMAC"));
+    assert!(is_document(cluster.backups().await).contains("signature"));
     assert!(is_document(cluster.backup(&backup_id(SECOND)).await).contains(SECOND));
     let survey = cluster.survey_backups().await.unwrap();
     assert_eq!(survey.good, [manifest(FIRST, 7)]);
@@ -203,9 +203,9 @@ async fn a_published_plan_that_was_changed_or_swapped_is_refused() {
 
     cluster.publish(&id(FIRST), &lease).await.unwrap();
     tamper(&objects, &format!("{folder}/current.json"), FIRST, SECOND).await;
-    assert!(is_document(cluster.published().await).contains("HMAC"));
+    assert!(is_document(cluster.published().await).contains("signature"));
     tamper(&objects, &format!("{folder}/{FIRST}/plan.json"), "0/4000000", "0/5000000").await;
-    assert!(is_document(cluster.plan(&id(FIRST)).await).contains("HMAC"));
+    assert!(is_document(cluster.plan(&id(FIRST)).await).contains("signature"));
 }
 
 #[tokio::test]

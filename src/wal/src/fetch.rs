@@ -36,7 +36,7 @@ pub async fn fetch(config: Config, name: &str, target: &Path) -> Result<Fetched>
         .map_err(|source| Error::Open { source })?;
     let cluster = store.cluster(&config.cluster);
     let source = Source {
-        archive: cluster.wal(system_identifier).expecting(config.wal.codec),
+        archive: cluster.wal(system_identifier),
         cluster,
         file: &file,
         target,

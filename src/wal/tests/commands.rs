@@ -149,7 +149,7 @@ fn every_wrong_file_is_refused_by_push_with_its_own_words() {
 fn a_damaged_object_is_not_delivered() {
     let vm = vm();
     archive(&vm, "000000010000000000000003");
-    let path = format!("objects/clusters/pg-0001/{OWNER}/wal/00000001/000000010000000000000003.lz4");
+    let path = format!("objects/clusters/pg-0001/{OWNER}/wal/00000001/000000010000000000000003");
     let mut content = fs::read(vm.path(&path)).unwrap();
     let middle = content.len() / 2;
     content[middle] ^= 1;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// One backup: a disk snapshot, its backup label, and the WAL range that makes it consistent.
-/// Written once, last: where it exists the backup is good. Stored as JSON with an HMAC beside it.
+/// Written once, last: where it exists the backup is good. Stored signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupManifest {
     /// [`super::FORMAT`] of the writer; readers refuse a larger one.

@@ -15,7 +15,18 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The store refused for good: credentials, bucket, permission.
+    /// The store does not let us in, and says why.
+    #[error("{action}: {denial}")]
+    Denied {
+        /// What was asked for.
+        action: String,
+        /// Why.
+        denial: Denial,
+        /// The store's message.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store refused for good: its configuration, the bucket.
     #[error("{action}: the object store refused")]
     Refused {
         /// What was asked for.
@@ -108,6 +119,66 @@ pub enum Error {
     Config(String),
 }
 
+/// Why the store does not let us in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// We may not do this.
+    #[error("the object store denies permission")]
+    Permission,
+    /// The credentials were good once.
+    #[error("the credentials of the object store have expired")]
+    Expired,
+    /// The credentials never were good, or are not any more.
+    #[error("the object store does not accept the credentials")]
+    Credentials,
+    /// A request's time is signed with it.
+    #[error("this machine's clock differs too much from the object store's")]
+    Clock,
+}
+
+impl Denial {
+    /// S3's codes, by what they mean.
+    const CODES: [(&'static str, Self); 10] = [
+        ("AccessDenied", Self::Permission),
+        ("AllAccessDisabled", Self::Permission),
+        ("ExpiredToken", Self::Expired),
+        ("TokenRefreshRequired", Self::Expired),
+        ("RequestExpired", Self::Expired),
+        ("InvalidAccessKeyId", Self::Credentials),
+        ("SignatureDoesNotMatch", Self::Credentials),
+        ("InvalidToken", Self::Credentials),
+        ("InvalidSecurity", Self::Credentials),
+        ("RequestTimeTooSkewed", Self::Clock),
+    ];
+
+    /// What an error says that quotes one of S3's codes.
+    pub(crate) fn quoted_in(text: &str) -> Option<Self> {
+        let quotes = |code: &str| text.contains(&format!("\"{code}\""));
+        Self::CODES.iter().find(|(code, _)| quotes(code)).map(|(_, denial)| *denial)
+    }
+
+    /// New credentials and a clock that is set can come meanwhile.
+    const fn retry(self) -> Retry {
+        match self {
+            Self::Permission | Self::Credentials => Retry::Never,
+            Self::Expired | Self::Clock => Retry::Soon,
+        }
+    }
+
+    const fn next_step(self) -> &'static str {
+        match self {
+            Self::Permission => {
+                "compare what these credentials may do with manifests/policies (a folder: its owner and mode)"
+            }
+            Self::Expired => {
+                "look why the VM's instance profile gives no new ones, or set new `store.access_key_id` and `store.secret_access_key` and deploy"
+            }
+            Self::Credentials => "check `store.access_key_id` and `store.secret_access_key`, and that the key is active",
+            Self::Clock => "set the clock of this VM: `chronyc tracking` shows how far it is off, and whether it is being set",
+        }
+    }
+}
+
 /// Why a file is not the WAL that its name says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentFault {
@@ -197,6 +268,7 @@ impl OperatorError for Error {
         match self {
             Self::Unanswered { .. } => Retry::Soon,
             Self::Leased { .. } => Retry::Later,
+            Self::Denied { denial, .. } => denial.retry(),
             _ => Retry::Never,
         }
     }
@@ -204,6 +276,7 @@ impl OperatorError for Error {
     fn next_step(&self) -> Option<String> {
         Some(match self {
             Self::Unanswered { .. } => "check that the object store answers, then run the command again".into(),
+            Self::Denied { denial, .. } => denial.next_step().into(),
             Self::Refused { .. } => "check the `store.*` properties: bucket, credentials, permissions".into(),
             Self::Document { .. } => {
                 "check `signing.public_keys` (a replaced key stays in the list while its documents count); restore the object from the bucket's versions if it was changed"

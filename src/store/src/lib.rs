@@ -37,7 +37,7 @@ mod wal;
 pub use backups::BackupSurvey;
 pub use cluster::ClusterStore;
 pub use config::StoreConfig;
-pub use error::{Damage, Error, SegmentFault};
+pub use error::{Damage, Denial, Error, SegmentFault};
 pub use keyring::{KeyError, Keyring};
 pub use lease::{Keeper, Lease, LeaseHolder, Purpose};
 pub use objects::{Created, Metadata, Object, ObjectInfo, Objects, Result};

@@ -1,5 +1,6 @@
 //! Restores of one cluster: the plan, what is published to the VMs, the fork and the journal.
 
+use log::warn;
 use remount_core::RestoreId;
 use remount_core::documents::{AbortRequest, FORMAT, ForkRecord, JournalEvent, PublishedPlan, RestorePlan};
 use serde::de::DeserializeOwned;
@@ -141,13 +142,20 @@ impl ClusterStore {
         self.objects.create(&path, content, &Metadata::new()).await.map(|_| ())
     }
 
-    /// Who asked for the abort of a restore; none where it was not asked for.
+    /// Who asked for the abort of a restore; none where it was not asked for. A request that is not signed asks for
+    /// nothing.
     ///
     /// # Errors
-    /// The store does not answer, or what it has cannot be read.
+    /// The store does not answer.
     pub async fn abort_requested(&self, id: &RestoreId) -> Result<Option<String>> {
         let path = self.restore_path(id, "abort.json");
-        Ok(self.read_signed::<AbortRequest>(&path).await?.map(|abort| abort.by))
+        match self.read_signed::<AbortRequest>(&path).await {
+            Err(error @ Error::Document { .. }) => {
+                warn!(error:% = error; "nobody of us has asked for this abort: it is passed over");
+                Ok(None)
+            }
+            read => Ok(read?.map(|abort| abort.by)),
+        }
     }
 
     /// Appends an event to a restore's journal, under its own number.

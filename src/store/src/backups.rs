@@ -2,7 +2,7 @@
 //!
 //! | object | means |
 //! |---|---|
-//! | `backups/<id>.begun.json` | a backup of this id was begun; a snapshot of it may exist |
+//! | `begun/<id>.json` | a backup of this id was begun; a snapshot of it may exist |
 //! | `backups/<id>.json`, a manifest | it is good |
 //! | `backups/<id>.json`, a tombstone | it will never be: no late manifest can take the name |
 //! | none | nothing is known: nothing may be deleted |
@@ -51,7 +51,7 @@ impl ClusterStore {
     /// The store did not answer.
     pub async fn survey_backups(&self) -> Result<BackupSurvey> {
         let mut survey = BackupSurvey::default();
-        let reads = in_parallel(self.backup_paths(".json").await?, |path| async move {
+        let reads = in_parallel(self.run_documents("backups").await?, |path| async move {
             match self.read_record(&path).await {
                 Err(error @ Error::Document { .. }) => Ok(Err(error)),
                 read => read.map(Ok),
@@ -121,7 +121,7 @@ impl ClusterStore {
     /// # Errors
     /// The store did not answer.
     pub async fn begun_backups(&self) -> Result<Vec<BackupBegunNote>> {
-        let reads = in_parallel(self.backup_paths(".begun.json").await?, |path| async move {
+        let reads = in_parallel(self.run_documents("begun").await?, |path| async move {
             match self.read_signed::<BackupBegunNote>(&path).await {
                 Err(error @ Error::Document { .. }) => {
                     warn!(object = path.as_str(), error:% = error; "this note of a backup proves nothing");
@@ -211,13 +211,13 @@ impl ClusterStore {
         self.objects.replace(&path, content).await
     }
 
-    /// The documents in `backups/` whose names are a backup's id and this ending.
-    async fn backup_paths(&self, ending: &str) -> Result<Vec<String>> {
+    /// The documents in a folder of each system identifier that have a backup's id as their name.
+    async fn run_documents(&self, folder: &str) -> Result<Vec<String>> {
         let mut paths = Vec::new();
         for system_identifier in self.system_identifiers().await? {
-            let folder = self.path(&format!("{system_identifier}/backups/"));
+            let folder = self.path(&format!("{system_identifier}/{folder}/"));
             let is_wanted = |path: &String| {
-                let name = path[folder.len()..].strip_suffix(ending);
+                let name = path[folder.len()..].strip_suffix(".json");
                 name.is_some_and(|name| BackupId::new(name).is_ok())
             };
             let listed = self.objects.list(&folder).await?;
@@ -253,6 +253,6 @@ impl ClusterStore {
     }
 
     fn begun_path(&self, system_identifier: SystemIdentifier, id: &BackupId) -> String {
-        self.path(&format!("{system_identifier}/backups/{id}.begun.json"))
+        self.path(&format!("{system_identifier}/begun/{id}.json"))
     }
 }

@@ -4,7 +4,7 @@
 //! | document | type |
 //! |---|---|
 //! | `backups/<id>.json` | [`BackupManifest`] or [`Tombstone`] |
-//! | `backups/<id>.begun.json` | [`BackupBegunNote`] |
+//! | `begun/<id>.json` | [`BackupBegunNote`] |
 //! | `restores/<id>/plan.json` | [`RestorePlan`] |
 //! | `restores/<id>/journal/<n>.json` | [`JournalEvent`] |
 //! | `restores/<id>/fork.json` | [`ForkRecord`] |

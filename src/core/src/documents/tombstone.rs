@@ -47,7 +47,7 @@ pub enum BackupRecord {
     Tombstone(Tombstone),
 }
 
-/// `backups/<id>.begun.json`: a backup of this id was begun under this lease. It lies there until the backup is good,
+/// `begun/<id>.json`: a backup of this id was begun under this lease. It lies there until the backup is good,
 /// or until its snapshot is gone: without it nobody may take a missing manifest for a failed backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupBegunNote {

@@ -195,13 +195,15 @@ async fn a_forged_tombstone_or_beginning_deletes_no_snapshot() {
         let (_, snapshots, ..) = world(&bench).await;
         let attacker = Attacker::of(&bench);
         for backup in bench.landscape.cluster_store().backups().await.unwrap() {
-            let path = format!("clusters/pg-0001/{}/backups/{}", backup.system_identifier, backup.id);
+            let path = |folder: &str| {
+                format!("clusters/pg-0001/{}/{folder}/{}.json", backup.system_identifier, backup.id)
+            };
             let tombstone = json!({"format": 1, "tombstone": "failed", "id": backup.id, "cluster": "pg-0001",
                 "system_identifier": backup.system_identifier, "epoch": 1, "at": "2020-01-01T00:00:00Z", "why": "x"});
             let begun = json!({"format": 1, "id": backup.id, "cluster": "pg-0001",
                 "system_identifier": backup.system_identifier, "epoch": 0});
-            attacker.forge(&format!("{path}.json"), &tombstone, how).await;
-            attacker.forge(&format!("{path}.begun.json"), &begun, how).await;
+            attacker.forge(&path("backups"), &tombstone, how).await;
+            attacker.forge(&path("begun"), &begun, how).await;
         }
         bench.backup().await;
         assert_eq!(bench.landscape.snapshots(), snapshots + 1, "{how:?}");

@@ -250,5 +250,9 @@ async fn no_epoch_that_somebody_else_writes_wraps_or_holds_the_lease() {
     let refused = take(&ours, "third").await.unwrap_err();
     assert!(matches!(&refused, Error::Document { path: told, .. } if told == path), "{refused:?}");
     objects.delete(path).await.unwrap();
-    assert_eq!(take(&ours, "third").await.unwrap().epoch(), 3);
+    let refused = take(&ours, "third").await.unwrap_err();
+    let next = "clusters/pg-0001/lease/0000000004.json";
+    assert!(matches!(&refused, Error::Document { path: told, .. } if told == next), "{refused:?}");
+    objects.delete(next).await.unwrap();
+    assert_eq!(take(&ours, "third").await.unwrap().epoch(), 4, "nothing was left held");
 }

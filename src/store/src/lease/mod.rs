@@ -116,7 +116,13 @@ impl Lease {
             if create(cluster, epoch, &document).await? {
                 let inner = Inner { cluster: cluster.clone(), epoch, term };
                 let lease = Self { inner: Arc::new(inner) };
-                lease.check().await?;
+                if let Err(error) = lease.check().await {
+                    lease.release().await?;
+                    if let Error::Fenced { taken_by, .. } = error {
+                        read(cluster, taken_by).await?; // One that nobody of us has signed is named.
+                    }
+                    return Err(error);
+                }
                 delete_old(cluster, &table, epoch).await;
                 return Ok(lease);
             }

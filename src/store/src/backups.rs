@@ -7,6 +7,7 @@
 //! | `backups/<id>.json`, a tombstone | it will never be: no late manifest can take the name |
 //! | none | nothing is known: nothing may be deleted |
 
+use jiff::Timestamp;
 use log::warn;
 use remount_core::documents::{
     BackupBegunNote, BackupManifest, BackupRecord, FORMAT, Tombstone, TombstoneKind,
@@ -191,7 +192,7 @@ impl ClusterStore {
     ///
     /// # Errors
     /// [`Error::Fenced`]; or the store did not answer.
-    pub async fn prune_backup(&self, id: &BackupId, why: &str, lease: &Lease) -> Result<()> {
+    pub async fn prune_backup(&self, id: &BackupId, at: Timestamp, why: &str, lease: &Lease) -> Result<()> {
         self.fence(lease).await?;
         let Some(manifest) = self.backup(id).await? else {
             return Ok(());
@@ -203,7 +204,7 @@ impl ClusterStore {
             cluster: self.name().clone(),
             system_identifier: manifest.system_identifier,
             epoch: lease.epoch(),
-            at: manifest.stopped_at,
+            at,
             why: why.to_owned(),
         };
         let path = self.backup_path(manifest.system_identifier, id);

@@ -173,8 +173,12 @@ impl Denial {
             Self::Expired => {
                 "look why the VM's instance profile gives no new ones, or set new `store.access_key_id` and `store.secret_access_key` and deploy"
             }
-            Self::Credentials => "check `store.access_key_id` and `store.secret_access_key`, and that the key is active",
-            Self::Clock => "set the clock of this VM: `chronyc tracking` shows how far it is off, and whether it is being set",
+            Self::Credentials => {
+                "check `store.access_key_id` and `store.secret_access_key`, and that the key is active"
+            }
+            Self::Clock => {
+                "set the clock of this VM: `chronyc tracking` shows how far it is off, and whether it is being set"
+            }
         }
     }
 }

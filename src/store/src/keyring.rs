@@ -145,7 +145,8 @@ fn read_private(text: &str) -> Result<Signing, KeyError> {
     } else {
         return Err(wrong("it is no RSA private key in PEM".into()));
     };
-    let pair = pair.map_err(|rejected| wrong(format!("{rejected} (it has to be RSA, of 2048 to 4096 bits)")))?;
+    let pair =
+        pair.map_err(|rejected| wrong(format!("{rejected} (it has to be RSA, of 2048 to 4096 bits)")))?;
     let id = PublicKey::of(pair.public_key().as_ref().to_vec()).id;
     Ok(Signing { pair: Arc::new(pair), id })
 }

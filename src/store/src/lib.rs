@@ -44,9 +44,9 @@ pub use objects::{Created, Metadata, Object, ObjectInfo, Objects, Result};
 pub use requests::Requests;
 pub use retrying::RetryingObjects;
 pub use store::Store;
-#[doc(hidden)]
-pub use wal::{stand_in, stand_in_content};
 pub use wal::{
     ArchiveFile, ArchiveFileError, Codec, PushOptions, Pushed, SegmentHeader, WalArchive, WalConfig,
     WalListing,
 };
+#[doc(hidden)]
+pub use wal::{stand_in, stand_in_content};

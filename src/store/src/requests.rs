@@ -31,7 +31,8 @@ impl Requests {
     /// The same request again is success.
     pub async fn put(&self, request: &RestoreRequest) -> Result<()> {
         let path = request_path(&request.id);
-        documents::write_once(&*self.objects, &path, documents::encode_signed(&path, request, &self.keys)?).await
+        documents::write_once(&*self.objects, &path, documents::encode_signed(&path, request, &self.keys)?)
+            .await
     }
 
     /// The request with this id.
@@ -67,7 +68,8 @@ impl Requests {
     /// [`crate::Error::Conflict`] where another outcome was recorded.
     pub async fn finish(&self, id: &RestoreId, outcome: &RequestOutcome) -> Result<()> {
         let path = outcome_path(id);
-        documents::write_once(&*self.objects, &path, documents::encode_signed(&path, outcome, &self.keys)?).await
+        documents::write_once(&*self.objects, &path, documents::encode_signed(&path, outcome, &self.keys)?)
+            .await
     }
 
     /// Deletes requests that ended long ago, by the store's clock: looking for the pending ones stays one short

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use remount_core::documents::{BackupManifest, BackupRecord, ForkRecord, JournalEvent, RestorePlan, What};
-use remount_core::documents::{Tombstone, TombstoneKind};
 use remount_core::documents::{OnFailure, RequestOutcome, RestoreRequest};
+use remount_core::documents::{Tombstone, TombstoneKind};
 use remount_core::{BackupId, RestoreId, SystemIdentifier};
 use remount_sim::memory::MemoryObjects;
-use remount_store::{ClusterStore, Created, Error, Lease, Metadata, Object, ObjectInfo, Objects, Purpose, Store};
+use remount_store::{
+    ClusterStore, Created, Error, Lease, Metadata, Object, ObjectInfo, Objects, Purpose, Store,
+};
 use serde_json::json;
 use support::{cluster, memory};
 
@@ -135,7 +137,7 @@ async fn backups_are_found_over_all_system_identifiers_sorted_by_id() {
     assert_eq!(store.clusters().await.unwrap(), [cluster.name().clone()]);
 
     for _ in 0..2 {
-        cluster.prune_backup(&backup_id(SECOND), "its time is over", &lease).await.unwrap();
+        cluster.prune_backup(&backup_id(SECOND), jiff::Timestamp::UNIX_EPOCH, "its time is over", &lease).await.unwrap();
     }
     assert_eq!(cluster.backup(&backup_id(SECOND)).await.unwrap(), None);
     let record = cluster.backup_record(&backup_id(SECOND)).await.unwrap();
@@ -394,7 +396,10 @@ impl Objects for Stealing {
         let created = self.objects.create(path, content, metadata).await;
         if path.contains("/7/backups/") {
             self.objects.advance(Duration::from_secs(120));
-            cluster(&self.store).take_lease("second", Purpose::Backup, Duration::from_secs(30)).await.unwrap();
+            cluster(&self.store)
+                .take_lease("second", Purpose::Backup, Duration::from_secs(30))
+                .await
+                .unwrap();
         }
         created
     }

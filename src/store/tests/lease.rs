@@ -99,7 +99,7 @@ async fn late_writes_of_a_fenced_owner_are_refused() {
         cluster.append_journal(&restore(), &event(2, "late"), &first).await,
         cluster.publish(&restore(), &first).await,
         cluster.withdraw(&first).await,
-        cluster.prune_backup(&"20261123T004500Z-k3f9".parse().unwrap(), "old", &first).await,
+        cluster.prune_backup(&"20261123T004500Z-k3f9".parse().unwrap(), jiff::Timestamp::UNIX_EPOCH, "old", &first).await,
     ];
     for late in late {
         assert!(matches!(late, Err(Error::Fenced { epoch: 1, taken_by: 2, .. })), "{late:?}");
@@ -219,7 +219,9 @@ async fn no_epoch_that_somebody_else_writes_wraps_or_holds_the_lease() {
     let (objects, store) = memory();
     let ours = cluster(&store);
     let first = take(&ours, "first").await.unwrap();
-    let forged = bytes::Bytes::from_static(br#"{"format":1,"owner":"x","purpose":"backup","term_seconds":1e9,"nonce":1}"#);
+    let forged = bytes::Bytes::from_static(
+        br#"{"format":1,"owner":"x","purpose":"backup","term_seconds":1e9,"nonce":1}"#,
+    );
     for name in ["18446744073709551615", "9999999999", "99999999999999999999999", "7"] {
         let path = format!("clusters/pg-0001/lease/{name}.json");
         objects.create(&path, forged.clone(), &Metadata::new()).await.unwrap();

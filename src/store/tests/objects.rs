@@ -85,7 +85,8 @@ async fn s3_that_says(status: &'static str, code: &'static str) -> String {
         while let Ok((mut connection, _)) = listener.accept().await {
             let mut request = [0; 65536];
             assert!(connection.read(&mut request).await.unwrap() > 0);
-            let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message></Error>");
+            let body =
+                format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message></Error>");
             let length = body.len();
             let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
             connection.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
@@ -100,7 +101,13 @@ async fn who_is_not_let_in_is_told_why_in_push_and_fetch() {
         ("403 Forbidden", "AccessDenied", Denial::Permission, "denies permission", "manifests/policies"),
         ("400 Bad Request", "ExpiredToken", Denial::Expired, "have expired", "instance profile"),
         ("403 Forbidden", "InvalidAccessKeyId", Denial::Credentials, "does not accept", "access_key_id"),
-        ("403 Forbidden", "SignatureDoesNotMatch", Denial::Credentials, "does not accept", "secret_access_key"),
+        (
+            "403 Forbidden",
+            "SignatureDoesNotMatch",
+            Denial::Credentials,
+            "does not accept",
+            "secret_access_key",
+        ),
         ("403 Forbidden", "RequestTimeTooSkewed", Denial::Clock, "clock", "chronyc"),
     ];
     let file: ArchiveFile = "00000002.history".parse().unwrap();
@@ -162,7 +169,8 @@ async fn a_store_that_does_not_answer_is_unanswered() {
 async fn a_folder_that_is_not_there_is_not_made() {
     let root = tempfile::tempdir().unwrap();
     let missing = root.path().join("not-mounted");
-    let json = serde_json::json!({"type": "fs", "root": missing, "signing_private_key": remount_sim::keys::PRIVATE});
+    let json =
+        serde_json::json!({"type": "fs", "root": missing, "signing_private_key": remount_sim::keys::PRIVATE});
     let error = config(json).open(&policy()).unwrap_err();
     assert!(error.to_string().contains("mounted"), "{error}");
     assert!(!missing.exists());

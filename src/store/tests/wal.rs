@@ -232,7 +232,10 @@ async fn one_flipped_bit_anywhere_is_detected_under_every_codec() {
             change(&path, |content| content[at] ^= 1 << (n % 8));
             let damage = damage_of(&store).await;
             assert!(
-                matches!(damage, Damage::Checksum | Damage::Codec { .. } | Damage::Length { .. } | Damage::Header(_)),
+                matches!(
+                    damage,
+                    Damage::Checksum | Damage::Codec { .. } | Damage::Length { .. } | Damage::Header(_)
+                ),
                 "{codec:?} at {at}: {damage:?}"
             );
             change(&path, |content| content[at] ^= 1 << (n % 8));

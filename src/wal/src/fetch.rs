@@ -35,12 +35,7 @@ pub async fn fetch(config: Config, name: &str, target: &Path) -> Result<Fetched>
         .open(&RetryPolicy::within(config.wal.fetch_deadline()))
         .map_err(|source| Error::Open { source })?;
     let cluster = store.cluster(&config.cluster);
-    let source = Source {
-        archive: cluster.wal(system_identifier),
-        cluster,
-        file: &file,
-        target,
-    };
+    let source = Source { archive: cluster.wal(system_identifier), cluster, file: &file, target };
     within(config.wal.fetch_deadline(), source.fetch_on(planned.as_ref())).await
 }
 

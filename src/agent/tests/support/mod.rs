@@ -25,7 +25,6 @@ use remount_postgres::{AGENT_TLS_NAME, AgentsConfig, ControlData, RemoteServer, 
 use remount_store::{ArchiveFile, ClusterStore, Codec, Purpose, PushOptions, StoreConfig};
 use serde_json::json;
 
-
 pub fn backup() -> BackupId {
     BackupId::new("20261123T004500Z-k3f9").unwrap()
 }

@@ -118,7 +118,9 @@ async fn director(config: &Config, policy: &RetryPolicy) -> Result<String, remou
 async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, remount_store::Error> {
     let store = config.store.open(policy)?;
     if !store.keys().can_sign() {
-        return Err(remount_store::Error::Config("`signing.private_key` is missing: nothing can be signed".into()));
+        return Err(remount_store::Error::Config(
+            "`signing.private_key` is missing: nothing can be signed".into(),
+        ));
     }
     let clusters = store.clusters().await?;
     for name in clusters.iter().take(CLUSTERS_MAX) {

@@ -80,8 +80,6 @@ fn of_remount(old: &OldDisk, owner: &Owner, tags: &Tags) -> Option<Said> {
     let mut wanted = owner.tags(&old.cluster);
     wanted.insert(tag::INSTANCE.into(), old.instance.id.to_string());
     let other = wanted.iter().find(|(key, value)| tags.get(*key) != Some(value));
-    let text = other.map(|(key, _)| {
-        format!("`{key}: {}`", tags.get(key).map_or("none", String::as_str))
-    });
+    let text = other.map(|(key, _)| format!("`{key}: {}`", tags.get(key).map_or("none", String::as_str)));
     Some(Said { who: "its tag of Remount", says: text })
 }

@@ -120,7 +120,7 @@ async fn night(bench: &Workbench) {
         drop(release_old_disks(&bench.ctx, &cluster, &due, far_future()).await);
         let named = ReleaseRequest { selection: Selection::Restore(forged.clone()), by: "errand".into() };
         drop(release_old_disks(&bench.ctx, &cluster, &named, far_future()).await);
-        drop(list_old_disks(&bench.ctx, &[cluster.clone()], &Scope::All, far_future()).await);
+        drop(list_old_disks(&bench.ctx, std::slice::from_ref(&cluster), &Scope::All, far_future()).await);
         drop(rollback_restore(&bench.ctx, &cluster, &forged, &Quiet).await);
         let on_failure = remount_core::documents::OnFailure::Rollback;
         drop(resume_restore(&bench.ctx, &cluster, &forged, on_failure, &Quiet).await);
@@ -182,7 +182,10 @@ async fn signed_documents_of_another_restore_or_cluster_say_nothing_elsewhere() 
     for object in bench.objects.list(&real).await.unwrap() {
         let content = bench.objects.read(&object.path).await.unwrap().unwrap().content;
         let rest = &object.path[real.len()..];
-        for folder in [format!("clusters/pg-0001/restores/{FORGED}/"), format!("clusters/{VICTIM}/restores/{}/", plan.id)] {
+        for folder in [
+            format!("clusters/pg-0001/restores/{FORGED}/"),
+            format!("clusters/{VICTIM}/restores/{}/", plan.id),
+        ] {
             attacker.write(&format!("{folder}{rest}"), content.clone()).await;
         }
     }
@@ -221,24 +224,33 @@ async fn what_it_writes_about_leases_requests_and_instances_stops_nobody_elses_w
     let attacker = Attacker::of(&bench);
     for cluster in ["pg-0001", VICTIM] {
         for epoch in ["18446744073709551615", "9999999999", "0000000000"] {
-            let lease = json!({"format": 1, "owner": "x", "purpose": "restore", "term_seconds": 1e12, "nonce": 1});
+            let lease =
+                json!({"format": 1, "owner": "x", "purpose": "restore", "term_seconds": 1e12, "nonce": 1});
             attacker.write(&format!("clusters/{cluster}/lease/{epoch}.json"), lease.to_string()).await;
         }
         attacker.write(&format!("clusters/{cluster}/instances/x.json"), "{}").await;
-        attacker.write(&format!("clusters/{cluster}/instances/{}.json", plan.instances[0].instance.id), "{}").await;
+        attacker
+            .write(&format!("clusters/{cluster}/instances/{}.json", plan.instances[0].instance.id), "{}")
+            .await;
         attacker.write(&format!("clusters/{cluster}/1/wal/00000001/000000010000000000000001"), "x").await;
     }
     let request = json!({"format": 1, "id": FORGED, "deployment": VICTIM, "target": {"target": "latest"},
                          "requested_at": "2020-01-01T00:00:00Z"});
     attacker.write(&format!("requests/{FORGED}.json"), request.to_string()).await;
     night(&bench).await;
-    assert!(bench.ctx.store.requests().get(&FORGED.parse().unwrap()).await.is_err(), "no errand carries it out");
+    assert!(
+        bench.ctx.store.requests().get(&FORGED.parse().unwrap()).await.is_err(),
+        "no errand carries it out"
+    );
     assert_eq!(world(&bench), before);
     // Its own cluster is backed up all the same; so is every other.
     bench.backup().await;
     let victim = bench.ctx.store.cluster(&VICTIM.parse().unwrap());
     let lease = victim.take_lease("x", remount_store::Purpose::Backup, bench.ctx.timeouts.lease_term).await;
-    assert!(lease.is_err(), "the victim's lease has only forged epochs: the next step names the object that has to go");
+    assert!(
+        lease.is_err(),
+        "the victim's lease has only forged epochs: the next step names the object that has to go"
+    );
 }
 
 #[tokio::test]

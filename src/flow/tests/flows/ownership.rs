@@ -161,7 +161,12 @@ async fn a_disk_of_an_undone_restore_goes_and_others_stay() {
     tags.remove(tag::BACKUP);
     tags.insert(tag::RESTORE.into(), request.id.to_string());
     let disk = |tags: &Tags, name: &str| {
-        let spec = DiskSpec { size_mib: 10_240, disk_type: String::new(), az: Some("z1".into()), tags: tags.clone() };
+        let spec = DiskSpec {
+            size_mib: 10_240,
+            disk_type: String::new(),
+            az: Some("z1".into()),
+            tags: tags.clone(),
+        };
         let key = RequestKey::new(name).unwrap();
         let (cloud, snapshot) = (bench.ctx.cloud.clone(), backup.snapshot.cid.clone());
         async move { cloud.create_disk(&snapshot, &spec, &key).await.unwrap().cid }

@@ -29,9 +29,9 @@ pub(crate) fn make() -> io::Result<RsaPair> {
 fn openssl(arguments: &[&str], input: &str) -> io::Result<String> {
     let mut program = Command::new("openssl");
     program.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut running = program
-        .spawn()
-        .map_err(|error| io::Error::new(error.kind(), format!("openssl cannot be run: {error}; install it")))?;
+    let mut running = program.spawn().map_err(|error| {
+        io::Error::new(error.kind(), format!("openssl cannot be run: {error}; install it"))
+    })?;
     if let Some(mut stdin) = running.stdin.take() {
         stdin.write_all(input.as_bytes())?;
     }

@@ -223,10 +223,7 @@ async fn read(cluster: &ClusterStore, epoch: u64) -> Result<Option<LeaseDocument
 }
 
 /// The newest epoch. Where there are some and none is ours, the numbers could begin anew: that is refused.
-async fn newest_or_none(
-    cluster: &ClusterStore,
-    table: &LeaseTable,
-) -> Result<Option<(u64, LeaseDocument)>> {
+async fn newest_or_none(cluster: &ClusterStore, table: &LeaseTable) -> Result<Option<(u64, LeaseDocument)>> {
     match table.newest(cluster, 0).await? {
         (Some(newest), _) => Ok(Some(newest)),
         (None, passed_over) => passed_over.into_iter().next().map_or(Ok(None), Err),

@@ -12,5 +12,5 @@ pub use archive::{PushOptions, Pushed, WalArchive, WalListing};
 pub use codec::Codec;
 pub use config::WalConfig;
 pub use header::SegmentHeader;
-pub use object::{stand_in, stand_in_content};
 pub use name::{ArchiveFile, ArchiveFileError};
+pub use object::{stand_in, stand_in_content};

@@ -98,8 +98,7 @@ impl Facts {
         let raw_bytes = raw_bytes.ok_or_else(|| wrong("its length is impossible"))?;
         let raw_sha256 = header[20..52].try_into().map_err(|_| wrong("it is cut"))?;
         let commit = u64_at(header, 52).map_or(NO_COMMIT, u64::cast_signed);
-        let last_commit =
-            if commit == NO_COMMIT { None } else { Timestamp::from_microsecond(commit).ok() };
+        let last_commit = if commit == NO_COMMIT { None } else { Timestamp::from_microsecond(commit).ok() };
         Ok(Self { codec, raw_bytes, raw_sha256, last_commit })
     }
 

@@ -28,7 +28,8 @@ pub async fn reap(
             left.entry(backup).or_default().push(snapshot);
         }
     }
-    let begun = cluster.begun_backups().await.map_err(FlowError::store("look for backups that were begun"))?;
+    let begun =
+        cluster.begun_backups().await.map_err(FlowError::store("look for backups that were begun"))?;
     let begun: BTreeMap<BackupId, BackupBegunNote> =
         begun.into_iter().filter(|note| note.epoch < epoch).map(|note| (note.id.clone(), note)).collect();
     let ids: Vec<BackupId> = begun.keys().chain(left.keys()).cloned().collect();

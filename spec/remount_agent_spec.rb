@@ -38,7 +38,7 @@ RSpec.describe 'jobs/remount-agent' do
   it 'names the file of the store, which has what is given and nothing else' do
     expect(config['store_file']).to eq('/var/vcap/jobs/remount-agent/config/store.json')
     fs = { 'type' => 'fs', 'root' => '/mnt/backups' }
-    expect(config('store') { |properties| properties['store'] = fs.merge('ca' => '', 'bucket' => nil) }.except('signing_public_keys')).to eq(fs)
+    expect(config('store') { |properties| properties['store'] = fs.merge('ca' => '', 'bucket' => nil) }.except('signing')).to eq(fs)
   end
 
   it 'shows bpm the folder of a filesystem store' do

@@ -129,15 +129,16 @@ RSpec.describe 'jobs/remount' do
       expect(File.readlink(Release.path('jobs/remount-agent', template))).to eq("../../remount/#{template}")
       agent = JSON.parse(Landscape.database('remount-agent')['config/store.json'])
       control = JSON.parse(rendered['config/store.json'])
-      expect(agent.except('signing_public_keys')).to eq(control.except('timeout_seconds', 'signing_private_key', 'signing_public_keys'))
-      expect([agent['signing_public_keys'], control['signing_public_keys']]).to eq([[Landscape::VARIABLES['/remount_signing']['public_key']], []])
+      expect(agent.except('signing')).to eq(control.except('timeout_seconds', 'signing'))
+      keys = Landscape::VARIABLES['/remount_signing']
+      expect(agent['signing']).to eq('public_keys' => [keys['public_key']])
+      expect(control['signing']).to eq('private_key' => keys['private_key'], 'public_keys' => [])
     end
 
     it 'has every property of the spec, and no other' do
       declared = Release.job('remount').properties.keys.grep(/\Astore\./).map { |name| name.delete_prefix('store.') }
       all = declared.to_h { |name| [name, "the #{name}"] }.merge('type' => 's3', 'timeout_seconds' => 7)
-      keys = { 'signing_private_key' => Landscape::VARIABLES['/remount_signing']['private_key'], 'signing_public_keys' => [] }
-      expect(config('store') { |properties| properties['store'] = all }).to eq(all.merge(keys))
+      expect(config('store') { |properties| properties['store'] = all }.except('signing')).to eq(all)
     end
   end
 

@@ -219,7 +219,7 @@ mod tests {
             "url",
             "client_secret",
             "moon",
-            "signing.*",
+            "signing",
             "agents",
             "a/b",
             "lease",

@@ -31,13 +31,33 @@ pub struct StoreConfig {
     secret_access_key: Option<Secret>,
     /// `s3`: the authorities of the endpoint's certificate, in PEM; none: the system's.
     ca: Option<String>,
-    /// The control plane's private key of signatures, in PEM; an agent has none.
-    signing_private_key: Option<Secret>,
-    /// The public keys of signatures that are accepted, in PEM.
-    #[serde(default)]
-    signing_public_keys: Vec<String>,
+    /// The keys of signed documents.
+    signing: Signing,
     #[serde(default = "default_timeout_seconds")]
     timeout_seconds: u64,
+}
+
+/// The keys of signed documents, read as a whole, so that a wrong one is told with all else that is wrong.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "SigningBlock")]
+struct Signing(Keyring);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SigningBlock {
+    /// The control plane's private key, in PEM; an agent has none.
+    private_key: Option<Secret>,
+    /// The public keys whose signatures are accepted, in PEM.
+    #[serde(default)]
+    public_keys: Vec<String>,
+}
+
+impl TryFrom<SigningBlock> for Signing {
+    type Error = KeyError;
+
+    fn try_from(block: SigningBlock) -> Result<Self, KeyError> {
+        Keyring::new(block.private_key.as_ref().map(Secret::expose), &block.public_keys).map(Self)
+    }
 }
 
 /// Where the objects lie.
@@ -68,12 +88,7 @@ impl StoreConfig {
             Kind::S3 => self.open_s3()?,
         };
         let objects = RetryingObjects::new(Arc::new(objects), policy.clone());
-        Ok(Store::new(Arc::new(objects), self.keys().map_err(|error| Error::Config(error.to_string()))?))
-    }
-
-    fn keys(&self) -> Result<Keyring, KeyError> {
-        let private = self.signing_private_key.as_ref().map(Secret::expose);
-        Keyring::new(private, &self.signing_public_keys)
+        Ok(Store::new(Arc::new(objects), self.signing.0.clone()))
     }
 
     /// Of one try.
@@ -99,9 +114,6 @@ impl StoreConfig {
                     == self.secret_access_key.as_ref().is_some_and(|secret| !secret.is_empty());
                 demand(pair, "`store.access_key_id` and `store.secret_access_key` go together");
             }
-        }
-        if let Err(error) = self.keys() {
-            demand(false, &format!("`signing.*`: {error}"));
         }
         demand(self.timeout_seconds > 0, "`store.timeout_seconds` has to be at least 1");
         problems

@@ -137,7 +137,10 @@ async fn backups_are_found_over_all_system_identifiers_sorted_by_id() {
     assert_eq!(store.clusters().await.unwrap(), [cluster.name().clone()]);
 
     for _ in 0..2 {
-        cluster.prune_backup(&backup_id(SECOND), jiff::Timestamp::UNIX_EPOCH, "its time is over", &lease).await.unwrap();
+        cluster
+            .prune_backup(&backup_id(SECOND), jiff::Timestamp::UNIX_EPOCH, "its time is over", &lease)
+            .await
+            .unwrap();
     }
     assert_eq!(cluster.backup(&backup_id(SECOND)).await.unwrap(), None);
     let record = cluster.backup_record(&backup_id(SECOND)).await.unwrap();

@@ -99,7 +99,14 @@ async fn late_writes_of_a_fenced_owner_are_refused() {
         cluster.append_journal(&restore(), &event(2, "late"), &first).await,
         cluster.publish(&restore(), &first).await,
         cluster.withdraw(&first).await,
-        cluster.prune_backup(&"20261123T004500Z-k3f9".parse().unwrap(), jiff::Timestamp::UNIX_EPOCH, "old", &first).await,
+        cluster
+            .prune_backup(
+                &"20261123T004500Z-k3f9".parse().unwrap(),
+                jiff::Timestamp::UNIX_EPOCH,
+                "old",
+                &first,
+            )
+            .await,
     ];
     for late in late {
         assert!(matches!(late, Err(Error::Fenced { epoch: 1, taken_by: 2, .. })), "{late:?}");

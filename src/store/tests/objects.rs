@@ -73,7 +73,7 @@ async fn a_404_that_is_not_the_stores_own_is_not_an_absent_object() {
 fn s3_at(endpoint: &str) -> serde_json::Value {
     serde_json::json!({
         "type": "s3", "bucket": "wal", "endpoint": endpoint, "access_key_id": "id",
-        "secret_access_key": "very-secret", "signing_private_key": remount_sim::keys::PRIVATE, "timeout_seconds": 1,
+        "secret_access_key": "very-secret", "signing": {"private_key": remount_sim::keys::PRIVATE}, "timeout_seconds": 1,
     })
 }
 
@@ -170,7 +170,7 @@ async fn a_folder_that_is_not_there_is_not_made() {
     let root = tempfile::tempdir().unwrap();
     let missing = root.path().join("not-mounted");
     let json =
-        serde_json::json!({"type": "fs", "root": missing, "signing_private_key": remount_sim::keys::PRIVATE});
+        serde_json::json!({"type": "fs", "root": missing, "signing": {"private_key": remount_sim::keys::PRIVATE}});
     let error = config(json).open(&policy()).unwrap_err();
     assert!(error.to_string().contains("mounted"), "{error}");
     assert!(!missing.exists());
@@ -199,7 +199,7 @@ async fn an_object_in_a_folder_is_there_whole_or_not_at_all() {
 #[test]
 fn all_that_is_wrong_with_a_configuration_is_said_at_once_and_no_secret_with_it() {
     let wrong = config(serde_json::json!({
-        "type": "s3", "secret_access_key": "very-secret", "signing_private_key": remount_sim::keys::PRIVATE,
+        "type": "s3", "secret_access_key": "very-secret", "signing": {"private_key": remount_sim::keys::PRIVATE},
         "timeout_seconds": 0,
     }));
     let error = wrong.open(&policy()).unwrap_err().to_string();

@@ -76,7 +76,7 @@ impl Landscape {
     /// The cluster's part of the store, as the flows see it.
     pub fn store(&self) -> ClusterStore {
         let key = remount_sim::keys::PRIVATE;
-        let config = json!({"type": "fs", "root": self.path("store"), "signing_private_key": key});
+        let config = json!({"type": "fs", "root": self.path("store"), "signing": {"private_key": key}});
         let config: StoreConfig = serde_json::from_value(config).unwrap();
         config
             .open(&remount_host::RetryPolicy::within(std::time::Duration::from_secs(5)))
@@ -183,7 +183,7 @@ impl<'a> Vm<'a> {
                 "port": 5432, "superuser": "vcap", "database": "postgres",
                 "bin_directory": "/usr/lib/postgresql/15/bin", "log_directory": home.join("log"),
             },
-            "store": {"type": "fs", "root": landscape.path("store"), "signing_public_keys": [remount_sim::keys::PUBLIC],
+            "store": {"type": "fs", "root": landscape.path("store"), "signing": {"public_keys": [remount_sim::keys::PUBLIC]},
                       "timeout_seconds": 5},
             "wal": {"codec": "none", "fetch_deadline_seconds": 5, "push_deadline_seconds": 5},
             "pre_start": {"deadline_seconds": 1}, "post_start": {"deadline_seconds": 60},

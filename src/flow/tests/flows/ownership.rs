@@ -149,7 +149,7 @@ async fn a_failed_backup_leaves_its_tombstone_before_its_snapshot_goes() {
 async fn a_disk_of_an_undone_restore_goes_and_others_stay() {
     let bench = Workbench::new();
     let (_, target) = bench.disaster().await;
-    bench.landscape.inject(Rule::once("director.attach", Fault::FailTask).times(1));
+    bench.landscape.inject(Rule::once("cloud.create_disk", Fault::Refuse).times(u32::MAX));
     let request = bench.request(target);
     let run = remount_flow::run_restore;
     run(&bench.ctx, request.clone(), remount_core::documents::OnFailure::Rollback, &remount_flow::Quiet)

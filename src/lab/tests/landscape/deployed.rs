@@ -83,7 +83,7 @@ async fn hooks_have_looked_and_secrets_are_closed() -> Result<()> {
     shows_no_secret(&landscape, PRIMARY, &database).await?;
     shows_no_secret(&landscape, STANDBY, &database).await?;
     let control = [
-        ("remount/config/store.json", "/signing_private_key"),
+        ("remount/config/store.json", "/signing/private_key"),
         ("remount/config/remount.json", "/director/password"),
     ];
     shows_no_secret(&landscape, CONTROL, &control).await?;

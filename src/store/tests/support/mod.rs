@@ -33,7 +33,7 @@ pub fn config(json: serde_json::Value) -> StoreConfig {
 }
 
 pub fn folder(root: &Path) -> Store {
-    let json = serde_json::json!({"type": "fs", "root": root, "signing_private_key": remount_sim::keys::PRIVATE, "timeout_seconds": 30});
+    let json = serde_json::json!({"type": "fs", "root": root, "signing": {"private_key": remount_sim::keys::PRIVATE}, "timeout_seconds": 30});
     config(json).open(&policy()).unwrap()
 }
 
@@ -82,7 +82,7 @@ impl Moto {
         serde_json::json!({
             "type": "s3", "bucket": bucket, "prefix": "some/where", "region": "eu-central-1",
             "endpoint": self.endpoint, "access_key_id": "id", "secret_access_key": "secret",
-            "signing_private_key": remount_sim::keys::PRIVATE, "timeout_seconds": 20,
+            "signing": {"private_key": remount_sim::keys::PRIVATE}, "timeout_seconds": 20,
         })
     }
 

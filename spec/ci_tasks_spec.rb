@@ -80,7 +80,7 @@ RSpec.describe 'ci/tasks' do
   describe 'deploy' do
     def deploy(**more)
       run('deploy', 'environment', Release.path('manifests'), 'release', 'stemcell', 'bpm',
-          'VARS' => '{"store":{"signing_key":"store-secret"}}', 'POSTGRES_OPS' => 'ops/use-postgres-tls.yml ops/use-file-share.yml', **more)
+          'VARS' => '{"store":{"secret_access_key":"store-secret"}}', 'POSTGRES_OPS' => 'ops/use-postgres-tls.yml ops/use-file-share.yml', **more)
     end
 
     it 'deploys the version of the tarball, databases first' do
@@ -101,7 +101,7 @@ RSpec.describe 'ci/tasks' do
 
     it 'keeps secrets out of arguments and output, and leaves no file behind' do
       output, = deploy
-      expect(noted('vars-file')).to eq("600 {\"store\":{\"signing_key\":\"store-secret\"}}\n")
+      expect(noted('vars-file')).to eq("600 {\"store\":{\"secret_access_key\":\"store-secret\"}}\n")
       expect(calls.join + output).not_to match(/store-secret|bosh-secret/)
       expect(Dir.children(path('tmp'))).to eq([])
     end

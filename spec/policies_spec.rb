@@ -67,11 +67,13 @@ RSpec.describe 'policies' do
   end
 
   it 'let deletes and new disks on AWS touch only what carries our tag' do
-    marked = ->(statement) { statement.to_s.match?(/aws:(Resource|Request)Tag\/remount-request/) }
+    marked = ->(statement) { statement.to_s.match?(/aws:(Resource|Request)Tag\/remount-(request|director)/) }
     writing = statements('clouds/aws/policy.json').select { |statement| statement['Action'].any? { |action| action.match?(/\Aec2:(Delete|CreateVolume|CopySnapshot)/) } }
     expect(writing).not_to be_empty
     expect(writing).to all(satisfy(&marked))
-    expect(File.read(Release.path('src', 'cloud', 'src', 'disk_cloud.rs'))).to include('"remount-request"')
+    deleting = statements('clouds/aws/policy.json').select { |statement| statement['Action'].any? { |action| action.match?(/\Aec2:Delete/) } }
+    expect(deleting.map { |statement| statement['Condition'] }).to eq([{ 'StringEquals' => { 'aws:ResourceTag/remount-director' => 'DIRECTOR_UUID' } }])
+    expect(File.read(Release.path('src', 'cloud', 'src', 'disk_cloud.rs'))).to include('"remount-request"').and include('"remount-director"')
   end
 
   # The folders below the prefix, as the store crate spells them.
@@ -90,7 +92,7 @@ RSpec.describe 'policies' do
     written = folders(/^(?:pub\(crate\) )?const \w+: &str = "([a-z]+\/[a-z\/]*)";/)
     expect(written).to include('clusters/', 'index/backups/', 'index/restores/', 'requests/')
     expect(written.reject { |folder| allowed.call('s3:PutObject', folder) }).to eq([])
-    deleted = %w[requests/ index/backups/ clusters/c/1/backups/ clusters/c/lease/]
+    deleted = %w[requests/ clusters/c/1/begun/ clusters/c/lease/]
     expect(deleted.reject { |folder| allowed.call('s3:DeleteObject', folder) }).to eq([])
   end
 
@@ -98,7 +100,14 @@ RSpec.describe 'policies' do
     expect(actions('policies/aws-store-agent.json')).not_to include('s3:DeleteObject')
     put = statements('policies/aws-store-agent.json').select { |statement| statement['Action'].include?('s3:PutObject') }
     expect(put.map { |statement| statement['Condition'] }).to eq([{ 'Null' => { 's3:if-none-match' => 'false' } }])
-    expect(statements('policies/aws-store-agent.json').map { |statement| statement.to_s.include?('PREFIX/clusters/CLUSTER/*') }).to all(be(true))
+    expect(statements('policies/aws-store-agent.json').map { |statement| statement.to_s.include?('PREFIX/clusters/CLUSTER/') }).to all(be(true))
+  end
+
+  it 'give the agent nothing to write but WAL and notes about itself: no lease, no plan, no manifest' do
+    put = statements('policies/aws-store-agent.json').find { |statement| statement['Action'] == ['s3:PutObject'] }
+    expect(Array(put['Resource']).map { |resource| resource.delete_prefix('arn:aws:s3:::BUCKET/PREFIX/clusters/CLUSTER/') }).to eq(%w[*/wal/* instances/*])
+    get = statements('policies/aws-store-agent.json').find { |statement| statement['Action'] == ['s3:GetObject'] }
+    expect(Array(get['Resource']).map { |resource| resource.delete_prefix('arn:aws:s3:::BUCKET/PREFIX/') }).to eq(%w[clusters/CLUSTER/* store.json])
   end
 
   it 'let a read of a missing object on S3 be answered with 404: listing is allowed where no prefix is asked for' do
@@ -107,10 +116,10 @@ RSpec.describe 'policies' do
     expect(lists.map { |statement| statement['Condition'].keys }).to eq([['StringLikeIfExists']] * 2)
   end
 
-  it 'let the control plane replace and delete leases, the published plan, manifests and what points to them, and never WAL' do
+  it 'let the control plane replace and delete leases, the published plan, notes of backups and requests that ended, and never WAL' do
     loose = statements('policies/aws-store-control-plane.json').select { |statement| statement['Action'].intersect?(%w[s3:PutObject s3:DeleteObject]) && !statement.key?('Condition') }
-    expect(loose.flat_map { |statement| Array(statement['Resource']) }.map { |resource| resource.delete_prefix('arn:aws:s3:::BUCKET/PREFIX/clusters/*/') })
-      .to match_array(%w[lease/* restores/current.json backups/*.json] + %w[index/backups/* requests/*].map { |path| "arn:aws:s3:::BUCKET/PREFIX/#{path}" })
+    expect(loose.flat_map { |statement| Array(statement['Resource']) }.map { |resource| resource.delete_prefix('arn:aws:s3:::BUCKET/PREFIX/').delete_prefix('clusters/*/') })
+      .to match_array(%w[lease/* restores/current.json begun/* backups/*.json requests/*])
   end
 
   it 'limit the Azure role to one resource group, and every other document by words to put in' do

@@ -37,13 +37,13 @@ RSpec.describe 'jobs/remount-agent' do
 
   it 'names the file of the store, which has what is given and nothing else' do
     expect(config['store_file']).to eq('/var/vcap/jobs/remount-agent/config/store.json')
-    fs = { 'type' => 'fs', 'root' => '/mnt/backups', 'signing_key' => '00' * 32 }
-    expect(config('store') { |properties| properties['store'] = fs.merge('ca' => '', 'bucket' => nil) }).to eq(fs)
+    fs = { 'type' => 'fs', 'root' => '/mnt/backups' }
+    expect(config('store') { |properties| properties['store'] = fs.merge('ca' => '', 'bucket' => nil) }.except('signing')).to eq(fs)
   end
 
   it 'shows bpm the folder of a filesystem store' do
     files = Landscape.database('remount-agent') do |properties|
-      properties['store'] = { 'type' => 'fs', 'root' => '/mnt/backups', 'signing_key' => '00' * 32 }
+      properties['store'] = { 'type' => 'fs', 'root' => '/mnt/backups' }
     end
     volumes = JSON.parse(files['config/bpm.yml']).dig('processes', 0, 'unsafe', 'unrestricted_volumes')
     expect(volumes.map { |volume| volume['path'] }).to eq(['/mnt/backups'])
@@ -75,10 +75,21 @@ RSpec.describe 'jobs/remount-agent' do
     refusal = ->(change) { problems { config { |properties| properties['store'] = properties['store'].merge(change).compact } }.first }
     expect(refusal.call('type' => 'ftp')).to end_with('the property `store.type` is `ftp`, but may only be `s3` or `fs`')
     expect(refusal.call('bucket' => nil)).to include('are missing: `store.bucket`')
-    expect(refusal.call('signing_key' => 'hush')).to include('64 hex digits').and(satisfy { |sentence| !sentence.include?('hush') })
     expect(refusal.call('bukket' => 'a')).to include('unknown properties: `store.bukket`; jobs/remount/spec describes')
     expect(refusal.call('timeout_seconds' => '30', 'region' => 7))
       .to include('a value of a wrong type: `store.region`, `store.timeout_seconds`').or include('`store.timeout_seconds`, `store.region`')
+  end
+
+  it 'takes public keys, and has no private one' do
+    refusal = ->(keys) { problems { config { |properties| properties['signing'] = { 'public_keys' => keys } } }.first }
+    expect(refusal.call([])).to include('`signing.public_keys` is empty')
+    expect(refusal.call('BEGIN PUBLIC KEY')).to include('is not array')
+    expect(refusal.call(["-----BEGIN RSA PRIVATE KEY-----\nhush"])).to include('has to be a list of public keys').and(satisfy { |sentence| !sentence.include?('hush') })
+    properties = Release.job('remount-agent').properties
+    expect(properties.keys.grep(/signing/)).to eq(['signing.public_keys'])
+    files = Landscape.database('remount-agent') { |given| given['signing']['private_key'] = 'hush' }
+    expect(files.values.join).not_to include('hush')
+    expect(files.values.join).not_to include('SIGNING KEY')
   end
 
   it 'insists on a PostgreSQL in its deployment' do

@@ -127,13 +127,18 @@ RSpec.describe 'jobs/remount' do
 
     it 'has one template for all jobs' do
       expect(File.readlink(Release.path('jobs/remount-agent', template))).to eq("../../remount/#{template}")
-      expect(Landscape.database('remount-agent')['config/store.json']).to eq(rendered['config/store.json'].sub(/,\n *"timeout_seconds": 30/, ''))
+      agent = JSON.parse(Landscape.database('remount-agent')['config/store.json'])
+      control = JSON.parse(rendered['config/store.json'])
+      expect(agent.except('signing')).to eq(control.except('timeout_seconds', 'signing'))
+      keys = Landscape::VARIABLES['/remount_signing']
+      expect(agent['signing']).to eq('public_keys' => [keys['public_key']])
+      expect(control['signing']).to eq('private_key' => keys['private_key'], 'public_keys' => [])
     end
 
     it 'has every property of the spec, and no other' do
       declared = Release.job('remount').properties.keys.grep(/\Astore\./).map { |name| name.delete_prefix('store.') }
-      all = declared.to_h { |name| [name, "the #{name}"] }.merge('type' => 's3', 'signing_key' => '0f' * 32, 'timeout_seconds' => 7)
-      expect(config('store') { |properties| properties['store'] = all }).to eq(all)
+      all = declared.to_h { |name| [name, "the #{name}"] }.merge('type' => 's3', 'timeout_seconds' => 7)
+      expect(config('store') { |properties| properties['store'] = all }.except('signing')).to eq(all)
     end
   end
 
@@ -148,9 +153,10 @@ RSpec.describe 'jobs/remount' do
         ['store', { 'bucket' => nil }] => /are missing: `store.bucket`/,
         ['store', { 'bucket' => '' }] => /are missing: `store.bucket`/,
         ['store', { 'type' => 'fs' }] => /for `store.type: fs` these properties are missing: `store.root`/,
-        ['store', { 'signing_key' => nil }] => /are missing: `store.signing_key`/,
         ['store', { 'secret_access_key' => nil }] => /go together: one of them is missing/,
-        ['store', { 'signing_key' => 'secret' }] => /has to be 64 hex digits: make it with `openssl rand -hex 32`/,
+        ['signing', { 'private_key' => nil }] => /signing.private_key/,
+        ['signing', { 'private_key' => 'secret' }] => /has to be an RSA private key in PEM/,
+        ['signing', { 'public_keys' => ['secret'] }] => /has to be a list of public keys in PEM/,
         ['director', { 'ca' => '' }] => /`director.ca` is empty/,
         ['director', { 'url' => '10.0.0.6' }] => /`director.url` is `10.0.0.6`, but has to be a URL/,
         ['director', { 'client_secret' => nil }] => /both of one pair, none of the other/,
@@ -160,7 +166,7 @@ RSpec.describe 'jobs/remount' do
     end
 
     it 'are never quoted with their secrets' do
-      expect(refusal('store', { 'signing_key' => 'hush' })).not_to include('hush')
+      expect(refusal('signing', { 'private_key' => 'hush' })).not_to include('hush')
     end
   end
 end

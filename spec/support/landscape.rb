@@ -14,11 +14,13 @@ module Landscape
     'cloud' => { 'type' => 'local', 'local' => { 'root' => '/lab/cloud' } },
     'store' => {
       'type' => 's3', 'bucket' => 'backups', 'prefix' => 'eu', 'region' => 'eu-central-1',
-      'access_key_id' => 'AKIA', 'secret_access_key' => 's3-secret', 'signing_key' => '0f' * 32
+      'access_key_id' => 'AKIA', 'secret_access_key' => 's3-secret'
     },
     'postgres_replication_password' => 'replication-secret',
     'postgres_app_password' => 'app-secret',
     'remount_agent' => { 'certificate' => 'AGENT CERTIFICATE', 'private_key' => 'AGENT KEY' },
+    '/remount_signing' => { 'private_key' => "-----BEGIN RSA PRIVATE KEY-----\nSIGNING KEY\n-----END RSA PRIVATE KEY-----\n",
+                            'public_key' => "-----BEGIN PUBLIC KEY-----\nPUBLIC KEY\n-----END PUBLIC KEY-----\n" },
     '/remount_agent_ca' => { 'certificate' => 'AGENT CA' },
     '/remount_agent_client' => { 'certificate' => 'CLIENT CERTIFICATE', 'private_key' => 'CLIENT KEY' },
   }.freeze

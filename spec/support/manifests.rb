@@ -19,7 +19,7 @@ module Manifests
     's3_bucket' => 'backups', 's3_prefix' => 'eu', 's3_region' => 'eu-central-1', 's3_endpoint' => 'https://s3.example.com', 's3_ca' => 'S3 CA',
     's3_control_plane_access_key_id' => 'AKIA', 's3_control_plane_secret_access_key' => 's3-secret',
     's3_agent_access_key_id' => 'AKIA', 's3_agent_secret_access_key' => 's3-secret',
-    'file_share' => '/mnt/backups', '/remount_signing_key' => '0f' * 32,
+    'file_share' => '/mnt/backups',
     'director_url' => 'https://10.0.0.6:25555', 'director_ca' => 'DIRECTOR CA', 'director_client_id' => 'remount',
     'director_client_secret' => 'uaa-secret', 'director_username' => 'remount', 'director_password' => 'director-secret',
     'restore_deployment' => 'pg-0001', 'restore_target' => { 'backup' => '20261123T004500Z-k3f9' }, 'restore_time' => '2026-11-23T10:15:00Z',

@@ -219,7 +219,7 @@ mod tests {
             "url",
             "client_secret",
             "moon",
-            "signing_key",
+            "signing",
             "agents",
             "a/b",
             "lease",

@@ -26,10 +26,11 @@ async fn a_signing_key_that_is_not_the_landscapes_is_found() {
     let site = Site::new();
     site.backup("pg-0001", BACKUP, |_| {}).await;
     assert!(site.run("check").out.contains("fits the 1 backups of pg-0001"));
-    let store = json!({"type": "fs", "root": site.path("store"), "signing_key": "22".repeat(32)});
+    let key = remount_sim::keys::OTHER_PRIVATE;
+    let store = json!({"type": "fs", "root": site.path("store"), "signing": {"private_key": key}});
     site.configure(&json!({ "store": store }));
     let said = site.run("check");
-    assert!(said.err.contains("store: error:") && said.err.contains("store.signing_key"), "{}", said.err);
+    assert!(said.err.contains("store: error:") && said.err.contains("signing.public_keys"), "{}", said.err);
 }
 
 #[test]

@@ -69,7 +69,7 @@ async fn a_manifest_that_was_changed_is_told_and_the_others_are_listed() {
     std::fs::write(&path, changed).unwrap();
     let said = site.run("list");
     assert_eq!((said.code, said.out.lines().count()), (1, 3), "{}", said.out);
-    assert!(said.err.contains("HMAC") && said.err.contains("1 of 3"), "{}", said.err);
+    assert!(said.err.contains("signature") && said.err.contains("1 of 3"), "{}", said.err);
 }
 
 #[tokio::test]

@@ -24,6 +24,12 @@ pub type Tags = BTreeMap<String, String>;
 pub mod tag {
     /// The key that makes a create idempotent.
     pub const REQUEST: &str = "remount-request";
+    /// The id of the object store that knows the backup or restore.
+    pub const STORE: &str = "remount-store";
+    /// The uuid of the BOSH Director of the landscape.
+    pub const DIRECTOR: &str = "remount-director";
+    /// The epoch of the lease under which it was made.
+    pub const EPOCH: &str = "remount-epoch";
     /// The cluster.
     pub const CLUSTER: &str = "remount-cluster";
     /// The backup a snapshot belongs to.

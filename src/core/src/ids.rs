@@ -99,6 +99,11 @@ fn is_run_id(text: &str) -> bool {
     text.len() == shape.len() && text.bytes().zip(shape).all(fits)
 }
 
+/// 128 random bits.
+fn is_store_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 text_id!(
     /// The name of a BOSH deployment.
     DeploymentName, "deployment name", "letters, digits, `-`, `_` and `.`, up to 128", is_path_element
@@ -138,6 +143,11 @@ text_id!(
 text_id!(
     /// The id of a restore: when it was asked for and four random characters. Sorts by time.
     RestoreId, "restore id", "as 20261123T004500Z-k3f9", is_run_id
+);
+
+text_id!(
+    /// The id of an object store: 32 random hex digits, drawn once. A changed bucket or prefix is another store.
+    StoreId, "store id", "32 lower-case hexadecimal digits", is_store_id
 );
 
 text_id!(
@@ -192,6 +202,14 @@ impl BackupId {
     #[must_use]
     pub fn at(at: Timestamp, random: u32) -> Self {
         Self(run_id(at, random))
+    }
+}
+
+impl StoreId {
+    /// The id made of these random bits.
+    #[must_use]
+    pub fn of(random: u128) -> Self {
+        Self(format!("{random:032x}"))
     }
 }
 

@@ -18,7 +18,7 @@ pub use exit_code::ExitCode;
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{
     BackupId, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug, RequestKey,
-    RestoreId, Role, RunId, SnapshotCid, SystemIdentifier, VmCid,
+    RestoreId, Role, RunId, SnapshotCid, StoreId, SystemIdentifier, VmCid,
 };
 pub use lsn::{Lsn, LsnError};
 pub use operator_error::{Attempts, OperatorError, Retry, report, with_causes};

@@ -21,6 +21,7 @@ mod error;
 mod fence;
 mod instances;
 mod old_disks;
+mod owner;
 mod restore;
 mod wait;
 

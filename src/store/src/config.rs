@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::folder::Folder;
 use crate::opendal_objects::{OpendalObjects, Writes};
 use crate::retrying::RetryingObjects;
-use crate::{Error, Result, SigningKey, Store, transport};
+use crate::{Error, KeyError, Keyring, Result, Store, transport};
 
 /// The `store` block of a program's configuration (`docs/formats.md` section 4.1).
 #[derive(Clone, Debug, Deserialize)]
@@ -30,9 +30,40 @@ pub struct StoreConfig {
     secret_access_key: Option<Secret>,
     /// `s3`: the authorities of the endpoint's certificate, in PEM; none: the system's.
     ca: Option<String>,
-    signing_key: SigningKey,
+    /// The keys of signed documents.
+    signing: Signing,
     #[serde(default = "default_timeout_seconds")]
     timeout_seconds: u64,
+}
+
+/// The keys of signed documents, read as a whole, so that a wrong one is told with all else that is wrong.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "SigningBlock")]
+struct Signing(Keyring);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SigningBlock {
+    /// The control plane's private key, in PEM; an agent has none.
+    private_key: Option<Secret>,
+    /// The public keys whose signatures are accepted, in PEM.
+    #[serde(default)]
+    public_keys: Vec<String>,
+}
+
+/// No key reaches a log.
+impl std::fmt::Debug for Signing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signing(..)")
+    }
+}
+
+impl TryFrom<SigningBlock> for Signing {
+    type Error = KeyError;
+
+    fn try_from(block: SigningBlock) -> Result<Self, KeyError> {
+        Keyring::new(block.private_key.as_ref().map(Secret::expose), &block.public_keys).map(Self)
+    }
 }
 
 /// Where the objects lie.
@@ -63,7 +94,7 @@ impl StoreConfig {
             Kind::S3 => self.open_s3()?,
         };
         let objects = RetryingObjects::new(Arc::new(objects), policy.clone());
-        Ok(Store::new(Arc::new(objects), self.signing_key.clone()))
+        Ok(Store::new(Arc::new(objects), self.signing.0.clone()))
     }
 
     /// Of one try.

@@ -1,18 +1,23 @@
 //! How documents lie in the store: JSON with a format number, some of them signed.
 //!
 //! A signed document is stored as text within JSON, so that what is verified is, byte for byte,
-//! what was signed, whatever a reader makes of it.
+//! what was signed, whatever a reader makes of it. Its place is signed with it: a document that was copied to
+//! another place (another cluster, another restore, another number of a journal) says nothing there.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Created, Error, Metadata, Objects, Result, SigningKey};
+use crate::keyring::{Keyring, Mismatch, Signature};
+use crate::{Created, Error, Metadata, Objects, Result};
 
 #[derive(Serialize, Deserialize)]
 struct Signed {
     document: String,
-    hmac: String,
+    /// The id of the key that fits.
+    key: String,
+    /// Hexadecimal.
+    signature: String,
 }
 
 /// The bytes of an unsigned document.
@@ -20,11 +25,12 @@ pub(crate) fn encode<T: Serialize>(path: &str, document: &T) -> Result<Bytes> {
     Ok(text_of(path, document)?.into())
 }
 
-/// The bytes of a signed document.
-pub(crate) fn encode_signed<T: Serialize>(path: &str, document: &T, key: &SigningKey) -> Result<Bytes> {
+/// The bytes of a document that is signed for the place it goes to.
+pub(crate) fn encode_signed<T: Serialize>(path: &str, document: &T, keys: &Keyring) -> Result<Bytes> {
     let document = text_of(path, document)?;
-    let hmac = key.sign(&document);
-    encode(path, &Signed { document, hmac })
+    let unable = || Error::CannotSign { path: path.to_owned() };
+    let Signature { key, text } = keys.sign(&signed_text(path, &document)).ok_or_else(unable)?;
+    encode(path, &Signed { document, key, signature: text })
 }
 
 /// Reads an unsigned document. Unknown fields are passed over, a larger format is refused.
@@ -33,12 +39,27 @@ pub(crate) fn decode<T: DeserializeOwned>(path: &str, content: &[u8]) -> Result<
 }
 
 /// Verifies and reads a signed document.
-pub(crate) fn decode_signed<T: DeserializeOwned>(path: &str, content: &[u8], key: &SigningKey) -> Result<T> {
-    let signed: Signed = parse(path, content)?;
-    if !key.verifies(&signed.document, &signed.hmac) {
-        return Err(fault(path, "its HMAC is wrong: it was changed, or signed with another key".into()));
-    }
+pub(crate) fn decode_signed<T: DeserializeOwned>(path: &str, content: &[u8], keys: &Keyring) -> Result<T> {
+    let signed: Signed = serde_json::from_slice(content)
+        .map_err(|error| fault(path, format!("it is not a signed document: {error}")))?;
+    let signature = Signature { key: signed.key, text: signed.signature };
+    keys.verify(&signed_text(path, &signed.document), &signature).map_err(|mismatch| {
+        fault(
+            path,
+            match mismatch {
+                Mismatch::UnknownKey(id) => format!("it is signed with key {id}, which is not among ours"),
+                Mismatch::Wrong => {
+                    "its signature is wrong: it was changed, or signed for another place".into()
+                }
+            },
+        )
+    })?;
     decode(path, signed.document.as_bytes())
+}
+
+/// What is signed: no path holds a line break, so that none can pass for the beginning of a document.
+fn signed_text(path: &str, document: &str) -> String {
+    format!("remount\n{path}\n{document}")
 }
 
 /// Writes a document once. The same bytes again are success: a lost answer is asked for again.
@@ -61,10 +82,6 @@ fn text_of<T: Serialize>(path: &str, document: &T) -> Result<String> {
     remount_core::documents::encode(document).map_err(|error| fault(path, error.to_string()))
 }
 
-fn parse<T: DeserializeOwned>(path: &str, content: &[u8]) -> Result<T> {
-    serde_json::from_slice(content).map_err(|error| fault(path, format!("it cannot be read: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,17 +96,26 @@ mod tests {
         Note { format, text: "x".into() }
     }
 
-    fn key() -> SigningKey {
-        SigningKey::from_hex(&"11".repeat(32)).unwrap()
+    fn keys() -> Keyring {
+        Keyring::new(Some(include_str!("../../sim/src/keys/one.pem")), &[]).ok().unwrap()
     }
 
     #[test]
-    fn a_changed_signed_document_is_refused() {
-        let content = encode_signed("p", &note(1), &key()).unwrap();
-        assert_eq!(decode_signed::<Note>("p", &content, &key()).unwrap(), note(1));
+    fn a_changed_or_copied_signed_document_is_refused() {
+        let content = encode_signed("p", &note(1), &keys()).unwrap();
+        assert_eq!(decode_signed::<Note>("p", &content, &keys()).unwrap(), note(1));
         let changed = String::from_utf8(content.to_vec()).unwrap().replace(r#"\"x\""#, r#"\"y\""#);
-        let error = decode_signed::<Note>("p", changed.as_bytes(), &key()).unwrap_err();
-        assert!(error.to_string().contains("HMAC"), "{error}");
-        assert!(decode_signed::<Note>("p", br#"{"format":1,"text":"x"}"#, &key()).is_err());
+        let error = decode_signed::<Note>("p", changed.as_bytes(), &keys()).unwrap_err();
+        assert!(error.to_string().contains("signature"), "{error}");
+        assert!(decode_signed::<Note>("q", &content, &keys()).is_err(), "it was signed for another place");
+        assert!(decode_signed::<Note>("p", br#"{"format":1,"text":"x"}"#, &keys()).is_err());
+    }
+
+    #[test]
+    fn a_database_vm_can_sign_nothing() {
+        let public = include_str!("../../sim/src/keys/one.pub.pem").to_owned();
+        let agent = Keyring::new(None, &[public]).ok().unwrap();
+        let error = encode_signed("p", &note(1), &agent).unwrap_err();
+        assert!(matches!(error, Error::CannotSign { .. }), "{error}");
     }
 }

@@ -15,7 +15,18 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The store refused for good: credentials, bucket, permission.
+    /// The store does not let us in, and says why.
+    #[error("{action}: {denial}")]
+    Denied {
+        /// What was asked for.
+        action: String,
+        /// Why.
+        denial: Denial,
+        /// The store's message.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store refused for good: its configuration, the bucket.
     #[error("{action}: the object store refused")]
     Refused {
         /// What was asked for.
@@ -24,13 +35,19 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A document cannot be read: its HMAC, its format or its content is wrong.
+    /// A document cannot be read: its signature, its format or its content is wrong.
     #[error("{path}: {detail}")]
     Document {
         /// The object.
         path: String,
         /// What is wrong with it.
         detail: String,
+    },
+    /// A document was to be signed by somebody who has no private key.
+    #[error("{path} cannot be written: this program has no private key to sign it with")]
+    CannotSign {
+        /// The object.
+        path: String,
     },
     /// Another owner holds the lease.
     #[error("cluster {cluster} is leased to {owner} for {purpose} since {since} (epoch {epoch})")]
@@ -62,6 +79,14 @@ pub enum Error {
         /// The object.
         path: String,
     },
+    /// A backup was given up: its tombstone stands where its manifest was to go.
+    #[error("{path} is a tombstone, the backup was given up: {why}")]
+    GivenUp {
+        /// The object.
+        path: String,
+        /// What the tombstone says.
+        why: String,
+    },
     /// A file that was to be archived is not what its name says. Nothing was written.
     #[error("{file} cannot be archived")]
     Unfit {
@@ -92,6 +117,70 @@ pub enum Error {
     /// The configuration is wrong.
     #[error("store configuration: {0}")]
     Config(String),
+}
+
+/// Why the store does not let us in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// We may not do this.
+    #[error("the object store denies permission")]
+    Permission,
+    /// The credentials were good once.
+    #[error("the credentials of the object store have expired")]
+    Expired,
+    /// The credentials never were good, or are not any more.
+    #[error("the object store does not accept the credentials")]
+    Credentials,
+    /// A request's time is signed with it.
+    #[error("this machine's clock differs too much from the object store's")]
+    Clock,
+}
+
+impl Denial {
+    /// S3's codes, by what they mean.
+    const CODES: [(&'static str, Self); 10] = [
+        ("AccessDenied", Self::Permission),
+        ("AllAccessDisabled", Self::Permission),
+        ("ExpiredToken", Self::Expired),
+        ("TokenRefreshRequired", Self::Expired),
+        ("RequestExpired", Self::Expired),
+        ("InvalidAccessKeyId", Self::Credentials),
+        ("SignatureDoesNotMatch", Self::Credentials),
+        ("InvalidToken", Self::Credentials),
+        ("InvalidSecurity", Self::Credentials),
+        ("RequestTimeTooSkewed", Self::Clock),
+    ];
+
+    /// What an error says that quotes one of S3's codes.
+    pub(crate) fn quoted_in(text: &str) -> Option<Self> {
+        let quotes = |code: &str| text.contains(&format!("\"{code}\""));
+        Self::CODES.iter().find(|(code, _)| quotes(code)).map(|(_, denial)| *denial)
+    }
+
+    /// New credentials and a clock that is set can come meanwhile.
+    const fn retry(self) -> Retry {
+        match self {
+            Self::Permission | Self::Credentials => Retry::Never,
+            Self::Expired | Self::Clock => Retry::Soon,
+        }
+    }
+
+    const fn next_step(self) -> &'static str {
+        match self {
+            Self::Permission => {
+                "compare what these credentials may do with manifests/policies (a folder: its owner and mode)"
+            }
+            Self::Expired => {
+                "look why the VM's instance profile gives no new ones, or set new `store.access_key_id` and `store.secret_access_key` and deploy"
+            }
+            Self::Credentials => {
+                "check `store.access_key_id` and `store.secret_access_key`, and that the key is active"
+            }
+            Self::Clock => {
+                "set the clock of this VM: `chronyc tracking` shows how far it is off, and whether it is being set"
+            }
+        }
+    }
 }
 
 /// Why a file is not the WAL that its name says.
@@ -154,7 +243,7 @@ pub enum Damage {
     /// It cannot be decompressed.
     #[error("it cannot be decompressed ({codec}): {detail}")]
     Codec {
-        /// As its name says.
+        /// As its header says.
         codec: String,
         /// The decompressor's message.
         detail: String,
@@ -170,9 +259,9 @@ pub enum Damage {
     /// It has other content.
     #[error("its SHA-256 is not the one it was pushed with")]
     Checksum,
-    /// The metadata that travels with it is gone.
-    #[error("its metadata `{0}` is missing or unreadable")]
-    Metadata(&'static str),
+    /// Its header is missing or cannot be read.
+    #[error("its header cannot be read: {0}")]
+    Header(String),
     /// The object lies under a name that is not its own.
     #[error("it is not the file its name says: {0}")]
     Content(#[source] SegmentFault),
@@ -183,6 +272,7 @@ impl OperatorError for Error {
         match self {
             Self::Unanswered { .. } => Retry::Soon,
             Self::Leased { .. } => Retry::Later,
+            Self::Denied { denial, .. } => denial.retry(),
             _ => Retry::Never,
         }
     }
@@ -190,9 +280,10 @@ impl OperatorError for Error {
     fn next_step(&self) -> Option<String> {
         Some(match self {
             Self::Unanswered { .. } => "check that the object store answers, then run the command again".into(),
+            Self::Denied { denial, .. } => denial.next_step().into(),
             Self::Refused { .. } => "check the `store.*` properties: bucket, credentials, permissions".into(),
             Self::Document { .. } => {
-                "check `store.signing_key`; restore the object from the bucket's versions if it was changed"
+                "check `signing.public_keys` (a replaced key stays in the list while its documents count); restore the object from the bucket's versions if it was changed"
                     .into()
             }
             Self::Leased { .. } => {
@@ -202,6 +293,10 @@ impl OperatorError for Error {
             Self::Conflict { .. } => {
                 "two clusters may write to one archive: compare `store.*` and cluster names".into()
             }
+            Self::CannotSign { .. } => {
+                "run it on a VM of the control plane, whose job `remount` has `signing.private_key`".into()
+            }
+            Self::GivenUp { .. } => "run the backup again; this one's snapshot is deleted".into(),
             Self::Unfit { .. } => {
                 "find out what else writes into this data directory's pg_wal, or archives under this cluster's name".into()
             }

@@ -20,7 +20,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
-use crate::{Created, Error, Metadata, ObjectInfo, Result};
+use crate::{Created, Denial, Error, Metadata, ObjectInfo, Result};
 
 /// A folder that holds objects.
 #[derive(Clone, Debug)]
@@ -96,7 +96,10 @@ impl Folder {
 
 fn failure(action: String, error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::Unsupported => {
+        io::ErrorKind::PermissionDenied => {
+            Error::Denied { action, denial: Denial::Permission, source: Box::new(error) }
+        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::Unsupported => {
             Error::Refused { action, source: Box::new(error) }
         }
         _ => Error::Unanswered { action, source: Box::new(error) },

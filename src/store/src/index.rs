@@ -96,10 +96,6 @@ impl ClusterStore {
         self.index(&restore_entry(id)).await
     }
 
-    pub(crate) async fn remove_backup_entry(&self, id: &BackupId) -> Result<()> {
-        self.objects.delete(&backup_entry(id)).await
-    }
-
     async fn index(&self, path: &str) -> Result<()> {
         let entry = IndexEntry { format: FORMAT, cluster: self.name().clone() };
         documents::write_once(&*self.objects, path, documents::encode(path, &entry)?).await

@@ -8,17 +8,20 @@
 //! | act on a cluster, alone | [`ClusterStore::take_lease`], [`Lease`] |
 //! | push, fetch and list WAL | [`ClusterStore::wal`], [`WalArchive`] |
 //! | ask for a restore | [`Store::requests`], [`Requests`] |
+//! | know which store it is | [`Store::id`], [`Store::ensure_id`] |
 //! | find the cluster of an id | [`Store::cluster_of_backup`], [`Store::cluster_of_restore`] |
 //!
 //! Nothing here decides policy: what to back up, to restore or to delete arrives as an argument.
 
+mod backups;
 mod cluster;
 mod config;
 mod documents;
 mod error;
 mod folder;
+mod identity;
 mod index;
-mod key;
+mod keyring;
 mod lease;
 mod objects;
 mod opendal_objects;
@@ -31,10 +34,11 @@ mod store;
 mod transport;
 mod wal;
 
-pub use cluster::{BackupSurvey, ClusterStore};
+pub use backups::BackupSurvey;
+pub use cluster::ClusterStore;
 pub use config::StoreConfig;
-pub use error::{Damage, Error, SegmentFault};
-pub use key::{KeyError, SigningKey};
+pub use error::{Damage, Denial, Error, SegmentFault};
+pub use keyring::{KeyError, Keyring};
 pub use lease::{Keeper, Lease, LeaseHolder, Purpose};
 pub use objects::{Created, Metadata, Object, ObjectInfo, Objects, Result};
 pub use parallel::in_parallel;
@@ -45,3 +49,5 @@ pub use wal::{
     ArchiveFile, ArchiveFileError, Codec, PushOptions, Pushed, SegmentHeader, WalArchive, WalConfig,
     WalListing,
 };
+#[doc(hidden)]
+pub use wal::{stand_in, stand_in_content};

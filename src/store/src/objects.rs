@@ -64,6 +64,10 @@ pub trait Objects: Debug + Send + Sync {
     /// The object; none where the store answers that there is none.
     async fn read(&self, path: &str) -> Result<Option<Object>>;
 
+    /// The first bytes of the object, at most so many; none where the store answers that there is none. Its cost does
+    /// not grow with the object.
+    async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>>;
+
     /// The object's size, time and metadata; none where the store answers that there is none.
     async fn stat(&self, path: &str) -> Result<Option<(ObjectInfo, Metadata)>>;
 

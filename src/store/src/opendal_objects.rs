@@ -9,7 +9,7 @@ use opendal::layers::TimeoutLayer;
 use opendal::{Entry, EntryMode, ErrorKind, Operator};
 
 use crate::folder::Folder;
-use crate::{Created, Error, Metadata, Object, ObjectInfo, Objects, Result};
+use crate::{Created, Denial, Error, Metadata, Object, ObjectInfo, Objects, Result};
 
 /// An object store behind an OpenDAL operator.
 #[derive(Debug)]
@@ -116,6 +116,24 @@ impl Objects for OpendalObjects {
         Ok(Some(Object { content, metadata }))
     }
 
+    async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>> {
+        let action = || format!("read the start of {path}");
+        let reader = self.operator.reader(path).await.map_err(|error| failure(action(), error))?;
+        let error = match tokio::time::timeout(self.call_limit, reader.read(0..bytes)).await {
+            Ok(Ok(content)) => return Ok(Some(content.to_bytes())),
+            Ok(Err(error)) if self.says_absent(&error) => return Ok(None),
+            Ok(Err(error)) => failure(action(), error),
+            Err(elapsed) => Error::Unanswered { action: action(), source: Box::new(elapsed) },
+        };
+        // A range beyond the end of a short object is an error, too.
+        match self.stat(path).await? {
+            Some((info, _)) if info.size_bytes < bytes => {
+                Ok(self.read(path).await?.map(|object| object.content))
+            }
+            _ => Err(error),
+        }
+    }
+
     async fn stat(&self, path: &str) -> Result<Option<(ObjectInfo, Metadata)>> {
         let found = match self.operator.stat(path).await {
             Ok(found) => found,
@@ -172,9 +190,16 @@ fn info(path: &str, metadata: &opendal::Metadata) -> Result<ObjectInfo> {
     Ok(ObjectInfo { path: path.to_owned(), size_bytes: metadata.content_length(), modified })
 }
 
-/// What a failed call means: refused for good, or no usable answer.
+/// What a failed call means: not let in, refused for good, or no usable answer.
 fn failure(action: String, error: opendal::Error) -> Error {
-    let refused = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ConfigInvalid);
+    let kind = error.kind();
+    // S3 says most of it in the body, some of it with status 400.
+    let denial = Denial::quoted_in(&error.to_string());
+    let denial = denial.or((kind == ErrorKind::PermissionDenied).then_some(Denial::Permission));
     let source = Box::new(error);
-    if refused { Error::Refused { action, source } } else { Error::Unanswered { action, source } }
+    match (denial, kind) {
+        (Some(denial), _) => Error::Denied { action, denial, source },
+        (None, ErrorKind::ConfigInvalid) => Error::Refused { action, source },
+        (None, _) => Error::Unanswered { action, source },
+    }
 }

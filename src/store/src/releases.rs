@@ -17,7 +17,8 @@ impl ClusterStore {
     pub async fn note_release(&self, note: &ReleaseNote, lease: &Lease) -> Result<()> {
         self.fence(lease).await?;
         let path = self.release_path(&note.restore);
-        self.objects.create(&path, documents::encode(&path, note)?, &Metadata::new()).await?;
+        let content = documents::encode_signed(&path, note, &self.keys)?;
+        self.objects.create(&path, content, &Metadata::new()).await?;
         // The lease may have been lost between the check and the write.
         self.fence(lease).await
     }
@@ -27,9 +28,7 @@ impl ClusterStore {
     /// # Errors
     /// [`crate::Error::Document`] where the note cannot be read.
     pub async fn release_note(&self, id: &RestoreId) -> Result<Option<ReleaseNote>> {
-        let path = self.release_path(id);
-        let object = self.objects.read(&path).await?;
-        object.map(|object| documents::decode(&path, &object.content)).transpose()
+        self.read_signed(&self.release_path(id)).await
     }
 
     /// When the newest event of a restore's journal was written, by the store's clock: with a driver's clock

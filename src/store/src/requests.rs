@@ -1,23 +1,25 @@
 //! Restore requests: `bosh run-errand` takes no arguments, so what is wanted is stored first.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 use remount_core::RestoreId;
 use remount_core::documents::{RequestOutcome, RestoreRequest};
 
-use crate::{ObjectInfo, Objects, Result, documents};
+use crate::{Keyring, ObjectInfo, Objects, Result, documents};
 
 /// The restore requests of a landscape.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Requests {
     objects: Arc<dyn Objects>,
+    keys: Keyring,
 }
 
 impl Requests {
-    pub(crate) fn new(objects: Arc<dyn Objects>) -> Self {
-        Self { objects }
+    pub(crate) fn new(objects: Arc<dyn Objects>, keys: Keyring) -> Self {
+        Self { objects, keys }
     }
 
     /// Stores a request.
@@ -29,7 +31,8 @@ impl Requests {
     /// The same request again is success.
     pub async fn put(&self, request: &RestoreRequest) -> Result<()> {
         let path = request_path(&request.id);
-        documents::write_once(&*self.objects, &path, documents::encode(&path, request)?).await
+        documents::write_once(&*self.objects, &path, documents::encode_signed(&path, request, &self.keys)?)
+            .await
     }
 
     /// The request with this id.
@@ -39,7 +42,7 @@ impl Requests {
     pub async fn get(&self, id: &RestoreId) -> Result<Option<RestoreRequest>> {
         let path = request_path(id);
         let object = self.objects.read(&path).await?;
-        object.map(|object| documents::decode(&path, &object.content)).transpose()
+        object.map(|object| documents::decode_signed(&path, &object.content, &self.keys)).transpose()
     }
 
     /// The requests without an outcome, oldest first.
@@ -65,7 +68,8 @@ impl Requests {
     /// [`crate::Error::Conflict`] where another outcome was recorded.
     pub async fn finish(&self, id: &RestoreId, outcome: &RequestOutcome) -> Result<()> {
         let path = outcome_path(id);
-        documents::write_once(&*self.objects, &path, documents::encode(&path, outcome)?).await
+        documents::write_once(&*self.objects, &path, documents::encode_signed(&path, outcome, &self.keys)?)
+            .await
     }
 
     /// Deletes requests that ended long ago, by the store's clock: looking for the pending ones stays one short
@@ -97,7 +101,7 @@ impl Requests {
     pub async fn outcome(&self, id: &RestoreId) -> Result<Option<RequestOutcome>> {
         let path = outcome_path(id);
         let object = self.objects.read(&path).await?;
-        object.map(|object| documents::decode(&path, &object.content)).transpose()
+        object.map(|object| documents::decode_signed(&path, &object.content, &self.keys)).transpose()
     }
 }
 
@@ -113,4 +117,10 @@ fn request_path(id: &RestoreId) -> String {
 
 fn outcome_path(id: &RestoreId) -> String {
     format!("{FOLDER}{id}.done.json")
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests").field("objects", &self.objects).finish_non_exhaustive()
+    }
 }

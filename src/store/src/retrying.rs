@@ -48,6 +48,10 @@ impl Objects for RetryingObjects {
         retry(&self.policy, || self.inner.read(path)).await
     }
 
+    async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>> {
+        retry(&self.policy, || self.inner.read_start(path, bytes)).await
+    }
+
     async fn stat(&self, path: &str) -> Result<Option<(ObjectInfo, Metadata)>> {
         retry(&self.policy, || self.inner.stat(path)).await
     }

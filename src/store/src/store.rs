@@ -1,11 +1,11 @@
 //! The store as a whole: its clusters and its requests.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use remount_core::ClusterName;
+use remount_core::{ClusterName, StoreId};
 
-use crate::{ClusterStore, Objects, Requests, Result, SigningKey};
+use crate::{ClusterStore, Keyring, Objects, Requests, Result};
 
 /// Where the clusters lie.
 pub(crate) const CLUSTERS: &str = "clusters/";
@@ -14,14 +14,15 @@ pub(crate) const CLUSTERS: &str = "clusters/";
 #[derive(Clone)]
 pub struct Store {
     objects: Arc<dyn Objects>,
-    key: SigningKey,
+    keys: Keyring,
+    pub(crate) known_id: Arc<OnceLock<StoreId>>,
 }
 
 impl Store {
-    /// The store in `objects`, its documents signed with `key`.
+    /// The store in `objects`, its documents signed and verified with `keys`.
     #[must_use]
-    pub fn new(objects: Arc<dyn Objects>, key: SigningKey) -> Self {
-        Self { objects, key }
+    pub fn new(objects: Arc<dyn Objects>, keys: Keyring) -> Self {
+        Self { objects, keys, known_id: Arc::default() }
     }
 
     /// The objects themselves.
@@ -30,10 +31,16 @@ impl Store {
         &self.objects
     }
 
+    /// The keys that sign and verify its documents.
+    #[must_use]
+    pub const fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
     /// What lies in the store of one cluster; there may be nothing yet.
     #[must_use]
     pub fn cluster(&self, name: &ClusterName) -> ClusterStore {
-        ClusterStore::new(self.objects.clone(), self.key.clone(), name.clone())
+        ClusterStore::new(self.objects.clone(), self.keys.clone(), name.clone())
     }
 
     /// Every cluster of which anything lies in the store, sorted.
@@ -48,7 +55,7 @@ impl Store {
     /// The restore requests.
     #[must_use]
     pub fn requests(&self) -> Requests {
-        Requests::new(self.objects.clone())
+        Requests::new(self.objects.clone(), self.keys.clone())
     }
 }
 

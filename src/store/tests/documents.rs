@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use remount_core::documents::{BackupManifest, ForkRecord, JournalEvent, RestorePlan, What};
+use remount_core::documents::{BackupManifest, BackupRecord, ForkRecord, JournalEvent, RestorePlan, What};
 use remount_core::documents::{OnFailure, RequestOutcome, RestoreRequest};
+use remount_core::documents::{Tombstone, TombstoneKind};
 use remount_core::{BackupId, RestoreId, SystemIdentifier};
 use remount_sim::memory::MemoryObjects;
-use remount_store::{ClusterStore, Error, Lease, Metadata, Objects, Purpose, Store};
+use remount_store::{
+    ClusterStore, Created, Error, Lease, Metadata, Object, ObjectInfo, Objects, Purpose, Store,
+};
 use serde_json::json;
 use support::{cluster, memory};
 
@@ -134,9 +137,15 @@ async fn backups_are_found_over_all_system_identifiers_sorted_by_id() {
     assert_eq!(store.clusters().await.unwrap(), [cluster.name().clone()]);
 
     for _ in 0..2 {
-        cluster.delete_backup(&backup_id(SECOND), &lease).await.unwrap();
+        cluster
+            .prune_backup(&backup_id(SECOND), jiff::Timestamp::UNIX_EPOCH, "its time is over", &lease)
+            .await
+            .unwrap();
     }
     assert_eq!(cluster.backup(&backup_id(SECOND)).await.unwrap(), None);
+    let record = cluster.backup_record(&backup_id(SECOND)).await.unwrap();
+    let Some(BackupRecord::Tombstone(tombstone)) = record else { panic!("{record:?}") };
+    assert_eq!(tombstone.tombstone, TombstoneKind::Pruned, "what became of it stays on record");
 }
 
 #[tokio::test]
@@ -146,7 +155,7 @@ async fn one_unreadable_manifest_fails_the_list_and_is_named_in_the_survey() {
     cluster.write_backup(&manifest(SECOND, 7), &lease).await.unwrap();
     let path = format!("clusters/pg-0001/7/backups/{SECOND}.json");
     tamper(&objects, &path, "snap-1", "snap-2").await;
-    assert!(is_document(cluster.backups().await).contains("HMAC"));
+    assert!(is_document(cluster.backups().await).contains("signature"));
     assert!(is_document(cluster.backup(&backup_id(SECOND)).await).contains(SECOND));
     let survey = cluster.survey_backups().await.unwrap();
     assert_eq!(survey.good, [manifest(FIRST, 7)]);
@@ -159,7 +168,7 @@ async fn a_manifest_that_was_copied_elsewhere_is_refused() {
     cluster.write_backup(&manifest(FIRST, 7), &lease).await.unwrap();
     let from = format!("clusters/pg-0001/7/backups/{FIRST}.json");
     copy(&objects, &from, &format!("clusters/pg-0001/7/backups/{SECOND}.json")).await;
-    assert!(is_document(cluster.backups().await).contains(FIRST));
+    assert!(is_document(cluster.backups().await).contains("signed for another place"));
 }
 
 #[tokio::test]
@@ -195,13 +204,13 @@ async fn a_published_plan_that_was_changed_or_swapped_is_refused() {
     assert!(is_document(cluster.published().await).contains("is not there"));
     let folder = "clusters/pg-0001/restores";
     copy(&objects, &format!("{folder}/{FIRST}/plan.json"), &format!("{folder}/{SECOND}/plan.json")).await;
-    assert!(is_document(cluster.published().await).contains(FIRST));
+    assert!(is_document(cluster.published().await).contains("signed for another place"));
 
     cluster.publish(&id(FIRST), &lease).await.unwrap();
     tamper(&objects, &format!("{folder}/current.json"), FIRST, SECOND).await;
-    assert!(is_document(cluster.published().await).contains("HMAC"));
+    assert!(is_document(cluster.published().await).contains("signature"));
     tamper(&objects, &format!("{folder}/{FIRST}/plan.json"), "0/4000000", "0/5000000").await;
-    assert!(is_document(cluster.plan(&id(FIRST)).await).contains("HMAC"));
+    assert!(is_document(cluster.plan(&id(FIRST)).await).contains("signature"));
 }
 
 #[tokio::test]
@@ -216,7 +225,7 @@ async fn a_fork_is_recorded_once_and_verified() {
     assert!(matches!(conflict, Err(Error::Conflict { .. })), "{conflict:?}");
     let path = |restore: &str| format!("clusters/pg-0001/restores/{restore}/fork.json");
     copy(&objects, &path(FIRST), &path(SECOND)).await;
-    assert!(is_document(cluster.fork(&id(SECOND)).await).contains(FIRST));
+    assert!(is_document(cluster.fork(&id(SECOND)).await).contains("signed for another place"));
 }
 
 #[tokio::test]
@@ -327,4 +336,95 @@ async fn requests_that_ended_long_ago_are_pruned_and_pending_ones_never() {
     assert!(requests.outcome(&id(recent)).await.unwrap().is_some());
     let pending: Vec<_> = requests.pending().await.unwrap().into_iter().map(|request| request.id).collect();
     assert_eq!(pending, [id(SECOND)], "one without an outcome stays, however old");
+}
+
+#[tokio::test]
+async fn a_store_has_one_id_that_the_control_plane_draws() {
+    let (objects, store) = support::memory();
+    assert_eq!(store.id().await.unwrap(), None, "reading gives none");
+    let other = support::store(objects);
+    let (one, two) = tokio::join!(store.ensure_id(), other.ensure_id());
+    let id = one.unwrap();
+    assert_eq!(id, two.unwrap(), "of two who draw at once both get the winner's");
+    assert_eq!(other.id().await.unwrap(), Some(id.clone()));
+    let (_, elsewhere) = support::memory();
+    assert_ne!(elsewhere.ensure_id().await.unwrap(), id, "another store has another");
+}
+
+fn failed(id: &str) -> Tombstone {
+    serde_json::from_value(json!({
+        "format": 1, "tombstone": "failed", "id": id, "cluster": "pg-0001", "system_identifier": "7",
+        "epoch": 1, "at": "2026-11-23T00:45:00Z", "why": "the disk is gone",
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn the_first_of_manifest_and_tombstone_decides() {
+    let (_, _, cluster, lease) = leased().await;
+    let given_up = cluster.give_up_backup(&failed(FIRST)).await.unwrap();
+    assert_eq!(given_up, BackupRecord::Tombstone(failed(FIRST)));
+    let late = cluster.write_backup(&manifest(FIRST, 7), &lease).await;
+    assert!(matches!(late, Err(Error::GivenUp { .. })), "{late:?}");
+    assert_eq!(cluster.backup(&backup_id(FIRST)).await.unwrap(), None);
+
+    cluster.write_backup(&manifest(SECOND, 7), &lease).await.unwrap();
+    let late = cluster.give_up_backup(&failed(SECOND)).await.unwrap();
+    assert!(matches!(late, BackupRecord::Manifest(_)), "{late:?}: the backup is good");
+    let survey = cluster.survey_backups().await.unwrap();
+    assert_eq!((survey.good, survey.tombstones), (vec![manifest(SECOND, 7)], vec![failed(FIRST)]));
+}
+
+#[tokio::test]
+async fn the_lease_is_asked_for_again_after_the_manifest_was_written() {
+    let (objects, store) = memory();
+    let lease = cluster(&store).take_lease("first", Purpose::Backup, Duration::from_secs(30)).await.unwrap();
+    let slow = support::store(Arc::new(Stealing { objects, store: store.clone() }));
+    let late = cluster(&slow).write_backup(&manifest(FIRST, 7), &lease).await;
+    assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+    let stands = cluster(&store).backup(&backup_id(FIRST)).await.unwrap();
+    assert_eq!(stands, Some(manifest(FIRST, 7)), "it is good all the same");
+}
+
+/// While a manifest is written another takes the lease.
+#[derive(Debug)]
+struct Stealing {
+    objects: Arc<MemoryObjects>,
+    store: Store,
+}
+
+#[async_trait::async_trait]
+impl Objects for Stealing {
+    async fn create(&self, path: &str, content: Bytes, metadata: &Metadata) -> Result<Created, Error> {
+        let created = self.objects.create(path, content, metadata).await;
+        if path.contains("/7/backups/") {
+            self.objects.advance(Duration::from_secs(120));
+            cluster(&self.store)
+                .take_lease("second", Purpose::Backup, Duration::from_secs(30))
+                .await
+                .unwrap();
+        }
+        created
+    }
+    async fn replace(&self, path: &str, content: Bytes) -> Result<(), Error> {
+        self.objects.replace(path, content).await
+    }
+    async fn read(&self, path: &str) -> Result<Option<Object>, Error> {
+        self.objects.read(path).await
+    }
+    async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>, Error> {
+        self.objects.read_start(path, bytes).await
+    }
+    async fn stat(&self, path: &str) -> Result<Option<(ObjectInfo, Metadata)>, Error> {
+        self.objects.stat(path).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, Error> {
+        self.objects.list(prefix).await
+    }
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.objects.folders(prefix).await
+    }
+    async fn delete(&self, path: &str) -> Result<(), Error> {
+        self.objects.delete(path).await
+    }
 }

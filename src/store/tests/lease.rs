@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use remount_core::documents::{JournalEvent, What};
 use remount_core::{OperatorError, RestoreId, Retry};
-use remount_store::{ClusterStore, Error, Lease, Purpose};
+use remount_store::{ClusterStore, Error, Lease, Metadata, Objects, Purpose};
 use support::{Moto, cluster, folder, memory};
 
 const TERM: Duration = Duration::from_secs(60);
@@ -99,7 +99,14 @@ async fn late_writes_of_a_fenced_owner_are_refused() {
         cluster.append_journal(&restore(), &event(2, "late"), &first).await,
         cluster.publish(&restore(), &first).await,
         cluster.withdraw(&first).await,
-        cluster.delete_backup(&"20261123T004500Z-k3f9".parse().unwrap(), &first).await,
+        cluster
+            .prune_backup(
+                &"20261123T004500Z-k3f9".parse().unwrap(),
+                jiff::Timestamp::UNIX_EPOCH,
+                "old",
+                &first,
+            )
+            .await,
     ];
     for late in late {
         assert!(matches!(late, Err(Error::Fenced { epoch: 1, taken_by: 2, .. })), "{late:?}");
@@ -212,4 +219,49 @@ async fn old_epochs_are_forgotten_and_the_highest_stays() {
     let files = store.objects().list("clusters/pg-0001/lease/").await.unwrap();
     assert!(files.len() <= 30, "{} files", files.len());
     assert!(files.iter().all(|info| !info.path.contains("probe")), "{files:?}");
+}
+
+#[tokio::test]
+async fn no_epoch_that_somebody_else_writes_wraps_or_holds_the_lease() {
+    let (objects, store) = memory();
+    let ours = cluster(&store);
+    let first = take(&ours, "first").await.unwrap();
+    let forged = bytes::Bytes::from_static(
+        br#"{"format":1,"owner":"x","purpose":"backup","term_seconds":1e9,"nonce":1}"#,
+    );
+    for name in ["18446744073709551615", "9999999999", "99999999999999999999999", "7"] {
+        let path = format!("clusters/pg-0001/lease/{name}.json");
+        objects.create(&path, forged.clone(), &Metadata::new()).await.unwrap();
+    }
+    first.check().await.expect("nobody of us has signed those");
+    first.beat().await.unwrap();
+    assert_eq!(ours.lease_holder().await.unwrap().unwrap().owner, "first");
+    first.release().await.unwrap();
+    let second = take(&ours, "second").await.unwrap();
+    assert_eq!(second.epoch(), 2, "the successor of the one that counts");
+    assert!(matches!(first.check().await, Err(Error::Fenced { taken_by: 2, .. })));
+
+    // A signed one of another cluster does not count here either.
+    let other = store.cluster(&"pg-0002".parse().unwrap());
+    for _ in 0..4 {
+        take(&other, "other").await.unwrap().release().await.unwrap();
+    }
+    let theirs = objects.read("clusters/pg-0002/lease/0000000004.json").await.unwrap().unwrap();
+    let path = "clusters/pg-0001/lease/0000000004.json";
+    objects.create(path, theirs.content.clone(), &Metadata::new()).await.unwrap();
+    second.check().await.unwrap();
+
+    // The very successor: its owner stops, and the next taker is told which object has to go.
+    let path = "clusters/pg-0001/lease/0000000003.json";
+    objects.create(path, theirs.content, &Metadata::new()).await.unwrap();
+    assert!(matches!(second.check().await, Err(Error::Fenced { taken_by: 3, .. })));
+    second.release().await.unwrap();
+    let refused = take(&ours, "third").await.unwrap_err();
+    assert!(matches!(&refused, Error::Document { path: told, .. } if told == path), "{refused:?}");
+    objects.delete(path).await.unwrap();
+    let refused = take(&ours, "third").await.unwrap_err();
+    let next = "clusters/pg-0001/lease/0000000004.json";
+    assert!(matches!(&refused, Error::Document { path: told, .. } if told == next), "{refused:?}");
+    objects.delete(next).await.unwrap();
+    assert_eq!(take(&ours, "third").await.unwrap().epoch(), 4, "nothing was left held");
 }

@@ -8,9 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use bytes::Bytes;
-use remount_core::{OperatorError, Retry};
+use remount_core::{OperatorError, Retry, SegmentSize, SystemIdentifier};
 use remount_sim::contract;
-use remount_store::{Created, Error, Metadata};
+use remount_store::{ArchiveFile, Codec, Created, Denial, Error, Metadata, PushOptions};
 use support::{Moto, config, folder, memory, policy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -73,8 +73,58 @@ async fn a_404_that_is_not_the_stores_own_is_not_an_absent_object() {
 fn s3_at(endpoint: &str) -> serde_json::Value {
     serde_json::json!({
         "type": "s3", "bucket": "wal", "endpoint": endpoint, "access_key_id": "id",
-        "secret_access_key": "very-secret", "signing_key": support::KEY, "timeout_seconds": 1,
+        "secret_access_key": "very-secret", "signing": {"private_key": remount_sim::keys::PRIVATE}, "timeout_seconds": 1,
     })
+}
+
+/// A server that answers everything with this status and S3's words for it.
+async fn s3_that_says(status: &'static str, code: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = [0; 65536];
+            assert!(connection.read(&mut request).await.unwrap() > 0);
+            let body =
+                format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message></Error>");
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            connection.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        }
+    });
+    format!("http://127.0.0.1:{port}")
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_is_told_why_in_push_and_fetch() {
+    let rows = [
+        ("403 Forbidden", "AccessDenied", Denial::Permission, "denies permission", "manifests/policies"),
+        ("400 Bad Request", "ExpiredToken", Denial::Expired, "have expired", "instance profile"),
+        ("403 Forbidden", "InvalidAccessKeyId", Denial::Credentials, "does not accept", "access_key_id"),
+        (
+            "403 Forbidden",
+            "SignatureDoesNotMatch",
+            Denial::Credentials,
+            "does not accept",
+            "secret_access_key",
+        ),
+        ("403 Forbidden", "RequestTimeTooSkewed", Denial::Clock, "clock", "chronyc"),
+    ];
+    let file: ArchiveFile = "00000002.history".parse().unwrap();
+    let options = PushOptions { codec: Codec::Lz4, segment_size: SegmentSize::DEFAULT };
+    for (status, code, meant, said, next) in rows {
+        let store = config(s3_at(&s3_that_says(status, code).await)).open(&policy()).unwrap();
+        let archive = support::cluster(&store).wal(SystemIdentifier(7));
+        let text = Bytes::from_static(b"1\t0/380000\tx\n");
+        for error in [
+            archive.push(&file, text, options).await.map(drop).unwrap_err(),
+            archive.fetch(&file).await.map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::Denied { denial, .. } if denial == meant), "{code}: {error:?}");
+            let report = remount_core::report(&error);
+            assert!(report.contains(said) && report.contains(next), "{code}: {report}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -119,7 +169,8 @@ async fn a_store_that_does_not_answer_is_unanswered() {
 async fn a_folder_that_is_not_there_is_not_made() {
     let root = tempfile::tempdir().unwrap();
     let missing = root.path().join("not-mounted");
-    let json = serde_json::json!({"type": "fs", "root": missing, "signing_key": support::KEY});
+    let json =
+        serde_json::json!({"type": "fs", "root": missing, "signing": {"private_key": remount_sim::keys::PRIVATE}});
     let error = config(json).open(&policy()).unwrap_err();
     assert!(error.to_string().contains("mounted"), "{error}");
     assert!(!missing.exists());
@@ -148,7 +199,7 @@ async fn an_object_in_a_folder_is_there_whole_or_not_at_all() {
 #[test]
 fn all_that_is_wrong_with_a_configuration_is_said_at_once_and_no_secret_with_it() {
     let wrong = config(serde_json::json!({
-        "type": "s3", "secret_access_key": "very-secret", "signing_key": support::KEY,
+        "type": "s3", "secret_access_key": "very-secret", "signing": {"private_key": remount_sim::keys::PRIVATE},
         "timeout_seconds": 0,
     }));
     let error = wrong.open(&policy()).unwrap_err().to_string();
@@ -157,7 +208,7 @@ fn all_that_is_wrong_with_a_configuration_is_said_at_once_and_no_secret_with_it(
     }
     let opened = config(s3_at("http://127.0.0.1:1")).open(&policy()).unwrap();
     let shown = format!("{wrong:?} {error} {opened:?} {:?}", support::cluster(&opened));
-    assert!(!shown.contains("very-secret") && !shown.contains(support::KEY), "{shown}");
+    assert!(!shown.contains("very-secret") && !shown.contains("PRIVATE KEY"), "{shown}");
 }
 
 /// The child of the test below: creates the objects 0.. until all are there, and prints which it won.

@@ -164,7 +164,7 @@ async fn histories_are_checked_listed_and_stay_readable() {
     archive.push(&file, text.into(), options(Codec::Zst)).await.unwrap();
     let path = format!("clusters/pg-0001/{OWNER}/wal/00000002/00000002.history");
     let stored = remount_store::Objects::read(&*objects, &path);
-    assert_eq!(stored.await.unwrap().unwrap().content, text, "people can read it");
+    assert!(stored.await.unwrap().unwrap().content.ends_with(text.as_bytes()), "people can read it");
 
     // The first segment of timeline 2 is a copy of its parent's: its first page says 1.
     let fork = third().on(second);
@@ -203,7 +203,7 @@ async fn stored(codec: Codec) -> (tempfile::TempDir, Store, PathBuf) {
     let store = folder(root.path());
     let file = ArchiveFile::Segment(third());
     archive(&store).push(&file, content(third(), 1), options(codec)).await.unwrap();
-    let path = format!("clusters/pg-0001/{OWNER}/wal/00000001/{}.{}", third(), codec.suffix());
+    let path = format!("clusters/pg-0001/{OWNER}/wal/00000001/{}", third());
     let path = root.path().join(path);
     (root, store, path)
 }
@@ -215,7 +215,7 @@ async fn damage_of(store: &Store) -> Damage {
     damage
 }
 
-/// Changes a file in place: its attributes stay.
+/// Changes a file in place.
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut content = std::fs::read(path).unwrap();
     change(&mut content);
@@ -232,7 +232,10 @@ async fn one_flipped_bit_anywhere_is_detected_under_every_codec() {
             change(&path, |content| content[at] ^= 1 << (n % 8));
             let damage = damage_of(&store).await;
             assert!(
-                matches!(damage, Damage::Checksum | Damage::Codec { .. } | Damage::Length { .. }),
+                matches!(
+                    damage,
+                    Damage::Checksum | Damage::Codec { .. } | Damage::Length { .. } | Damage::Header(_)
+                ),
                 "{codec:?} at {at}: {damage:?}"
             );
             change(&path, |content| content[at] ^= 1 << (n % 8));
@@ -260,9 +263,9 @@ async fn a_segment_that_lies_under_anothers_name_is_detected() {
     push(&archive(&store), content(third(), 1)).await.unwrap();
     let folder = format!("clusters/pg-0001/{OWNER}/wal/00000001");
     let object =
-        remount_store::Objects::read(&*objects, &format!("{folder}/{}.zst", third())).await.unwrap().unwrap();
+        remount_store::Objects::read(&*objects, &format!("{folder}/{}", third())).await.unwrap().unwrap();
     let other = segment("000000010000000000000004");
-    let copy = format!("{folder}/{other}.zst");
+    let copy = format!("{folder}/{other}");
     remount_store::Objects::create(&*objects, &copy, object.content, &object.metadata).await.unwrap();
     let error = archive(&store).fetch(&ArchiveFile::Segment(other)).await.unwrap_err();
     assert!(
@@ -272,11 +275,11 @@ async fn a_segment_that_lies_under_anothers_name_is_detected() {
 }
 
 #[tokio::test]
-async fn an_object_without_its_facts_is_refused() {
+async fn an_object_without_its_header_is_refused() {
     let (objects, store) = memory();
-    let path = format!("clusters/pg-0001/{OWNER}/wal/00000001/{}.raw", third());
+    let path = format!("clusters/pg-0001/{OWNER}/wal/00000001/{}", third());
     remount_store::Objects::create(&*objects, &path, content(third(), 1), &Metadata::new()).await.unwrap();
-    assert!(matches!(damage_of(&store).await, Damage::Metadata("raw-bytes")));
+    assert!(matches!(damage_of(&store).await, Damage::Header(_)));
 }
 
 #[tokio::test]
@@ -288,4 +291,78 @@ async fn a_store_that_does_not_answer_never_says_absent() {
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
     let error = push(&archive(&store), content(third(), 1)).await.unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+}
+
+/// What `cp -r` and `tar` without options make of a folder: content and names alone.
+fn copied(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copied(&entry.path(), &target);
+        } else {
+            std::fs::write(&target, std::fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_the_folder_is_an_archive() {
+    for codec in CODECS {
+        let (root, store, _) = stored(codec).await;
+        let second = TimelineId::new(2).unwrap();
+        let history = ArchiveFile::History(second);
+        let text = "1\t0/380000\tno recovery target specified\n";
+        archive(&store).push(&history, text.into(), options(codec)).await.unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        copied(root.path(), copy.path());
+        let copy = folder(copy.path());
+        let file = ArchiveFile::Segment(third());
+        assert_eq!(archive(&copy).fetch(&file).await.unwrap().unwrap(), content(third(), 1), "{codec:?}");
+        assert_eq!(archive(&copy).fetch(&history).await.unwrap().unwrap(), text);
+        let again = archive(&copy).push(&file, content(third(), 1), options(codec)).await.unwrap();
+        assert_eq!(again, Pushed::AlreadyThere, "and archiving goes on there");
+    }
+}
+
+#[tokio::test]
+async fn of_two_codecs_at_once_one_object_comes() {
+    let (objects, store) = memory();
+    let file = ArchiveFile::Segment(third());
+    let pushes = CODECS.map(|codec| {
+        let (archive, file) = (archive(&store), file.clone());
+        tokio::spawn(async move { archive.push(&file, content(third(), 1), options(codec)).await.unwrap() })
+    });
+    for push in pushes {
+        push.await.unwrap();
+    }
+    let listed = remount_store::Objects::list(&*objects, "clusters/").await.unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_by_product_that_differs_gets_a_name_of_its_own_and_blocks_nothing() {
+    let (objects, store) = memory();
+    let archive = archive(&store);
+    let second = TimelineId::new(2).unwrap();
+    let backup = |rest: &str| Bytes::from(format!("START WAL LOCATION: 0/3000028{rest}\n"));
+    let history = |why: &str| Bytes::from(format!("1\t0/380000\t{why}\n"));
+    let rows = [
+        (ArchiveFile::Partial(third()), content(third(), 1), content(third(), 2)),
+        (ArchiveFile::History(second), history("a"), history("b")),
+        (ArchiveFile::Backup { segment: third(), offset: 0x28 }, backup(" x"), backup(" y")),
+    ];
+    for (n, (file, first, other)) in rows.into_iter().enumerate() {
+        archive.push(&file, first.clone(), options(Codec::Lz4)).await.unwrap();
+        let pushed = archive.push(&file, other.clone(), options(Codec::Lz4)).await.unwrap();
+        assert!(matches!(pushed, Pushed::New { .. }), "{file}: {pushed:?}");
+        let again = archive.push(&file, other, options(Codec::Zst)).await.unwrap();
+        assert_eq!(again, Pushed::AlreadyThere, "{file}: PostgreSQL may ask twice");
+        assert_eq!(archive.fetch(&file).await.unwrap().unwrap(), first, "{file}: the first one stays");
+        let listed = remount_store::Objects::list(&*objects, "clusters/").await.unwrap();
+        assert_eq!(listed.len(), 2 * (n + 1), "{listed:?}");
+    }
+    let listing = archive.listing().await.unwrap();
+    assert!(listing.segments.is_empty() && listing.histories.len() == 1, "{listing:?}");
 }

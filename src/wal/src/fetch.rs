@@ -33,12 +33,7 @@ pub async fn fetch(config: Config, name: &str, target: &Path) -> Result<Fetched>
     let deadline = Deadline::after(config.wal.fetch_deadline());
     let store = config.store.open(&RetryPolicy::until(deadline)).map_err(|source| Error::Open { source })?;
     let cluster = store.cluster(&config.cluster);
-    let source = Source {
-        archive: cluster.wal(system_identifier).expecting(config.wal.codec),
-        cluster,
-        file: &file,
-        target,
-    };
+    let source = Source { archive: cluster.wal(system_identifier), cluster, file: &file, target };
     within(deadline, async || source.fetch_on(planned.as_ref()).await).await
 }
 

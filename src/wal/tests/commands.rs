@@ -75,7 +75,7 @@ fn a_store_that_does_not_answer_is_above_125_for_fetch_and_1_for_push() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let store = json!({"type": "s3", "bucket": "b", "endpoint": format!("http://127.0.0.1:{port}"),
                        "access_key_id": "id", "secret_access_key": "very-secret",
-                       "signing_key": "42".repeat(32), "timeout_seconds": 1});
+                       "signing": {"public_keys": [remount_sim::keys::PUBLIC]}, "timeout_seconds": 1});
     vm.configure("agent.json", "data", &store, 1);
     let fetched = vm.fetch("000000010000000000000003");
     fetched.ends(200, &["error:", "cause:", "next:", "read clusters/pg-0001"]);
@@ -149,7 +149,7 @@ fn every_wrong_file_is_refused_by_push_with_its_own_words() {
 fn a_damaged_object_is_not_delivered() {
     let vm = vm();
     archive(&vm, "000000010000000000000003");
-    let path = format!("objects/clusters/pg-0001/{OWNER}/wal/00000001/000000010000000000000003.lz4");
+    let path = format!("objects/clusters/pg-0001/{OWNER}/wal/00000001/000000010000000000000003");
     let mut content = fs::read(vm.path(&path)).unwrap();
     let middle = content.len() / 2;
     content[middle] ^= 1;

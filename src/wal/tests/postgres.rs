@@ -173,7 +173,7 @@ async fn a_gap_stops_a_planned_recovery_which_would_end_an_unplanned_one() {
     primary.stop();
     let all = segments(&vm).await;
     let (first, missing, last) = (all[0], all[all.len() - 3], all[all.len() - 1]);
-    let path = format!("objects/clusters/pg-0001/{}/wal/00000001/{missing}.lz4", system_identifier(&vm));
+    let path = format!("objects/clusters/pg-0001/{}/wal/00000001/{missing}", system_identifier(&vm));
     fs::rename(vm.path(&path), vm.path("missing")).unwrap();
     note_plan(&vm, "copy", (first, last), &json!({}));
     let restored = recovering(&vm, "");

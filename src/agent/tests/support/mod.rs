@@ -27,8 +27,6 @@ use remount_postgres::{AgentsConfig, ControlData, RemoteServer, RemoteServers, a
 use remount_store::{ArchiveFile, ClusterStore, Codec, Purpose, PushOptions, StoreConfig};
 use serde_json::json;
 
-pub const SIGNING_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
-
 pub fn backup() -> BackupId {
     BackupId::new("20261123T004500Z-k3f9").unwrap()
 }
@@ -83,7 +81,8 @@ impl Landscape {
 
     /// The cluster's part of the store, as the flows see it.
     pub fn store(&self) -> ClusterStore {
-        let config = json!({"type": "fs", "root": self.path("store"), "signing_key": SIGNING_KEY});
+        let key = remount_sim::keys::PRIVATE;
+        let config = json!({"type": "fs", "root": self.path("store"), "signing": {"private_key": key}});
         let config: StoreConfig = serde_json::from_value(config).unwrap();
         config
             .open(&remount_host::RetryPolicy::within(std::time::Duration::from_secs(5)))
@@ -190,7 +189,7 @@ impl<'a> Vm<'a> {
                 "port": 5432, "superuser": "vcap", "database": "postgres",
                 "bin_directory": "/usr/lib/postgresql/15/bin", "log_directory": home.join("log"),
             },
-            "store": {"type": "fs", "root": landscape.path("store"), "signing_key": SIGNING_KEY,
+            "store": {"type": "fs", "root": landscape.path("store"), "signing": {"public_keys": [remount_sim::keys::PUBLIC]},
                       "timeout_seconds": 5},
             "wal": {"codec": "none", "fetch_deadline_seconds": 5, "push_deadline_seconds": 5},
             "pre_start": {"deadline_seconds": 1}, "post_start": {"deadline_seconds": 60},

@@ -3,7 +3,7 @@
 //! | part | what is asked |
 //! |---|---|
 //! | director | its name; its deployments, for which the credentials have to be right |
-//! | store | the clusters; the manifests of one, whose signatures have to fit the signing key |
+//! | store | the clusters; whether documents can be signed; the manifests of one, whose signatures have to fit the keys |
 //! | agents | that certificate, key and authority can be read; no agent is called |
 //! | cloud | that its configuration is valid; it is not called |
 //!
@@ -117,6 +117,11 @@ async fn director(config: &Config, policy: &RetryPolicy) -> Result<String, remou
 
 async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, remount_store::Error> {
     let store = config.store.open(policy)?;
+    if !store.keys().can_sign() {
+        return Err(remount_store::Error::Config(
+            "`signing.private_key` is missing: nothing can be signed".into(),
+        ));
+    }
     let clusters = store.clusters().await?;
     for name in clusters.iter().take(CLUSTERS_MAX) {
         let survey = store.cluster(name).survey_backups().await?;

@@ -142,7 +142,7 @@ impl Site {
 }
 
 fn store(folder: &Path) -> Value {
-    json!({"type": "fs", "root": folder.join("store"), "signing_key": "11".repeat(32)})
+    json!({"type": "fs", "root": folder.join("store"), "signing": {"private_key": remount_sim::keys::PRIVATE}})
 }
 
 /// Compares with a golden file; `UPDATE=1` writes it.

@@ -3,7 +3,8 @@
 //!
 //! | document | type |
 //! |---|---|
-//! | `backups/<id>.json` | [`BackupManifest`] |
+//! | `backups/<id>.json` | [`BackupManifest`] or [`Tombstone`] |
+//! | `begun/<id>.json` | [`BackupBegunNote`] |
 //! | `restores/<id>/plan.json` | [`RestorePlan`] |
 //! | `restores/<id>/journal/<n>.json` | [`JournalEvent`] |
 //! | `restores/<id>/fork.json` | [`ForkRecord`] |
@@ -14,6 +15,7 @@
 //! | `instances/<id>.json` | [`InstanceNote`] |
 //! | `index/backups/<id>.json`, `index/restores/<id>.json` | [`IndexEntry`] |
 //! | `lease/<epoch>.json`, `.beat`, `.released` | [`LeaseDocument`], [`LeaseSign`] |
+//! | `store.json` | [`StoreDocument`] |
 //! | on the disk: `backup.json` | [`BackupMark`] |
 //! | on the disk: `applied/<id>.json` | [`AppliedPlan`] |
 //! | on the VM: `initialised.json` | [`InitialisedNote`] |
@@ -34,6 +36,8 @@ mod plan;
 mod published;
 mod release;
 mod request;
+mod store;
+mod tombstone;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -51,6 +55,8 @@ pub use plan::{PlannedInstance, RecoveryPath, RestorePlan};
 pub use published::PublishedPlan;
 pub use release::ReleaseNote;
 pub use request::{OnFailure, RequestOutcome, RestoreRequest};
+pub use store::StoreDocument;
+pub use tombstone::{BackupBegunNote, BackupRecord, Tombstone, TombstoneKind};
 
 /// The newest document format this program writes and reads.
 pub const FORMAT: u32 = 1;

@@ -54,7 +54,7 @@ pub struct PlannedInstance {
     pub was_running: bool,
 }
 
-/// A restore: into which deployment, from which backup, to which point. Stored as JSON with an HMAC.
+/// A restore: into which deployment, from which backup, to which point. Stored signed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RestorePlan {
     /// [`super::FORMAT`] of the writer; readers refuse a larger one.

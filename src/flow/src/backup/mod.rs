@@ -3,13 +3,14 @@
 //! | # | does                                                   | where it fails                      |
 //! |---|--------------------------------------------------------|-------------------------------------|
 //! | 1 | lease, leftovers of dead drivers, choice of the source | nothing was changed                 |
-//! | 2 | the server enters backup mode                          | leave it                            |
-//! | 3 | snapshot, until its point in time is fixed             | leave it, delete the snapshot       |
-//! | 4 | the server leaves backup mode; stop segment archived   | delete the snapshot                 |
-//! | 5 | snapshot complete, manifest written                    | delete the snapshot                 |
+//! | 2 | noted as begun; the server enters backup mode          | leave it, tombstone                 |
+//! | 3 | snapshot, until its point in time is fixed             | leave it, tombstone, delete the snapshot |
+//! | 4 | the server leaves backup mode; stop segment archived   | tombstone, delete the snapshot      |
+//! | 5 | snapshot complete, manifest written                    | tombstone, delete the snapshot      |
 //!
-//! It needs no journal: a dead driver's backup mode ends by the agent's own lease, and its snapshot, found by
-//! tag and without a manifest, is reaped by the next backup.
+//! It needs no journal: a dead driver's backup mode ends by the agent's own lease, and its snapshot is reaped by the
+//! next backup, which finds the note that it was begun. The tombstone goes first, under the manifest's own name: where
+//! a lost answer's manifest was faster, the backup is good and its snapshot stays.
 
 mod leftovers;
 mod manifest;
@@ -18,7 +19,7 @@ mod source;
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use remount_core::documents::BackupManifest;
+use remount_core::documents::{BackupManifest, BackupRecord};
 use remount_core::{
     BackupId, ClusterName, DeploymentName, GroupName, OperatorError, RequestKey, Role, SnapshotCid,
     WalSegment,
@@ -28,6 +29,7 @@ use remount_postgres::BackupEnded;
 use remount_store::{ClusterStore, Keeper, Lease, Purpose};
 
 use self::source::Source;
+use crate::owner::Owner;
 use crate::wait::until;
 use crate::{FlowContext, FlowError, Problem, Progress, ProgressKind, Result, fence};
 use remount_saga::{ProgressReporter, step_names};
@@ -96,6 +98,7 @@ struct BackupRun<'a> {
     request: &'a BackupRequest,
     holder: Holder<'a>,
     reporter: ProgressReporter<'a>,
+    owner: Owner,
     id: BackupId,
     source: Source,
 }
@@ -166,19 +169,19 @@ pub(crate) async fn under_lease(
     let id = BackupId::at(Timestamp::now(), rand::random());
     let reporter = ProgressReporter::new(progress, id.clone(), BackupStep::ALL.len());
     reporter.begin(BackupStep::Source.as_str(), 1, ProgressKind::Begun);
-    let source = match source_of(ctx, request, &holder, &reporter).await {
-        Ok(source) => source,
+    let (owner, source) = match source_of(ctx, request, &holder, &reporter).await {
+        Ok(found) => found,
         Err(error) => {
             reporter.report(ProgressKind::Failed, Some(Problem::of(&error).what));
             return Err(error);
         }
     };
     reporter.report(ProgressKind::Done, Some(format!("{} ({})", source.instance.slug, source.status.role)));
-    let run = BackupRun { ctx, request, holder, reporter, id, source };
+    let run = BackupRun { ctx, request, holder, reporter, owner, id, source };
     let outcome = run.take().await;
     if let Err(error) = &outcome {
         run.reporter.report(ProgressKind::Failed, Some(Problem::of(error).what));
-        run.clean_up().await;
+        run.clean_up(error).await;
     }
     outcome
 }
@@ -189,9 +192,11 @@ async fn source_of(
     request: &BackupRequest,
     holder: &Holder<'_>,
     reporter: &ProgressReporter<'_>,
-) -> Result<Source> {
-    leftovers::reap(ctx, holder, reporter).await?;
-    source::choose(ctx, request, holder.cluster.name()).await
+) -> Result<(Owner, Source)> {
+    let owner = Owner::of(ctx).await?;
+    leftovers::reap(ctx, holder, &owner, reporter).await?;
+    let source = source::choose(ctx, request, holder.cluster.name()).await?;
+    Ok((owner, source))
 }
 
 impl BackupRun<'_> {
@@ -200,6 +205,12 @@ impl BackupRun<'_> {
         let slug = &self.source.instance.slug;
         let lease_seconds = self.ctx.timeouts.agent_lease.as_secs().max(1);
         let server = &self.source.server;
+        let (cluster, lease) = (self.holder.cluster, self.holder.lease);
+        let system_identifier = self.source.status.system_identifier;
+        cluster
+            .note_begun(&self.id, system_identifier, lease)
+            .await
+            .map_err(FlowError::store("note that the backup is begun"))?;
         server
             .begin_backup(&self.id, lease_seconds)
             .await
@@ -216,8 +227,8 @@ impl BackupRun<'_> {
         self.step(BackupStep::Manifest).await?;
         let snapshot = snapshot::complete(self, &snapshot.cid).await?;
         let manifest = manifest::of(self, &ended, &snapshot);
-        let (cluster, lease) = (self.holder.cluster, self.holder.lease);
         cluster.write_backup(&manifest, lease).await.map_err(FlowError::store("write the manifest"))?;
+        self.settled().await;
         self.reporter.report(ProgressKind::Done, Some(self.id.to_string()));
         Ok(manifest)
     }
@@ -275,22 +286,36 @@ impl BackupRun<'_> {
 
     /// After a failure: out of backup mode, no snapshot. What cannot be done now is done by the agent's own
     /// lease and by the next backup.
-    async fn clean_up(&self) {
+    async fn clean_up(&self, error: &FlowError) {
         let (server, slug) = (&self.source.server, &self.source.instance.slug);
         let aborted = server.abort_backup(&self.id).await;
         if let Err(error) = aborted {
             self.reporter.note(format!("{slug}: {error}; backup mode ends by itself"));
         }
-        match leftovers::written(self.holder.cluster, &self.id).await {
-            Ok(false) => {}
-            Ok(true) => return, // The write's answer was lost, not the write: the backup is good.
+        let (cluster, epoch) = (self.holder.cluster, self.holder.lease.epoch());
+        let system_identifier = self.source.status.system_identifier;
+        let why = Problem::of(error).what;
+        match leftovers::give_up(cluster, &self.id, system_identifier, epoch, &why).await {
+            // The write's answer was lost, not the write: the backup is good.
+            Ok(BackupRecord::Manifest(_)) => return self.settled().await,
+            Ok(BackupRecord::Tombstone(_)) => {}
             Err(error) => {
                 self.reporter.note(format!("{error}; the snapshot stays until the next backup looks again"));
                 return;
             }
         }
-        if let Err(error) = leftovers::delete_of(self.ctx, self.holder.cluster, &self.id).await {
-            self.reporter.note(format!("{error}; the next backup deletes the snapshot"));
+        let tags = leftovers::tags_of(&self.owner, cluster.name(), &self.id);
+        match leftovers::delete_of(self.ctx, &tags).await {
+            Ok(()) => self.settled().await,
+            Err(error) => self.reporter.note(format!("{error}; the next backup deletes the snapshot")),
+        }
+    }
+
+    /// The backup is good, or nothing of it is left.
+    async fn settled(&self) {
+        let cluster = self.holder.cluster;
+        if let Err(error) = cluster.forget_begun(&self.id, self.source.status.system_identifier).await {
+            log::warn!(backup:% = self.id, error:% = error; "the next backup settles this one");
         }
     }
 

@@ -8,15 +8,12 @@ use super::{BackupRun, leftovers, snapshot_named};
 use crate::wait::until;
 use crate::{FlowError, Result};
 
-/// The key of the tag that says under which lease a snapshot was taken.
-const TAG_EPOCH: &str = "remount-epoch";
-
 /// Makes the snapshot and waits until its point in time is fixed: backup mode may end then.
 pub async fn captured(run: &BackupRun<'_>) -> Result<Snapshot> {
     let (ctx, disk, key) = (run.ctx, &run.source.disk, run.key()?);
-    let mut tags = leftovers::tags_of(run.holder.cluster.name(), &run.id);
+    let mut tags = leftovers::tags_of(&run.owner, run.holder.cluster.name(), &run.id);
     tags.insert(tag::SYSTEM_IDENTIFIER.into(), run.source.status.system_identifier.to_string());
-    tags.insert(TAG_EPOCH.into(), run.holder.lease.epoch().to_string());
+    tags.insert(tag::EPOCH.into(), run.holder.lease.epoch().to_string());
     let snapshot = ctx
         .cloud
         .create_snapshot(disk, &tags, &key)

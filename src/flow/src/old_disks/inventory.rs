@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
-use remount_cloud::{Disk, Tags, tag};
+use remount_cloud::{Disk, tag};
 use remount_core::documents::{PlannedInstance, RestorePlan};
 use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceSlug, RestoreId};
 use remount_director::{Error, Instance, OrphanedDisk};
@@ -11,6 +11,7 @@ use remount_store::{ClusterStore, in_parallel};
 
 use super::started_restore::StartedRestore;
 use super::{OldDisk, OldDiskState};
+use crate::owner::Owner;
 use crate::restore::RestorePhase;
 use crate::{FlowContext, FlowError, Problem, Result, instances};
 
@@ -58,7 +59,7 @@ pub async fn list_old_disks(
     now: Timestamp,
 ) -> Result<OldDisks> {
     let mut found = OldDisks::default();
-    let mut orphans: Option<Orphans> = None;
+    let mut landscape: Option<(Orphans, Owner)> = None;
     for cluster in clusters {
         let store = ctx.store.cluster(cluster);
         let mut plans = plans(&store, &mut found.unreadable).await?;
@@ -67,11 +68,11 @@ pub async fn list_old_disks(
             continue;
         }
         // Once for all clusters: the Director's list is of the whole landscape.
-        let orphans = match &orphans {
+        let (orphans, owner) = match &landscape {
             Some(read) => read,
-            None => orphans.insert(read_orphans(ctx).await?),
+            None => landscape.insert((read_orphans(ctx).await?, Owner::of(ctx).await?)),
         };
-        let search = DiskSearch { ctx, store: &store, scope, now, orphans };
+        let search = DiskSearch { ctx, store: &store, scope, now, orphans, owner };
         search.cluster(plans, &mut found).await?;
     }
     Ok(found)
@@ -138,6 +139,7 @@ struct DiskSearch<'a> {
     scope: &'a Scope,
     now: Timestamp,
     orphans: &'a Orphans,
+    owner: &'a Owner,
 }
 
 impl DiskSearch<'_> {
@@ -182,10 +184,9 @@ impl DiskSearch<'_> {
 
     /// The disks that restores of the cluster have made, and the cloud still has.
     async fn made(&self) -> Result<Vec<Disk>> {
-        let tags = Tags::from([(tag::CLUSTER.into(), self.store.name().to_string())]);
         self.ctx
             .cloud
-            .disks_tagged(&tags)
+            .disks_tagged(&self.owner.tags(self.store.name()))
             .await
             .map_err(FlowError::cloud(format!("look for the disks of cluster {}", self.store.name())))
     }

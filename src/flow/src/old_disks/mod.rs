@@ -14,6 +14,7 @@
 //! again. How long a disk was kept is told by the store's clock alone, never by a driver's.
 
 mod inventory;
+mod ownership;
 mod release;
 mod started_restore;
 

@@ -14,7 +14,8 @@ use remount_store::{ClusterStore, Lease, Purpose};
 use serde::{Deserialize, Serialize};
 
 use super::inventory::{in_cloud, instances_of, read_orphans};
-use super::{OldDisk, OldDiskState, OldDisks, Scope, list_old_disks};
+use super::{OldDisk, OldDiskState, OldDisks, Scope, list_old_disks, ownership};
+use crate::owner::Owner;
 use crate::wait::until;
 use crate::{FlowContext, FlowError, Problem, Result};
 
@@ -100,13 +101,13 @@ pub async fn release_old_disks(
     if preview_release(ctx, cluster, request, now).await?.is_empty() {
         return Ok(Vec::new());
     }
-    let store = ctx.store.cluster(cluster);
+    let (store, owner) = (ctx.store.cluster(cluster), Owner::of(ctx).await?);
     let lease = store
         .take_lease(&ctx.owner, Purpose::Prune, ctx.timeouts.lease_term)
         .await
         .map_err(FlowError::store(format!("take the lease of cluster {cluster}")))?;
     let keeper = lease.keep();
-    let outcome = Releasing { ctx, store: &store, lease: &lease, request }.go().await;
+    let outcome = Releasing { ctx, store: &store, owner: &owner, lease: &lease, request }.go().await;
     drop(keeper);
     if let Err(error) = lease.release().await {
         log::warn!(error:% = error, epoch = lease.epoch(); "the lease could not be released and ends with its term");
@@ -183,6 +184,7 @@ fn problem(disk: &OldDisk) -> Option<Problem> {
 struct Releasing<'a> {
     ctx: &'a FlowContext,
     store: &'a ClusterStore,
+    owner: &'a Owner,
     lease: &'a Lease,
     request: &'a ReleaseRequest,
 }
@@ -276,7 +278,7 @@ impl Releasing<'_> {
         ))
     }
 
-    /// Where a disk is now. One that came into use meanwhile is left alone.
+    /// Where a disk is now. One that came into use meanwhile is left alone, and one that is somebody else's.
     async fn locate(&self, old: &OldDisk) -> Result<DiskLocation> {
         self.lease.check().await.map_err(FlowError::store("go on with the release"))?;
         let found = in_cloud(self.ctx, &old.disk).await?;
@@ -284,7 +286,10 @@ impl Releasing<'_> {
             return Err(in_use(&old.disk, vm));
         }
         // An orphan is in no instance's record: the Director keeps a disk in one of the two.
-        if read_orphans(self.ctx).await?.contains_key(&old.disk) {
+        let orphans = read_orphans(self.ctx).await?;
+        let orphan = orphans.get(&old.disk);
+        ownership::check(old, self.owner, found.as_ref(), orphan)?;
+        if orphan.is_some() {
             return Ok(DiskLocation::Orphan);
         }
         Ok(if found.is_some() { DiskLocation::Cloud } else { DiskLocation::Nowhere })

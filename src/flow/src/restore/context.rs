@@ -18,6 +18,7 @@ use super::steps::RestoreStep;
 use super::steps::last_wal::LastWal;
 use super::steps::primary::Recover;
 use crate::error::RUN_AGAIN;
+use crate::owner::Owner;
 use crate::{FlowContext, FlowError, Result, fence, instances};
 
 /// What the steps of one restore act on.
@@ -30,6 +31,8 @@ pub struct RestoreContext<'a> {
     pub lease: Lease,
     /// Renews it.
     pub keeper: Keeper,
+    /// Whose the disks are that it makes.
+    pub owner: Owner,
     /// What is to happen.
     pub plan: RestorePlan,
     /// Tells what happens.
@@ -144,14 +147,20 @@ impl<'a> RestoreContext<'a> {
         RequestKey::new(format!("{}-{}", self.plan.id, planned.instance.id)).map_err(FlowError::usage)
     }
 
+    /// The tags of every disk of this restore.
+    #[must_use]
+    pub fn restore_tags(&self) -> Tags {
+        let mut tags = self.owner.tags(&self.plan.cluster);
+        tags.insert(tag::RESTORE.into(), self.plan.id.to_string());
+        tags
+    }
+
     /// The tags of the disk of an instance.
     #[must_use]
     pub fn disk_tags(&self, planned: &PlannedInstance) -> Tags {
-        Tags::from([
-            (tag::CLUSTER.into(), self.plan.cluster.to_string()),
-            (tag::RESTORE.into(), self.plan.id.to_string()),
-            (tag::INSTANCE.into(), planned.instance.id.to_string()),
-        ])
+        let mut tags = self.restore_tags();
+        tags.insert(tag::INSTANCE.into(), planned.instance.id.to_string());
+        tags
     }
 
     /// The new disk of an instance, looked up by its tags where this process has not made it.

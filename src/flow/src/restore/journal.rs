@@ -64,13 +64,13 @@ mod tests {
 
     use remount_core::OperatorError as _;
     use remount_sim::memory::MemoryObjects;
-    use remount_store::{Purpose, SigningKey, Store};
+    use remount_store::{Purpose, Store};
 
     use super::*;
 
     #[tokio::test]
     async fn an_event_that_another_wrote_too_late_stops_the_writer_and_says_what_it_is() {
-        let key = SigningKey::from_hex(&"07".repeat(32)).unwrap();
+        let key = remount_sim::keys::control_plane();
         let cluster = Store::new(Arc::new(MemoryObjects::new()), key).cluster(&"pg-0001".parse().unwrap());
         let lease = cluster.take_lease("test", Purpose::Restore, Duration::from_secs(60)).await.unwrap();
         let restore: RestoreId = "20261124T101500Z-aaaa".parse().unwrap();

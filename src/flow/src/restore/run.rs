@@ -15,6 +15,7 @@ use super::report::{self, RestoreReport};
 use super::rollback_check;
 use super::state::{RestorePhase, RestoreState};
 use super::steps::{RestoreStep, restore_saga};
+use crate::owner::Owner;
 use crate::{FlowContext, FlowError, Result};
 
 /// All steps that are told, plan and preflight too.
@@ -168,6 +169,13 @@ impl RestoreRun<'_> {
             release(&self.lease).await;
             return self.ended(&state, outcome, direction);
         }
+        let owner = match Owner::of(self.ctx).await {
+            Ok(owner) => owner,
+            Err(error) => {
+                release(&self.lease).await;
+                return Err(error);
+            }
+        };
         let (cluster, lease, id) = (self.cluster.clone(), self.lease.clone(), self.plan.id.clone());
         let journal = RestoreJournal::new(cluster.clone(), id.clone(), lease.clone(), position.last);
         let restore = RestoreContext {
@@ -175,6 +183,7 @@ impl RestoreRun<'_> {
             keeper: lease.keep(),
             cluster,
             lease,
+            owner,
             outputs: StepOutputs::of_journal(state.events()),
             may_have_served: AtomicBool::new(state.may_have_served()),
             notes: Mutex::new(ProcessNotes::default()),

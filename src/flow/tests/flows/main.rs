@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attacker;
 mod backup;
 mod design;
 mod every_step;
 mod old_disks;
+mod ownership;
 mod restore;
 mod rollback;
 mod support;

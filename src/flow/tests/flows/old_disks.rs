@@ -1,6 +1,7 @@
 //! What becomes of the disks that a restore has put aside.
 
 use jiff::Timestamp;
+use remount_cloud::Tags;
 use remount_core::documents::{OnFailure, RestoreRequest};
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
 use remount_director::StopKind;
@@ -336,4 +337,30 @@ async fn no_lease_is_taken_where_nothing_is_due() {
     let before = cluster.take_lease("x", Purpose::Backup, bench.ctx.timeouts.lease_term).await.unwrap();
     assert_eq!(bench.release(Selection::Due).await.unwrap(), [], "though a backup runs");
     before.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_is_somebody_elses_by_anybodys_word_is_left_alone() {
+    let other = |key: &str, value: &str| Tags::from([(key.into(), value.into()), ("x".into(), "y".into())]);
+    for words in ["director", "tag of bosh", "tag of remount", "nobody"] {
+        let bench = Workbench::new();
+        let (request, old) = bench.restored().await;
+        match words {
+            "director" => bench.landscape.orphan_is_of(&old[0], "pg-0002"),
+            "tag of bosh" => {
+                let mut tags = other("deployment", "pg-0002");
+                tags.insert("instance_id".into(), bench.landscape.slug(0).id.to_string());
+                bench.landscape.retag(&old[0], tags);
+            }
+            "tag of remount" => bench.landscape.retag(&old[0], other("remount-cluster", "pg-0002")),
+            _ => {
+                bench.landscape.retag(&old[0], Tags::new());
+                bench.landscape.forget_orphan(&old[0]);
+            }
+        }
+        let refused = bench.release(Selection::Restore(request.id)).await.unwrap_err();
+        let told = refused.to_string();
+        assert!(told.contains("pg-0002") || told.contains("nobody says whose"), "{words}: {told}");
+        assert!(bench.all_there(&old), "{words}");
+    }
 }

@@ -98,7 +98,7 @@ fn deploy(
 fn values(folder: &Folder, shape: &Shape, access: &Access) -> BTreeMap<String, Value> {
     let clusters: Vec<String> = (1..=shape.deployments).map(|number| format!("pg-{number:04}")).collect();
     BTreeMap::from([
-        ("store".into(), json!({"type": "fs", "root": folder.store(), "signing_key": random_hex(32)})),
+        ("store".into(), json!({"type": "fs", "root": folder.store()})),
         ("cloud".into(), json!({"type": "local", "local": {"root": folder.cloud()}})),
         (
             "director".into(),

@@ -39,6 +39,7 @@ mod plan;
 mod prepare;
 mod render;
 mod routes;
+mod rsa;
 mod scan_and_fix;
 mod server;
 mod snapshots;

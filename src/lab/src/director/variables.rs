@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::certificates::{self, Certificate, CertificateRequest};
 use super::error::{DirectorError, Result};
 use super::ids::random_text;
+use super::rsa::{self, RsaPair};
 
 /// As long as the config server's.
 const PASSWORD_LENGTH: usize = 30;
@@ -55,6 +56,7 @@ pub(crate) struct VariableTable {
 enum Stored {
     Password(String),
     Certificate(Box<Certificate>),
+    Rsa(Box<RsaPair>),
 }
 
 impl fmt::Debug for VariableTable {
@@ -73,6 +75,9 @@ impl VariableTable {
             }
             let value = match spec.kind.as_str() {
                 "password" => Stored::Password(random_text(PASSWORD_LENGTH)),
+                "rsa" => Stored::Rsa(Box::new(
+                    rsa::make().map_err(|problem| variable_error(&spec.name, &problem.to_string()))?,
+                )),
                 "certificate" => Stored::Certificate(Box::new(self.certificate(deployment, spec)?)),
                 other => return Err(variable_error(&spec.name, &format!("the lab knows no type '{other}'"))),
             };
@@ -106,6 +111,9 @@ impl VariableTable {
     pub(crate) fn value(&self, deployment: &str, name: &str) -> Option<Value> {
         Some(match self.values.get(&full_name(deployment, name))? {
             Stored::Password(text) => Value::String(text.clone()),
+            Stored::Rsa(pair) => {
+                json!({"public_key": pair.public_key, "private_key": pair.private_key.reveal()})
+            }
             Stored::Certificate(certificate) => json!({
                 "ca": certificate.ca_pem,
                 "certificate": certificate.pem,
@@ -248,7 +256,8 @@ mod tests {
             "- {name: /ca, type: certificate, options: {is_ca: true, common_name: ca}}\n\
              - {name: tls, type: certificate, options: {ca: /ca, common_name: a, alternative_names: [a, 127.0.0.1], \
                extended_key_usage: [server_auth, client_auth]}}\n\
-             - {name: pw, type: password}\n",
+             - {name: pw, type: password}\n\
+             - {name: keys, type: rsa}\n",
         );
         table.generate("one", &specs).unwrap();
         table.generate("two", &specs).unwrap();
@@ -261,6 +270,9 @@ mod tests {
         table.generate("one", &specs).unwrap();
         assert_eq!(table.value("one", "pw").unwrap(), password);
         assert!(one["private_key"].as_str().unwrap().contains("PRIVATE KEY"));
+        let keys = table.value("one", "keys").unwrap();
+        assert!(keys["private_key"].as_str().unwrap().starts_with("-----BEGIN RSA PRIVATE KEY-----"));
+        assert!(keys["public_key"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----"));
     }
 
     #[test]

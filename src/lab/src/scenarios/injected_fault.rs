@@ -220,13 +220,7 @@ impl<'a> FaultyRestore<'a> {
         let system = plan["path"]["system_identifier"].as_str().context("the plan names no system")?;
         let timeline = segment.get(..8).context("a segment without a timeline")?;
         let folder = self.cluster.in_store().join(system).join("wal").join(timeline);
-        let name = format!("{segment}.");
-        let is_it = |path: &PathBuf| {
-            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            file.starts_with(&name) && !file.ends_with(".backup")
-        };
-        let mut files = fs::read_dir(folder).context("list the archive")?.flatten().map(|entry| entry.path());
-        let path = files.find(is_it).with_context(|| format!("segment {segment} is not there"))?;
+        let path = folder.join(segment);
         let aside = self.cluster.folder.0.join("segment.aside");
         fs::rename(&path, &aside).context("take the segment away")?;
         self.aside = Some((path, aside));

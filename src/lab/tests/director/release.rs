@@ -15,7 +15,7 @@ fn the_releases_own_manifests_deploy() {
         c.render.arguments = vec![release.join("spec/renderer/render.rb").to_string_lossy().into_owned()];
         c.release_dir = release.clone();
     });
-    let store = json!({"type": "fs", "root": "/var/vcap/store/objects", "signing_key": "00".repeat(32)});
+    let store = json!({"type": "fs", "root": "/var/vcap/store/objects", "timeout_seconds": 30});
     let variables = BTreeMap::from([
         ("deployment_name".to_owned(), json!("pg-0001")),
         ("persistent_disk_mib".to_owned(), json!(2048)),

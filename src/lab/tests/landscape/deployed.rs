@@ -77,14 +77,13 @@ async fn hooks_have_looked_and_secrets_are_closed() -> Result<()> {
     );
 
     let database = [
-        ("remount-agent/config/store.json", "/signing_key"),
         ("postgres/config/postgres.json", "/replication/password"),
         ("postgres/config/postgres.json", "/roles/0/password"),
     ];
     shows_no_secret(&landscape, PRIMARY, &database).await?;
     shows_no_secret(&landscape, STANDBY, &database).await?;
     let control = [
-        ("remount/config/store.json", "/signing_key"),
+        ("remount/config/store.json", "/signing/private_key"),
         ("remount/config/remount.json", "/director/password"),
     ];
     shows_no_secret(&landscape, CONTROL, &control).await?;

@@ -48,11 +48,11 @@ async fn plan_of_another_backup(landscape: &TestLandscape) -> Result<RestorePlan
     Ok(plan)
 }
 
-/// The cluster in the store, with the signing key that the agent was given.
+/// The cluster in the store, with the private key of the control plane.
 async fn cluster(landscape: &TestLandscape) -> Result<ClusterStore> {
-    let file = "cat /var/vcap/jobs/remount-agent/config/store.json";
+    let file = "cat /var/vcap/jobs/remount/config/store.json";
     let store: StoreConfig =
-        serde_json::from_str(&landscape.lab.shell(PRIMARY, file).await?.success()?.stdout)?;
+        serde_json::from_str(&landscape.lab.shell("remount/remount/0", file).await?.success()?.stdout)?;
     Ok(store.open(&RetryPolicy::within(Duration::from_secs(5)))?.cluster(&DEPLOYMENT.parse()?))
 }
 

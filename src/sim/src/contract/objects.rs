@@ -58,6 +58,8 @@ async fn an_object_is_read_back_whole(Subject { objects, prefix }: Subject) -> V
         let object = objects.read(&path).await.unwrap().expect("a created object is there");
         assert!(object.content == content, "the content of {name} is whole");
         assert_eq!(object.metadata, metadata, "the metadata of {name} is whole");
+        let start = objects.read_start(&path, 5).await.unwrap().expect("a created object is there");
+        assert!(start == content.slice(..content.len().min(5)), "the start of {name} is its first bytes");
         let (info, stat) = objects.stat(&path).await.unwrap().expect("a created object is there");
         assert_eq!((info.path, info.size_bytes, stat), (path, content.len() as u64, metadata.clone()));
     }
@@ -79,6 +81,7 @@ async fn a_second_create_touches_nothing(Subject { objects, prefix }: Subject) -
 async fn what_is_absent_is_absent(Subject { objects, prefix }: Subject) -> Verdict {
     let path = format!("{prefix}absent/deep/down");
     assert!(objects.read(&path).await.unwrap().is_none(), "nothing is read");
+    assert!(objects.read_start(&path, 8).await.unwrap().is_none(), "nothing begins");
     assert!(objects.stat(&path).await.unwrap().is_none(), "nothing is seen");
     assert!(objects.list(&format!("{prefix}absent/")).await.unwrap().is_empty(), "nothing is listed");
     assert!(objects.folders(&format!("{prefix}absent/")).await.unwrap().is_empty(), "no folder is listed");

@@ -171,6 +171,7 @@ fn attach_by_cpi(state: &mut State, index: usize, cid: &DiskCid, vm: &VmCid) -> 
         return refused("CloudError", format!("Disk '{cid}' lies in zone {:?}", found.disk.az));
     }
     state.attach(cid, vm);
+    state.tag_as_bosh_does(cid, index);
     Ok(())
 }
 

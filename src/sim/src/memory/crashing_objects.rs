@@ -27,7 +27,9 @@ pub struct Written(pub &'static str, pub &'static str);
 
 impl Written {
     fn is(self, content: &[u8]) -> bool {
-        let event: Value = serde_json::from_slice(content).unwrap_or_default();
+        let signed: Value = serde_json::from_slice(content).unwrap_or_default();
+        let event: Value =
+            signed["document"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         event["step"] == self.0 && event["event"] == self.1
     }
 }
@@ -190,6 +192,10 @@ impl Objects for CrashingObjects {
 
     async fn read(&self, path: &str) -> Result<Option<Object>> {
         self.objects.read(path).await
+    }
+
+    async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>> {
+        self.objects.read_start(path, bytes).await
     }
 
     async fn stat(&self, path: &str) -> Result<Option<(ObjectInfo, Metadata)>> {

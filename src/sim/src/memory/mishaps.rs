@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use remount_cloud::Tags;
 use remount_core::{DiskCid, VmCid};
 use remount_director::TaskId;
 use remount_postgres::SettingOverride;
@@ -65,6 +66,21 @@ impl MemoryLandscape {
     /// The Director loses the record of an orphan, as with a database restored from yesterday.
     pub fn forget_orphan(&self, disk: &DiskCid) {
         self.state().orphans.retain(|orphan| orphan.disk_cid != *disk);
+    }
+
+    /// The Director's record of an orphan is of another deployment: somebody wrote its CID where it does not belong.
+    pub fn orphan_is_of(&self, disk: &DiskCid, deployment: &str) {
+        let mut state = self.state();
+        for orphan in state.orphans.iter_mut().filter(|orphan| orphan.disk_cid == *disk) {
+            orphan.deployment_name = Some(deployment.to_owned());
+        }
+    }
+
+    /// A disk has these tags and no others.
+    pub fn retag(&self, disk: &DiskCid, tags: Tags) {
+        if let Some(found) = self.state().disks.get_mut(disk) {
+            found.disk.tags = tags;
+        }
     }
 
     /// An instance's VM is made anew meanwhile, as the Director's resurrector does.

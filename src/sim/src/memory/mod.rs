@@ -72,7 +72,7 @@ impl MemoryLandscape {
         let cluster = ClusterName::new(name).expect("a test's name is a cluster name");
         let deployment = DeploymentName::new(name).expect("a test's name is a deployment name");
         let inner = Inner {
-            state: Mutex::new(State::running(standbys)),
+            state: Mutex::new(State::running(name, standbys)),
             store,
             cluster,
             deployment,

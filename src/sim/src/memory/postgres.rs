@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use remount_core::{Lsn, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
-use remount_store::Metadata;
+use remount_store::{Metadata, stand_in, stand_in_content};
 use serde::{Deserialize, Serialize};
 
 use super::MemoryLandscape;
@@ -186,16 +186,11 @@ impl MemoryLandscape {
         let closed = self.state().running_data(index).map(Data::to_archive).unwrap_or_default();
         for (segment, records) in closed {
             let content = serde_json::to_vec(&records).expect("records are JSON");
-            let mut metadata = Metadata::from([
-                ("raw-bytes".to_owned(), size().bytes().to_string()),
-                ("raw-sha256".to_owned(), "0".repeat(64)),
-            ]);
             let commits = records.iter().filter(|record| record.what != What::Other);
-            if let Some(at) = commits.map(|record| record.at).max() {
-                metadata.insert("last-commit".to_owned(), at.to_string());
-            }
+            let last = commits.map(|record| record.at).max();
+            let object = stand_in(u64::from(size().bytes()), last, &content);
             let path = self.segment_path(segment);
-            match self.store().objects().create(&path, content.into(), &metadata).await {
+            match self.store().objects().create(&path, object, &Metadata::new()).await {
                 Ok(_) => {
                     if let Some(data) = self.state().running_data_mut(index) {
                         (data.archived, data.last_archived) = (segment.end(size()), Some(segment));
@@ -210,7 +205,7 @@ impl MemoryLandscape {
     pub(crate) async fn fetch(&self, segment: WalSegment) -> Result<Option<Vec<Record>>, String> {
         let object = self.store().objects().read(&self.segment_path(segment)).await;
         let Some(object) = object.map_err(|error| error.to_string())? else { return Ok(None) };
-        serde_json::from_slice(&object.content).map(Some).map_err(|error| error.to_string())
+        serde_json::from_slice(stand_in_content(&object.content)).map(Some).map_err(|error| error.to_string())
     }
 
     /// Whether a segment is in the archive.
@@ -219,6 +214,6 @@ impl MemoryLandscape {
     }
 
     fn segment_path(&self, segment: WalSegment) -> String {
-        format!("clusters/{}/{SYSTEM}/wal/{}/{segment}.raw", self.inner.cluster, segment.timeline.hex())
+        format!("clusters/{}/{SYSTEM}/wal/{}/{segment}", self.inner.cluster, segment.timeline.hex())
     }
 }

@@ -20,6 +20,8 @@ use super::tasks::LOCK_WAIT;
 /// Everything.
 #[derive(Debug)]
 pub struct State {
+    /// The one deployment.
+    pub deployment: String,
     pub disks: BTreeMap<DiskCid, MemoryDisk>,
     pub snapshots: BTreeMap<SnapshotCid, MemorySnapshot>,
     pub vms: BTreeMap<VmCid, Vm>,
@@ -149,8 +151,9 @@ pub const DISK_MIB: u64 = 10_240;
 
 impl State {
     /// A primary and its standbys, all running, streaming.
-    pub fn running(standbys: usize) -> Self {
+    pub fn running(deployment: &str, standbys: usize) -> Self {
         let mut state = Self {
+            deployment: deployment.to_owned(),
             disks: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             vms: BTreeMap::new(),
@@ -181,6 +184,7 @@ impl State {
             let desired = "started".to_owned();
             let index = u32::try_from(index).expect("few");
             let (vm, disk) = (Some(vm), Some(disk));
+            let made = disk.clone();
             state.instances.push(MemoryInstance {
                 slug,
                 index,
@@ -193,6 +197,9 @@ impl State {
                 settings: BTreeMap::new(),
                 overrides: Vec::new(),
             });
+            if let Some(made) = made {
+                state.tag_as_bosh_does(&made, index as usize);
+            }
         }
         state
     }
@@ -218,6 +225,15 @@ impl State {
         };
         self.disks.insert(cid.clone(), MemoryDisk { disk, content });
         cid
+    }
+
+    /// CPI `set_disk_metadata`, as the Director calls it after each attach.
+    pub fn tag_as_bosh_does(&mut self, cid: &DiskCid, index: usize) {
+        let instance = self.instances[index].slug.id.to_string();
+        if let Some(disk) = self.disks.get_mut(cid) {
+            disk.disk.tags.insert("deployment".into(), self.deployment.clone());
+            disk.disk.tags.insert("instance_id".into(), instance);
+        }
     }
 
     /// A VM without a disk.

@@ -12,10 +12,10 @@ mod server;
 use std::sync::Arc;
 
 use remount_sim::memory::{MemoryLandscape, MemoryObjects};
-use remount_store::{SigningKey, Store};
+use remount_store::Store;
 
 /// A cluster of a primary and a standby.
 fn landscape() -> MemoryLandscape {
-    let key = SigningKey::from_hex(&"07".repeat(32)).unwrap();
+    let key = remount_sim::keys::control_plane();
     MemoryLandscape::new(Store::new(Arc::new(MemoryObjects::new()), key), "pg-0001", 1)
 }

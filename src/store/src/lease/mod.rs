@@ -9,7 +9,10 @@
 //!
 //! Taking it is creating the epoch after the highest one, where that is released or silent for
 //! longer than its own term. No clock but the store's is read, so a machine whose clock jumps
-//! neither loses nor steals a lease. The highest epoch is never deleted: a taker that slept while others held the
+//! neither loses nor steals a lease. An epoch has ten digits and is signed by the control plane; what else lies there is
+//! passed over, so that nobody who can write there can make the numbers run out, or hold a lease. Only the very
+//! successor of an epoch ends it whoever wrote it: its owner stops, which is safe, and the next taker names the
+//! object that has to go. The highest epoch is never deleted: a taker that slept while others held the
 //! lease creates an old epoch, reads the list again and gives up.
 
 mod keeper;
@@ -26,7 +29,7 @@ use remount_core::ClusterName;
 use remount_core::documents::{FORMAT, LeaseDocument, LeaseSign};
 use serde::{Deserialize, Serialize};
 
-use self::table::{Epoch, LeaseTable};
+use self::table::{EPOCH_DIGITS, Epoch, LeaseTable};
 use crate::{ClusterStore, Created, Error, Metadata, Result, documents};
 
 pub use self::keeper::Keeper;
@@ -100,16 +103,24 @@ impl Lease {
         };
         for _ in 0..TAKE_ATTEMPTS {
             let table = LeaseTable::read(cluster).await?;
-            if let Some(holder) = holder_in(cluster, &table).await?
+            table.warn_of_strange();
+            let newest = newest_or_none(cluster, &table).await?;
+            if let Some(holder) = holder_of(cluster, &table, newest.as_ref()).await?
                 && !holder.expired
             {
                 return Err(leased(cluster.name(), holder));
             }
-            let epoch = table.highest() + 1;
+            let epoch = successor(cluster, newest.map_or(0, |(number, _)| number))?;
             if create(cluster, epoch, &document).await? {
                 let inner = Inner { cluster: cluster.clone(), epoch, term };
                 let lease = Self { inner: Arc::new(inner) };
-                lease.check().await?;
+                if let Err(error) = lease.check().await {
+                    lease.release().await?;
+                    if let Error::Fenced { taken_by, .. } = error {
+                        read(cluster, taken_by).await?; // One that nobody of us has signed is named.
+                    }
+                    return Err(error);
+                }
                 delete_old(cluster, &table, epoch).await;
                 return Ok(lease);
             }
@@ -119,7 +130,9 @@ impl Lease {
     }
 
     pub(crate) async fn holder(cluster: &ClusterStore) -> Result<Option<LeaseHolder>> {
-        holder_in(cluster, &LeaseTable::read(cluster).await?).await
+        let table = LeaseTable::read(cluster).await?;
+        let (newest, _) = table.newest(cluster, 0).await?;
+        holder_of(cluster, &table, newest.as_ref()).await
     }
 
     /// The cluster whose lease it is.
@@ -145,12 +158,17 @@ impl Lease {
     /// # Errors
     /// [`Error::Fenced`] if a higher epoch exists: stop at once and change nothing more.
     pub async fn check(&self) -> Result<()> {
-        let taken_by = LeaseTable::read(&self.inner.cluster).await?.highest();
-        if taken_by > self.inner.epoch {
-            let cluster = self.cluster().to_string();
-            return Err(Error::Fenced { cluster, epoch: self.inner.epoch, taken_by });
+        let table = LeaseTable::read(&self.inner.cluster).await?;
+        let epoch = self.inner.epoch;
+        let taken_by = if table.epochs.contains_key(&(epoch + 1)) {
+            Some(epoch + 1)
+        } else {
+            table.newest(&self.inner.cluster, epoch).await?.0.map(|(number, _)| number)
+        };
+        match taken_by {
+            None => Ok(()),
+            Some(taken_by) => Err(Error::Fenced { cluster: self.cluster().to_string(), epoch, taken_by }),
         }
-        Ok(())
     }
 
     /// Checks, then gives a sign of life.
@@ -190,7 +208,7 @@ impl Lease {
 /// Creates the epoch; `false` where another taker was faster.
 async fn create(cluster: &ClusterStore, epoch: u64, document: &LeaseDocument) -> Result<bool> {
     let path = epoch_path(cluster, epoch);
-    let content = documents::encode(&path, document)?;
+    let content = documents::encode_signed(&path, document, &cluster.keys)?;
     if cluster.objects.create(&path, content, &Metadata::new()).await? == Created::New {
         return Ok(true);
     }
@@ -199,20 +217,37 @@ async fn create(cluster: &ClusterStore, epoch: u64, document: &LeaseDocument) ->
 }
 
 async fn read(cluster: &ClusterStore, epoch: u64) -> Result<Option<LeaseDocument>> {
-    let path = epoch_path(cluster, epoch);
-    let object = cluster.objects.read(&path).await?;
-    object.map(|object| documents::decode(&path, &object.content)).transpose()
+    cluster.read_signed(&epoch_path(cluster, epoch)).await
 }
 
-async fn holder_in(cluster: &ClusterStore, table: &LeaseTable) -> Result<Option<LeaseHolder>> {
-    let Some((&number, epoch)) = table.epochs.last_key_value() else {
+/// The newest epoch. Where there are some and none is ours, the numbers could begin anew: that is refused.
+async fn newest_or_none(cluster: &ClusterStore, table: &LeaseTable) -> Result<Option<(u64, LeaseDocument)>> {
+    match table.newest(cluster, 0).await? {
+        (Some(newest), _) => Ok(Some(newest)),
+        (None, passed_over) => passed_over.into_iter().next().map_or(Ok(None), Err),
+    }
+}
+
+fn successor(cluster: &ClusterStore, epoch: u64) -> Result<u64> {
+    let next = epoch + 1;
+    if next.to_string().len() > EPOCH_DIGITS {
+        let detail = format!("it is the last epoch that {EPOCH_DIGITS} digits can name");
+        return Err(documents::fault(&epoch_path(cluster, epoch), detail));
+    }
+    Ok(next)
+}
+
+async fn holder_of(
+    cluster: &ClusterStore,
+    table: &LeaseTable,
+    newest: Option<&(u64, LeaseDocument)>,
+) -> Result<Option<LeaseHolder>> {
+    let Some((number, document)) = newest else {
         return Ok(None);
     };
-    if epoch.released {
+    let (number, document) = (*number, document.clone());
+    let Some(epoch) = table.epochs.get(&number).filter(|epoch| !epoch.released) else {
         return Ok(None);
-    }
-    let Some(document) = read(cluster, number).await? else {
-        return Ok(None); // Deleted since it was listed: a later one exists and the create will find it.
     };
     let now = store_clock(cluster).await?;
     Ok(Some(LeaseHolder {

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use log::warn;
+use remount_core::documents::LeaseDocument;
 
-use crate::{ClusterStore, ObjectInfo, Result};
+use super::read;
+use crate::{ClusterStore, Error, ObjectInfo, Result};
 
 /// The epochs of a cluster's lease that are still listed.
 #[derive(Debug, Default)]
@@ -12,6 +15,8 @@ pub(crate) struct LeaseTable {
     pub(crate) epochs: BTreeMap<u64, Epoch>,
     /// Every file, with the epoch it belongs to.
     files: Vec<(u64, String)>,
+    /// What looks like an epoch and is none: they have ten digits. An owner has never written it.
+    strange: Vec<String>,
     /// Probes whose writer died before it could delete them.
     stale_probes: Vec<String>,
 }
@@ -24,6 +29,12 @@ pub(crate) struct Epoch {
     pub(crate) last_sign: Timestamp,
     pub(crate) released: bool,
 }
+
+/// So many digits has the number of an epoch: a larger one cannot be written, and none can wrap.
+pub(crate) const EPOCH_DIGITS: usize = 10;
+
+/// So many documents that nobody of us has signed are looked at.
+const PASSED_OVER: usize = 16;
 
 /// A probe lives for moments.
 const PROBE_LIFE: SignedDuration = SignedDuration::from_hours(1);
@@ -47,6 +58,7 @@ impl LeaseTable {
                         table.stale_probes.push(info.path.clone());
                     }
                 }
+                None if name.ends_with(".json") => table.strange.push(info.path.clone()),
                 None => {}
             }
         }
@@ -74,9 +86,36 @@ impl LeaseTable {
         }
     }
 
-    /// The highest epoch; 0 where the lease was never taken.
-    pub(crate) fn highest(&self) -> u64 {
-        self.epochs.last_key_value().map_or(0, |(number, _)| *number)
+    /// The newest epoch above `above` that the control plane has signed. Others are passed over: somebody else wrote
+    /// them. None where there is none; which ones were passed over comes along.
+    ///
+    /// # Errors
+    /// The store did not answer, or so many are not signed that looking further is no use.
+    pub(crate) async fn newest(
+        &self,
+        cluster: &ClusterStore,
+        above: u64,
+    ) -> Result<(Option<(u64, LeaseDocument)>, Vec<Error>)> {
+        let mut passed_over = Vec::new();
+        for (&number, _) in self.epochs.range(above.saturating_add(1)..).rev() {
+            match read(cluster, number).await {
+                Ok(Some(document)) => return Ok((Some((number, document)), passed_over)),
+                Ok(None) => {} // Deleted since it was listed.
+                Err(error @ Error::Document { .. }) if passed_over.len() < PASSED_OVER => {
+                    warn!(error:% = error; "this is no epoch of the lease: it is passed over");
+                    passed_over.push(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((None, passed_over))
+    }
+
+    /// Warns of what lies among the epochs and is none.
+    pub(crate) fn warn_of_strange(&self) {
+        for path in &self.strange {
+            warn!(object = path.as_str(); "this is no epoch of the lease: those have ten digits");
+        }
     }
 
     /// What may be deleted: files of epochs below `limit`, and forgotten probes.
@@ -89,5 +128,6 @@ impl LeaseTable {
 fn parse(name: &str) -> Option<(u64, &str)> {
     let (number, suffix) = name.split_once('.')?;
     let known = matches!(suffix, "json" | "beat" | "released");
-    if known { Some((number.parse().ok()?, suffix)) } else { None }
+    let is_epoch = number.len() == EPOCH_DIGITS && number.bytes().all(|byte| byte.is_ascii_digit());
+    if known && is_epoch { Some((number.parse().ok()?, suffix)) } else { None }
 }

@@ -5,16 +5,16 @@ use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
 use jiff::Timestamp;
+use log::warn;
 use remount_core::{
     ClusterName, Lsn, SegmentSize, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
 };
 
 use crate::store::CLUSTERS;
-use crate::wal::object::{Facts, UnpackError, Unpacked, unpack};
+use crate::wal::object::{Facts, HEADER_BYTES, UnpackError, Unpacked, unpack};
 use crate::wal::{ArchiveFile, Codec, SegmentHeader, commits};
-use crate::{Created, Damage, Error, Objects, Result, SegmentFault, documents};
+use crate::{Created, Damage, Error, Metadata, Objects, Result, SegmentFault, documents};
 
 /// The WAL of one cluster and system identifier. Its objects are immutable.
 #[derive(Clone, Debug)]
@@ -22,7 +22,6 @@ pub struct WalArchive {
     objects: Arc<dyn Objects>,
     system_identifier: SystemIdentifier,
     folder: String,
-    expected: Codec,
 }
 
 /// How to push.
@@ -62,47 +61,50 @@ impl WalArchive {
         system_identifier: SystemIdentifier,
     ) -> Self {
         let folder = format!("{CLUSTERS}{cluster}/{system_identifier}/wal/");
-        Self { objects, system_identifier, folder, expected: Codec::default() }
+        Self { objects, system_identifier, folder }
     }
 
-    /// Looks for segments under this codec first. The others are looked for too, where it has none.
-    #[must_use]
-    pub fn expecting(mut self, codec: Codec) -> Self {
-        self.expected = codec;
-        self
-    }
-
-    /// Archives a file, checked against its name first.
+    /// Archives a file, checked against its name first. One create decides, whatever codec the file was pushed with
+    /// before. A by-product (all but segments) that differs from what is archived gets a name of its own: nothing
+    /// reads a second `.partial`, and it must not stop the archiving of what counts.
     ///
     /// # Errors
-    /// [`Error::Unfit`]: it is not what its name says; [`Error::Conflict`]: the archive holds other
-    /// content under this name. Nothing was written in either case.
+    /// [`Error::Unfit`]: it is not what its name says; [`Error::Conflict`]: the archive holds another segment under
+    /// this name. Nothing was written in either case.
     ///
     /// # Idempotence
     /// The same content again is success.
     pub async fn push(&self, file: &ArchiveFile, content: Bytes, options: PushOptions) -> Result<Pushed> {
         let unfit = |fault| Error::Unfit { file: file.to_string(), fault };
-        let facts = match file {
+        let last_commit = match file {
             ArchiveFile::Segment(segment) | ArchiveFile::Partial(segment) => {
                 let (owner, size) = (self.system_identifier, options.segment_size);
                 let header = SegmentHeader::check(&content, *segment, owner, size).map_err(unfit)?;
                 self.check_parent(file, *segment, &header).await?;
-                Facts::of(&content, commits::last_commit(&header, &content))
+                commits::last_commit(&header, &content)
             }
             ArchiveFile::History(timeline) => {
                 parse_history(*timeline, &content).map_err(unfit)?;
-                Facts::of(&content, None)
+                None
             }
             ArchiveFile::Backup { .. } => {
                 check_backup_history(&content).map_err(unfit)?;
-                Facts::of(&content, None)
+                None
             }
         };
-        let codec = codec_for(file, options.codec);
-        if self.lies_under_another_codec(file, codec, &facts).await? {
-            return Ok(Pushed::AlreadyThere);
+        let facts = Facts::of(&content, codec_for(file, options.codec), last_commit);
+        let path = self.path(file);
+        let object = facts.pack(&content).map_err(|error| {
+            documents::fault(&path, format!("it cannot be compressed ({}): {error}", facts.codec))
+        })?;
+        match self.create(&path, object.clone(), &facts).await {
+            Err(error @ (Error::Conflict { .. } | Error::Damaged { .. })) if is_by_product(file) => {
+                let own = format!("{path}.{}", hex::encode(&facts.raw_sha256[..OWN_NAME_BYTES]));
+                warn!(object = own.as_str(), error:% = error; "a by-product differs from the archived one");
+                self.create(&own, object, &facts).await
+            }
+            created => created,
         }
-        self.write(&self.path(file, codec), codec, &content, &facts).await
     }
 
     /// The file, verified; none only where the store answers that it has none.
@@ -121,19 +123,18 @@ impl WalArchive {
     /// [`Error::Damaged`]: it is not what was pushed; [`Error::Target`]: `target` did not take it. What `target`
     /// has got then must not be used.
     pub async fn fetch_into(&self, file: &ArchiveFile, target: &mut (dyn Write + Send)) -> Result<bool> {
-        for codec in self.codecs(file) {
-            let path = self.path(file, codec);
-            let Some(object) = self.objects.read(&path).await? else { continue };
-            let damaged = |damage| Error::Damaged { path: path.clone(), damage };
-            let first_bytes = if is_compressed(file) { SegmentHeader::BYTES } else { usize::MAX };
-            let unpacked = unpack(&object, codec, first_bytes, target).map_err(|error| match error {
-                UnpackError::Damage(damage) => damaged(damage),
-                UnpackError::Target(source) => Error::Target { file: file.to_string(), source },
-            })?;
-            self.check_content(file, &unpacked).map_err(|fault| damaged(Damage::Content(fault)))?;
-            return Ok(true);
-        }
-        Ok(false)
+        let path = self.path(file);
+        let Some(object) = self.objects.read(&path).await? else {
+            return Ok(false);
+        };
+        let damaged = |damage| Error::Damaged { path: path.clone(), damage };
+        let first_bytes = if is_compressed(file) { SegmentHeader::BYTES } else { usize::MAX };
+        let unpacked = unpack(&object.content, first_bytes, target).map_err(|error| match error {
+            UnpackError::Damage(damage) => damaged(damage),
+            UnpackError::Target(source) => Error::Target { file: file.to_string(), source },
+        })?;
+        self.check_content(file, &unpacked).map_err(|fault| damaged(Damage::Content(fault)))?;
+        Ok(true)
     }
 
     /// Whether the segment is in the archive.
@@ -156,7 +157,7 @@ impl WalArchive {
         let Some(content) = self.fetch(&file).await? else {
             return Ok(None);
         };
-        let path = self.path(&file, Codec::Raw);
+        let path = self.path(&file);
         let parsed = parse_history(timeline, &content);
         parsed.map(Some).map_err(|fault| Error::Damaged { path, damage: Damage::Content(fault) })
     }
@@ -169,9 +170,8 @@ impl WalArchive {
         let mut listing = WalListing::default();
         for info in self.objects.list(&self.folder).await? {
             let name = info.path.rsplit('/').next().unwrap_or_default();
-            let stem = Codec::ALL.iter().find_map(|codec| name.strip_suffix(&format!(".{}", codec.suffix())));
-            match stem.unwrap_or(name).parse() {
-                Ok(ArchiveFile::Segment(segment)) if stem.is_some() => {
+            match name.parse() {
+                Ok(ArchiveFile::Segment(segment)) => {
                     listing.segments.insert(segment);
                 }
                 Ok(ArchiveFile::History(timeline)) => {
@@ -188,59 +188,35 @@ impl WalArchive {
     /// or its records could not be read.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where the object has lost its metadata.
+    /// [`Error::Damaged`] where the object's header cannot be read.
     pub async fn last_commit(&self, segment: &WalSegment) -> Result<Option<Timestamp>> {
         let facts = self.facts_of(&ArchiveFile::Segment(*segment)).await?;
         Ok(facts.and_then(|facts| facts.last_commit))
     }
 
-    async fn write(&self, path: &str, codec: Codec, content: &Bytes, facts: &Facts) -> Result<Pushed> {
-        let packed = codec.compress(content).map_err(|error| {
-            documents::fault(path, format!("it cannot be compressed ({}): {error}", codec.suffix()))
-        })?;
-        let stored_bytes = packed.len() as u64;
-        match self.objects.create(path, packed, &facts.to_metadata()).await? {
-            Created::New => Ok(Pushed::New { stored_bytes }),
-            Created::Existed if self.is_same(path, facts).await? => Ok(Pushed::AlreadyThere),
-            Created::Existed => Err(Error::Unanswered {
+    async fn create(&self, path: &str, object: Bytes, facts: &Facts) -> Result<Pushed> {
+        let stored_bytes = object.len() as u64;
+        if self.objects.create(path, object, &Metadata::new()).await? == Created::New {
+            return Ok(Pushed::New { stored_bytes });
+        }
+        match self.facts_at(path).await? {
+            Some(there) if there.same_content(facts) => Ok(Pushed::AlreadyThere),
+            Some(_) => Err(Error::Conflict { path: path.to_owned() }),
+            None => Err(Error::Unanswered {
                 action: format!("create {path}"),
                 source: "it was there, and then it was not".into(),
             }),
         }
     }
 
-    /// The codec is part of the name, so the conditional create does not see what was pushed before the
-    /// codec was changed.
-    async fn lies_under_another_codec(
-        &self,
-        file: &ArchiveFile,
-        codec: Codec,
-        facts: &Facts,
-    ) -> Result<bool> {
-        let others = self.codecs(file).into_iter().filter(|other| *other != codec);
-        let checks = others.map(|other| async move { self.is_same(&self.path(file, other), facts).await });
-        Ok(try_join_all(checks).await?.contains(&true))
-    }
-
-    /// Whether the object holds this content; `false` where there is none.
-    async fn is_same(&self, path: &str, facts: &Facts) -> Result<bool> {
-        let Some((_, metadata)) = self.objects.stat(path).await? else {
-            return Ok(false);
-        };
-        let damaged = |damage| Error::Damaged { path: path.to_owned(), damage };
-        let same = Facts::from_metadata(&metadata).map_err(damaged)?.same_content(facts);
-        if same { Ok(true) } else { Err(Error::Conflict { path: path.to_owned() }) }
-    }
-
     async fn facts_of(&self, file: &ArchiveFile) -> Result<Option<Facts>> {
-        for codec in self.codecs(file) {
-            let path = self.path(file, codec);
-            if let Some((_, metadata)) = self.objects.stat(&path).await? {
-                let facts = Facts::from_metadata(&metadata);
-                return facts.map(Some).map_err(|damage| Error::Damaged { path, damage });
-            }
-        }
-        Ok(None)
+        self.facts_at(&self.path(file)).await
+    }
+
+    async fn facts_at(&self, path: &str) -> Result<Option<Facts>> {
+        let start = self.objects.read_start(path, HEADER_BYTES as u64).await?;
+        let damaged = |damage| Error::Damaged { path: path.to_owned(), damage };
+        start.map(|start| Facts::parse(&start).map_err(damaged)).transpose()
     }
 
     /// A segment that begins on a parent's timeline is the first of its own, and its history says so.
@@ -279,26 +255,20 @@ impl WalArchive {
         }
     }
 
-    /// The codecs under which the file may lie, the expected one first.
-    fn codecs(&self, file: &ArchiveFile) -> Vec<Codec> {
-        if !is_compressed(file) {
-            return vec![Codec::Raw];
-        }
-        let others = Codec::ALL.into_iter().filter(|codec| *codec != self.expected);
-        [self.expected].into_iter().chain(others).collect()
-    }
-
-    fn path(&self, file: &ArchiveFile, codec: Codec) -> String {
-        let folder = format!("{}{}", self.folder, file.timeline().hex());
-        if is_compressed(file) {
-            format!("{folder}/{file}.{}", codec.suffix())
-        } else {
-            format!("{folder}/{file}")
-        }
+    fn path(&self, file: &ArchiveFile) -> String {
+        format!("{}{}/{file}", self.folder, file.timeline().hex())
     }
 }
 
-/// The small text files stay readable for people.
+/// So much of a by-product's SHA-256 is in the name of its own.
+const OWN_NAME_BYTES: usize = 8;
+
+/// What PostgreSQL archives beside its WAL and recovery reads from the first one archived, if at all.
+const fn is_by_product(file: &ArchiveFile) -> bool {
+    !matches!(file, ArchiveFile::Segment(_))
+}
+
+/// The small text files stay readable for people, after their header.
 const fn is_compressed(file: &ArchiveFile) -> bool {
     matches!(file, ArchiveFile::Segment(_) | ArchiveFile::Partial(_))
 }

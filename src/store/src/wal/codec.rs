@@ -1,5 +1,6 @@
 //! How a segment is compressed.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// How a segment is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Codec {
-    /// Not at all. `none` in configurations, `raw` in names.
+    /// Not at all.
     #[serde(rename = "none")]
     Raw,
     /// LZ4 frames with a checksum: cheap.
@@ -28,14 +29,18 @@ impl Codec {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Zst, Self::Lz4, Self::Raw];
 
-    /// What ends the name of an object.
-    #[must_use]
-    pub const fn suffix(self) -> &'static str {
+    /// What it is in the header of an object.
+    pub(crate) const fn number(self) -> u8 {
         match self {
-            Self::Raw => "raw",
-            Self::Lz4 => "lz4",
-            Self::Zst => "zst",
+            Self::Raw => 0,
+            Self::Lz4 => 1,
+            Self::Zst => 2,
         }
+    }
+
+    /// The codec with this number.
+    pub(crate) fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.number() == number)
     }
 
     pub(crate) fn compress(self, content: &Bytes) -> io::Result<Bytes> {
@@ -63,6 +68,17 @@ impl Codec {
             Self::Raw => Box::new(stored),
             Self::Lz4 => Box::new(FrameDecoder::new(stored)),
             Self::Zst => Box::new(zstd::Decoder::with_buffer(stored)?),
+        })
+    }
+}
+
+impl fmt::Display for Codec {
+    /// As in configurations.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "none",
+            Self::Lz4 => "lz4",
+            Self::Zst => "zst",
         })
     }
 }

@@ -13,3 +13,4 @@ pub use codec::Codec;
 pub use config::WalConfig;
 pub use header::SegmentHeader;
 pub use name::{ArchiveFile, ArchiveFileError};
+pub use object::{stand_in, stand_in_content};

@@ -1,61 +1,126 @@
-//! One archived file as an object: its facts, compressed on the way in, verified on the way out.
+//! One archived file as an object: a header with its facts, then the content, compressed on the way in, verified on
+//! the way out.
+//!
+//! | bytes | hold |
+//! |---|---|
+//! | 0 to 7 | `RMNTWAL` and a line feed |
+//! | 8 | the format, 1 |
+//! | 9 | the codec: 0 none, 1 lz4, 2 zst |
+//! | 10, 11 | zeros |
+//! | 12 to 19 | the length of the raw content |
+//! | 20 to 51 | the SHA-256 of the raw content |
+//! | 52 to 59 | the last commit in the segment, in microseconds since 1970; the smallest number: none |
+//! | 60 to 63 | the first four bytes of the SHA-256 of bytes 0 to 59 |
+//!
+//! Numbers are little-endian. What proves the content lies in the object itself, so that no copy between stores or
+//! shares (`cp -r`, `tar`, bucket to bucket) can lose it. The codec is there too and not in the name: so one conditional
+//! create decides about a file, whatever codec it is pushed with.
 
 use std::io::{self, Read, Write};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::Damage;
 use crate::wal::Codec;
-use crate::{Damage, Metadata, Object};
+use crate::wal::header::u64_at;
 
 /// The facts that travel with an archived file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
+    /// How the content is stored.
+    pub(crate) codec: Codec,
     /// Length of the raw content.
     pub(crate) raw_bytes: u64,
-    /// SHA-256 of the raw content, hexadecimal.
-    pub(crate) raw_sha256: String,
+    /// SHA-256 of the raw content.
+    pub(crate) raw_sha256: [u8; 32],
     /// Of segments: the last commit in it.
     pub(crate) last_commit: Option<Timestamp>,
 }
 
-const RAW_BYTES: &str = "raw-bytes";
-const RAW_SHA256: &str = "raw-sha256";
-const LAST_COMMIT: &str = "last-commit";
+/// Length of the header.
+pub(crate) const HEADER_BYTES: usize = 64;
+
+const MAGIC: &[u8; 8] = b"RMNTWAL\n";
+const FORMAT: u8 = 1;
+/// Where the header's own checksum begins.
+const CHECKED: usize = 60;
+const NO_COMMIT: i64 = i64::MIN;
 
 /// No file that PostgreSQL archives is longer than the largest segment.
 const LONGEST_FILE: u64 = 1 << 30;
 
 impl Facts {
-    pub(crate) fn of(content: &[u8], last_commit: Option<Timestamp>) -> Self {
-        let raw_sha256 = hex::encode(Sha256::digest(content));
-        Self { raw_bytes: content.len() as u64, raw_sha256, last_commit }
+    pub(crate) fn of(content: &[u8], codec: Codec, last_commit: Option<Timestamp>) -> Self {
+        let raw_sha256 = Sha256::digest(content).into();
+        Self { codec, raw_bytes: content.len() as u64, raw_sha256, last_commit }
     }
 
-    pub(crate) fn to_metadata(&self) -> Metadata {
-        let mut metadata = Metadata::from([
-            (RAW_BYTES.to_owned(), self.raw_bytes.to_string()),
-            (RAW_SHA256.to_owned(), self.raw_sha256.clone()),
-        ]);
-        if let Some(time) = self.last_commit {
-            metadata.insert(LAST_COMMIT.to_owned(), time.to_string());
+    /// The object: header and compressed content.
+    pub(crate) fn pack(&self, content: &Bytes) -> io::Result<Bytes> {
+        let packed = self.codec.compress(content)?;
+        let mut object = Vec::with_capacity(HEADER_BYTES + packed.len());
+        object.extend_from_slice(&self.header());
+        object.extend_from_slice(&packed);
+        Ok(object.into())
+    }
+
+    fn header(&self) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        let commit = self.last_commit.map_or(NO_COMMIT, Timestamp::as_microsecond);
+        header[..8].copy_from_slice(MAGIC);
+        header[8] = FORMAT;
+        header[9] = self.codec.number();
+        header[12..20].copy_from_slice(&self.raw_bytes.to_le_bytes());
+        header[20..52].copy_from_slice(&self.raw_sha256);
+        header[52..CHECKED].copy_from_slice(&commit.to_le_bytes());
+        let check = Sha256::digest(&header[..CHECKED]);
+        header[CHECKED..].copy_from_slice(&check[..HEADER_BYTES - CHECKED]);
+        header
+    }
+
+    /// Reads the header at the beginning of an object.
+    pub(crate) fn parse(object: &[u8]) -> Result<Self, Damage> {
+        let wrong = |detail: &str| Damage::Header(detail.to_owned());
+        let header = object.get(..HEADER_BYTES).ok_or_else(|| wrong("the object is too short for one"))?;
+        if !header.starts_with(MAGIC) {
+            return Err(wrong("the object does not begin with one: Remount did not write it"));
         }
-        metadata
-    }
-
-    pub(crate) fn from_metadata(metadata: &Metadata) -> Result<Self, Damage> {
-        let raw_bytes = metadata.get(RAW_BYTES).and_then(|text| text.parse().ok());
-        let raw_bytes =
-            raw_bytes.filter(|bytes| *bytes <= LONGEST_FILE).ok_or(Damage::Metadata(RAW_BYTES))?;
-        let raw_sha256 = metadata.get(RAW_SHA256).cloned().ok_or(Damage::Metadata(RAW_SHA256))?;
-        let last_commit = metadata.get(LAST_COMMIT).and_then(|text| text.parse().ok());
-        Ok(Self { raw_bytes, raw_sha256, last_commit })
+        if Sha256::digest(&header[..CHECKED])[..HEADER_BYTES - CHECKED] != header[CHECKED..] {
+            return Err(wrong("its checksum is not its own"));
+        }
+        if header[8] != FORMAT {
+            return Err(wrong("a newer version of Remount wrote it: use that one"));
+        }
+        let codec = Codec::numbered(header[9]).ok_or_else(|| wrong("its codec is unknown"))?;
+        let raw_bytes = u64_at(header, 12).filter(|bytes| *bytes <= LONGEST_FILE);
+        let raw_bytes = raw_bytes.ok_or_else(|| wrong("its length is impossible"))?;
+        let raw_sha256 = header[20..52].try_into().map_err(|_| wrong("it is cut"))?;
+        let commit = u64_at(header, 52).map_or(NO_COMMIT, u64::cast_signed);
+        let last_commit = if commit == NO_COMMIT { None } else { Timestamp::from_microsecond(commit).ok() };
+        Ok(Self { codec, raw_bytes, raw_sha256, last_commit })
     }
 
     /// Whether both are of the same content.
     pub(crate) fn same_content(&self, other: &Self) -> bool {
         self.raw_bytes == other.raw_bytes && self.raw_sha256 == other.raw_sha256
     }
+}
+
+/// An object whose header says these facts, whatever its content is: for a landscape whose WAL is not PostgreSQL's.
+#[doc(hidden)]
+#[must_use]
+pub fn stand_in(raw_bytes: u64, last_commit: Option<Timestamp>, content: &[u8]) -> Bytes {
+    let facts = Facts { codec: Codec::Raw, raw_bytes, raw_sha256: [0; 32], last_commit };
+    [&facts.header()[..], content].concat().into()
+}
+
+/// What [`stand_in`] was given.
+#[doc(hidden)]
+#[must_use]
+pub fn stand_in_content(object: &[u8]) -> &[u8] {
+    object.get(HEADER_BYTES..).unwrap_or_default()
 }
 
 /// Bytes that are decompressed, hashed and handed on at a time: a segment never lies in memory as a whole, whose
@@ -76,15 +141,15 @@ pub(crate) struct Unpacked {
 /// # Errors
 /// Whatever `target` has got by then must not be used.
 pub(crate) fn unpack(
-    object: &Object,
-    codec: Codec,
+    object: &[u8],
     first_bytes: usize,
     target: &mut (dyn Write + Send),
 ) -> Result<Unpacked, UnpackError> {
-    let facts = Facts::from_metadata(&object.metadata)?;
+    let facts = Facts::parse(object)?;
+    let codec = facts.codec;
     let undecodable =
-        |error: io::Error| Damage::Codec { codec: codec.suffix().to_owned(), detail: error.to_string() };
-    let mut reader = codec.reader(&object.content).map_err(undecodable)?.take(facts.raw_bytes + 1);
+        |error: io::Error| Damage::Codec { codec: codec.to_string(), detail: error.to_string() };
+    let mut reader = codec.reader(&object[HEADER_BYTES..]).map_err(undecodable)?.take(facts.raw_bytes + 1);
     let mut chunk = vec![0; CHUNK_BYTES];
     let (mut first, mut raw_bytes, mut sha256) = (Vec::new(), 0, Sha256::new());
     loop {
@@ -101,7 +166,7 @@ pub(crate) fn unpack(
     if raw_bytes != facts.raw_bytes {
         return Err(Damage::Length { actual_bytes: raw_bytes, expected_bytes: facts.raw_bytes }.into());
     }
-    if hex::encode(sha256.finalize()) != facts.raw_sha256 {
+    if sha256.finalize()[..] != facts.raw_sha256 {
         return Err(Damage::Checksum.into());
     }
     Ok(Unpacked { first, raw_bytes })

@@ -11,9 +11,7 @@ use std::time::Duration;
 use remount_core::ClusterName;
 use remount_host::RetryPolicy;
 use remount_sim::memory::MemoryObjects;
-use remount_store::{ClusterStore, SigningKey, Store, StoreConfig};
-
-pub const KEY: &str = "0000000000000000000000000000000000000000000000000000000000000042";
+use remount_store::{ClusterStore, Objects, Store, StoreConfig};
 
 /// As long as three tries take.
 pub fn policy() -> RetryPolicy {
@@ -22,7 +20,12 @@ pub fn policy() -> RetryPolicy {
 
 pub fn memory() -> (Arc<MemoryObjects>, Store) {
     let objects = Arc::new(MemoryObjects::new());
-    (objects.clone(), Store::new(objects, SigningKey::from_hex(KEY).unwrap()))
+    (objects.clone(), store(objects))
+}
+
+/// The store in `objects`, as every test's.
+pub fn store(objects: Arc<dyn Objects>) -> Store {
+    Store::new(objects, remount_sim::keys::control_plane())
 }
 
 pub fn config(json: serde_json::Value) -> StoreConfig {
@@ -30,7 +33,7 @@ pub fn config(json: serde_json::Value) -> StoreConfig {
 }
 
 pub fn folder(root: &Path) -> Store {
-    let json = serde_json::json!({"type": "fs", "root": root, "signing_key": KEY, "timeout_seconds": 30});
+    let json = serde_json::json!({"type": "fs", "root": root, "signing": {"private_key": remount_sim::keys::PRIVATE}, "timeout_seconds": 30});
     config(json).open(&policy()).unwrap()
 }
 
@@ -79,7 +82,7 @@ impl Moto {
         serde_json::json!({
             "type": "s3", "bucket": bucket, "prefix": "some/where", "region": "eu-central-1",
             "endpoint": self.endpoint, "access_key_id": "id", "secret_access_key": "secret",
-            "signing_key": KEY, "timeout_seconds": 20,
+            "signing": {"private_key": remount_sim::keys::PRIVATE}, "timeout_seconds": 20,
         })
     }
 

@@ -63,7 +63,7 @@ impl Vm {
 
     /// The store block: a folder.
     pub fn store_json(&self) -> Value {
-        json!({"type": "fs", "root": self.path("objects"), "signing_key": "42".repeat(32),
+        json!({"type": "fs", "root": self.path("objects"), "signing": {"public_keys": [remount_sim::keys::PUBLIC]},
                "timeout_seconds": 10})
     }
 

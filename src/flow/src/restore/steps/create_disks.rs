@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
-use remount_cloud::{Disk, DiskSpec, DiskState, Tags, tag};
+use remount_cloud::{Disk, DiskSpec, DiskState, tag};
 use remount_core::documents::PlannedInstance;
 use remount_core::{DiskCid, InstanceSlug};
 
@@ -49,14 +49,10 @@ impl<'r> Step<RestoreContext<'r>> for CreateDisks {
             );
             return Ok(());
         }
-        let tags = Tags::from([
-            (tag::CLUSTER.into(), restore.plan.cluster.to_string()),
-            (tag::RESTORE.into(), restore.plan.id.to_string()),
-        ]);
         let disks = restore
             .ctx
             .cloud
-            .disks_tagged(&tags)
+            .disks_tagged(&restore.restore_tags())
             .await
             .map_err(FlowError::cloud("look for the disks of this restore"))?;
         refuse_active(restore, &disks).await?;
@@ -86,11 +82,13 @@ impl<'r> Step<RestoreContext<'r>> for CreateDisks {
 async fn create(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<NewDisk> {
     restore.fence().await?;
     let action = format!("make the new disk of {}", planned.instance);
+    let mut tags = restore.disk_tags(planned);
+    tags.insert(tag::EPOCH.into(), restore.lease.epoch().to_string());
     let spec = DiskSpec {
         size_mib: planned.disk_size_mib,
         disk_type: planned.disk_type.clone(),
         az: planned.az.clone(),
-        tags: restore.disk_tags(planned),
+        tags,
     };
     let (key, snapshot) = (restore.disk_key(planned)?, &restore.plan.path.snapshot);
     let disk = restore

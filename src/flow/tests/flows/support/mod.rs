@@ -19,12 +19,12 @@ use remount_flow::{
 use remount_host::{Pace, RetryPolicy};
 use remount_postgres::RetryingServers;
 use remount_sim::memory::{CrashingObjects, MemoryLandscape, MemoryObjects};
-use remount_store::{Objects, RetryingObjects, SigningKey, Store};
+use remount_store::{Keyring, Objects, RetryingObjects, Store};
 use tokio_util::sync::CancellationToken;
 
 /// What signs documents.
-fn key() -> SigningKey {
-    SigningKey::from_hex(&"07".repeat(32)).unwrap()
+pub fn key() -> Keyring {
+    remount_sim::keys::control_plane()
 }
 
 /// A landscape, its store, and the context of a process.

@@ -24,14 +24,17 @@ enum Lie {
     ReplacesNothing,
     /// A listing comes in any order.
     Shuffles,
+    /// The start of an object lacks its last byte.
+    StartsShort,
 }
 
-const LIARS: [(Lie, &str); 6] = [
+const LIARS: [(Lie, &str); 7] = [
     (Lie::Overwrites, "a_second_create_touches_nothing"),
     (Lie::ClaimsAll, "of_many_creates_one_wins"),
     (Lie::DropsMetadata, "an_object_is_read_back_whole"),
     (Lie::FailsWhereAbsent, "what_is_absent_is_absent"),
     (Lie::ReplacesNothing, "a_replaced_object_is_the_new_one"),
+    (Lie::StartsShort, "an_object_is_read_back_whole"),
     (Lie::Shuffles, "a_listing_is_sorted_and_stays_below_its_prefix"),
 ];
 
@@ -71,6 +74,11 @@ impl Objects for Liar {
 
     async fn read(&self, path: &str) -> Result<Option<Object>> {
         self.absent(path, self.inner.read(path).await?)
+    }
+
+    async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>> {
+        let bytes = if self.lie == Lie::StartsShort { bytes.saturating_sub(1) } else { bytes };
+        self.absent(path, self.inner.read_start(path, bytes).await?)
     }
 
     async fn stat(&self, path: &str) -> Result<Option<(ObjectInfo, Metadata)>> {

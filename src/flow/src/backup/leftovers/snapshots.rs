@@ -1,0 +1,154 @@
+//! Snapshots of backups that never became good.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use remount_cloud::{Snapshot, Tags, tag};
+use remount_core::documents::{BackupBegunNote, BackupRecord, FORMAT, Tombstone, TombstoneKind};
+use remount_core::{BackupId, ClusterName, SystemIdentifier};
+use remount_saga::ProgressReporter;
+use remount_store::{ClusterStore, Error};
+
+use crate::backup::Holder;
+use crate::owner::{Owner, is_before};
+use crate::{FlowContext, FlowError, Result};
+
+/// Deletes the snapshots of backups of which the store says that they failed, or that they were begun by an owner
+/// before us and never became good.
+pub async fn reap(
+    ctx: &FlowContext,
+    holder: &Holder<'_>,
+    owner: &Owner,
+    reporter: &ProgressReporter<'_>,
+) -> Result<()> {
+    let (cluster, epoch) = (holder.cluster, holder.lease.epoch());
+    let mut left: BTreeMap<BackupId, Vec<Snapshot>> = BTreeMap::new();
+    for snapshot in tagged(ctx, &owner.tags(cluster.name())).await? {
+        if let Some(backup) = backup_of(&snapshot).filter(|_| is_before(&snapshot.tags, epoch)) {
+            left.entry(backup).or_default().push(snapshot);
+        }
+    }
+    let begun =
+        cluster.begun_backups().await.map_err(FlowError::store("look for backups that were begun"))?;
+    let begun: BTreeMap<BackupId, BackupBegunNote> =
+        begun.into_iter().filter(|note| note.epoch < epoch).map(|note| (note.id.clone(), note)).collect();
+    let ids: Vec<BackupId> = begun.keys().chain(left.keys()).cloned().collect();
+    let settled = Settled { ctx, holder, reporter };
+    for id in ids {
+        let snapshots = left.remove(&id).unwrap_or_default();
+        settled.one(&id, begun.get(&id), &snapshots).await?;
+    }
+    Ok(())
+}
+
+/// A backup of the past on its way to be settled.
+struct Settled<'a> {
+    ctx: &'a FlowContext,
+    holder: &'a Holder<'a>,
+    reporter: &'a ProgressReporter<'a>,
+}
+
+impl Settled<'_> {
+    async fn one(
+        &self,
+        id: &BackupId,
+        begun: Option<&BackupBegunNote>,
+        snapshots: &[Snapshot],
+    ) -> Result<()> {
+        let cluster = self.holder.cluster;
+        let Some(record) = self.record(id, begun).await? else {
+            return Ok(());
+        };
+        if matches!(record, BackupRecord::Tombstone(_)) {
+            for snapshot in snapshots {
+                // After a sleep that outlasted the lease another may be at it.
+                self.holder.still_ours().await?;
+                self.reporter
+                    .note(format!("snapshot {} of a backup that never became good is deleted", snapshot.cid));
+                delete(self.ctx, snapshot).await?;
+            }
+        }
+        if let Some(note) = begun {
+            let forgotten = cluster.forget_begun(id, note.system_identifier).await;
+            forgotten.map_err(FlowError::store(format!("settle backup {id}")))?;
+        }
+        Ok(())
+    }
+
+    /// What the store says of the backup, having been told that one which was begun is over. None where it says
+    /// nothing.
+    async fn record(&self, id: &BackupId, begun: Option<&BackupBegunNote>) -> Result<Option<BackupRecord>> {
+        let cluster = self.holder.cluster;
+        let asked = match begun {
+            Some(note) => {
+                self.holder.still_ours().await?;
+                let why = "its driver ended before it was done";
+                let epoch = self.holder.lease.epoch();
+                give_up(cluster, id, note.system_identifier, epoch, why).await.map(Some)
+            }
+            None => cluster.backup_record(id).await,
+        };
+        match asked {
+            Err(error @ Error::Document { .. }) => {
+                self.reporter.note(format!("{error}: what is left of backup {id} is not deleted"));
+                Ok(None)
+            }
+            asked => asked.map_err(FlowError::store(format!("look what became of backup {id}"))),
+        }
+    }
+}
+
+/// Says that a backup failed, unless its manifest was faster; answers what stands.
+///
+/// # Errors
+/// As [`ClusterStore::give_up_backup`].
+pub async fn give_up(
+    cluster: &ClusterStore,
+    id: &BackupId,
+    system_identifier: SystemIdentifier,
+    epoch: u64,
+    why: &str,
+) -> Result<BackupRecord, Error> {
+    let tombstone = Tombstone {
+        format: FORMAT,
+        tombstone: TombstoneKind::Failed,
+        id: id.clone(),
+        cluster: cluster.name().clone(),
+        system_identifier,
+        epoch,
+        at: Timestamp::now(),
+        why: why.to_owned(),
+    };
+    cluster.give_up_backup(&tombstone).await
+}
+
+/// Deletes the snapshots of one backup that has a tombstone.
+pub async fn delete_of(ctx: &FlowContext, tags: &Tags) -> Result<()> {
+    for snapshot in tagged(ctx, tags).await? {
+        delete(ctx, &snapshot).await?;
+    }
+    Ok(())
+}
+
+/// The tags that find the snapshot of a backup.
+pub fn tags_of(owner: &Owner, cluster: &ClusterName, backup: &BackupId) -> Tags {
+    let mut tags = owner.tags(cluster);
+    tags.insert(tag::BACKUP.into(), backup.to_string());
+    tags
+}
+
+/// A snapshot without a backup's tag is not ours to delete.
+fn backup_of(snapshot: &Snapshot) -> Option<BackupId> {
+    snapshot.tags.get(tag::BACKUP)?.parse().ok()
+}
+
+async fn tagged(ctx: &FlowContext, tags: &Tags) -> Result<Vec<Snapshot>> {
+    ctx.cloud.snapshots_tagged(tags).await.map_err(FlowError::cloud("look for snapshots by tag"))
+}
+
+async fn delete(ctx: &FlowContext, snapshot: &Snapshot) -> Result<()> {
+    ctx.cloud
+        .delete_snapshot(&snapshot.cid)
+        .await
+        .map_err(FlowError::cloud(format!("delete snapshot {}", snapshot.cid)))
+}

@@ -106,15 +106,20 @@ pub fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError {
     move |source| FileError { path, source }
 }
 
-/// One fixed name per file: what a crash leaves is overwritten by the next attempt.
+/// One fixed name per file: what a crash leaves is replaced by the next attempt.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".remount-new");
     path.with_file_name(name)
 }
 
+/// A new file in any case: what lies there may be another user's, or a link.
 fn write_beside(folder: &Path, beside: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(beside)?;
+    match fs::remove_file(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(beside)?;
     let owner = fs::metadata(folder)?;
     let ours = file.metadata()?;
     if (ours.uid(), ours.gid()) != (owner.uid(), owner.gid()) {
@@ -137,6 +142,17 @@ mod tests {
         assert_eq!(read(&path).unwrap().unwrap(), b"second");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the file beside was left over");
+    }
+
+    #[test]
+    fn a_link_beside_is_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("label"), folder.path().join("target"));
+        fs::write(&target, "of another").unwrap();
+        std::os::unix::fs::symlink(&target, folder.path().join("label.remount-new")).unwrap();
+        write(&path, b"ours").unwrap();
+        assert_eq!(read(&target).unwrap().unwrap(), b"of another");
+        assert_eq!(read(&path).unwrap().unwrap(), b"ours");
     }
 
     #[test]

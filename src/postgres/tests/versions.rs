@@ -54,6 +54,8 @@ fn plan(ended: &BackupEnded, target: RestoreTarget, timeline: TimelineHistory) -
         backup_label: ended.backup_label.clone(),
         tablespace_map: ended.tablespace_map.clone(),
         instances: Vec::new(),
+        pause: false,
+        revision: 1,
         estimate_seconds: 0.0,
         keep_old_disks_hours: 24,
         tool_version: "test".into(),

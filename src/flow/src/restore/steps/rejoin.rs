@@ -1,4 +1,4 @@
-//! Step 12: the standbys join. Not before the new timeline's first segment is archived: PostgreSQL takes the
+//! Step 13: the standbys join. Not before the new timeline's first segment is archived: PostgreSQL takes the
 //! parent's segment where the child's is missing, and would replay past the fork, silently, for ever.
 
 use async_trait::async_trait;
@@ -7,7 +7,7 @@ use remount_core::{Lsn, Role, TimelineId, WalSegment};
 
 use super::RestoreStep;
 use super::standbys::all;
-use super::verify::Verify;
+use super::promote::Promote;
 use crate::instances;
 use crate::restore::archive::{archived, fork_of};
 use crate::restore::context::RestoreContext;
@@ -39,8 +39,8 @@ impl<'r> Step<RestoreContext<'r>> for Rejoin {
 
     async fn act(&self, restore: &RestoreContext<'r>) -> Result<Rejoined> {
         let missing =
-            || FlowError::check("step `verify` has left no timeline", "go on with the version that began it");
-        let timeline = restore.output::<Verify>()?.ok_or_else(missing)?.timeline;
+            || FlowError::check("step `promote` has left no timeline", "go on with the version that began it");
+        let timeline = restore.output::<Promote>()?.ok_or_else(missing)?.timeline;
         let fork = archive_fork(restore, timeline).await?;
         restore
             .cluster

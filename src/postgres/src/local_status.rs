@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use remount_core::{
-    ClusterName, DeploymentName, InstanceSlug, Lsn, RestoreTarget, Role, SystemIdentifier, TimelineHistory, TimelineId,
+    ClusterName, DeploymentName, InstanceSlug, Lsn, RestoreTarget, Role, SystemIdentifier, TimelineHistory,
+    TimelineId,
 };
 use tokio_postgres::Client;
 
@@ -88,11 +89,7 @@ impl LocalServer {
     ///
     /// # Errors
     /// [`crate::Error::Database`].
-    pub async fn status(
-        &self,
-        identity: &Identity,
-        target: Option<&RestoreTarget>,
-    ) -> Result<ServerStatus> {
+    pub async fn status(&self, identity: &Identity, target: Option<&RestoreTarget>) -> Result<ServerStatus> {
         let client = self.connect().await?;
         let row = one(&client, ACTION, FACTS).await?;
         let role = if get(&row, 0)? { Role::Standby } else { Role::Primary };

@@ -212,7 +212,11 @@ impl LocalServer {
         let asked = blocking(move || control_data(program, data_directory), lost).await;
         let needed = asked.map_err(|error| failed(error.to_string()))?;
         if needed.len() != REQUIRED.len() {
-            return Err(failed(format!("pg_controldata tells {} of {} settings", needed.len(), REQUIRED.len())));
+            return Err(failed(format!(
+                "pg_controldata tells {} of {} settings",
+                needed.len(),
+                REQUIRED.len()
+            )));
         }
         let mut low = Vec::new();
         for (setting, _) in REQUIRED {

@@ -16,8 +16,8 @@ use remount_postgres::{
     BackupEnded, BackupSession, ControlData, DataState, DatabaseState, Error, Identity, Preparation,
     Recovery, RecoveryGoal, RecoverySettings, Signal,
 };
-use tokio_postgres::error::SqlState;
 use support::Postgres;
+use tokio_postgres::error::SqlState;
 
 fn backup() -> BackupId {
     BackupId::new("20261123T004500Z-k3f9").unwrap()

@@ -55,10 +55,12 @@ impl<C: Context> Run<'_, C> {
             if position.states[index] == StepState::Done {
                 continue;
             }
-            let pauses = self.pause_before == Some(step.name()) && position.states[index] == StepState::Pending;
-            let went = match pauses {
-                true => self.may_begin(step.as_ref()).await,
-                false => self.forward(index, step.as_ref(), &mut position).await,
+            let pauses =
+                self.pause_before == Some(step.name()) && position.states[index] == StepState::Pending;
+            let went = if pauses {
+                self.may_begin(step.as_ref()).await
+            } else {
+                self.forward(index, step.as_ref(), &mut position).await
             };
             if let Err(stop) = went {
                 return Err(self.failed(index, step.as_ref(), stop, position).await);

@@ -13,9 +13,9 @@ use std::path::Path;
 use remount_postgres::{DataDirectory, DataState, LocalServer};
 
 use crate::config::AgentConfig;
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::fence::Fence;
-use crate::disk::Disk;
 use crate::hooks;
 use crate::recovering;
 use crate::server_state::{self, Wanted};

@@ -16,8 +16,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use remount_postgres::{
-    ApiError, BackupBegun, BackupEnded, BeginBackup, Error as PostgresError, Forwarded, LocalServer, NamedBackup,
-    NamedRestore, Promoted, ServerStatus, WalSwitched, WriteProbe,
+    ApiError, BackupBegun, BackupEnded, BeginBackup, Error as PostgresError, Forwarded, LocalServer,
+    NamedBackup, NamedRestore, Promoted, ServerStatus, WalSwitched, WriteProbe,
 };
 
 use crate::config::AgentConfig;
@@ -165,7 +165,12 @@ impl From<Error> for Failure {
             Error::Postgres(error) => error.into(),
             error => {
                 log::warn!(error:% = error; "a call failed");
-                let error = ApiError { code: "agent".into(), message: error.to_string(), backup: None, restore: None };
+                let error = ApiError {
+                    code: "agent".into(),
+                    message: error.to_string(),
+                    backup: None,
+                    restore: None,
+                };
                 Self(StatusCode::INTERNAL_SERVER_ERROR, error)
             }
         }
@@ -174,7 +179,8 @@ impl From<Error> for Failure {
 
 impl From<JsonRejection> for Failure {
     fn from(rejection: JsonRejection) -> Self {
-        let error = ApiError { code: "request".into(), message: rejection.body_text(), backup: None, restore: None };
+        let error =
+            ApiError { code: "request".into(), message: rejection.body_text(), backup: None, restore: None };
         Self(rejection.status(), error)
     }
 }

@@ -66,7 +66,9 @@ pub async fn carry_out(
                 return Outcome::Over(Err(Failure::with(ExitCode::Undone, what, next)));
             }
             _ if state.is_paused() => {
-                message!("restore {id} is paused since an earlier run: `remount journal {id}` shows what to do next");
+                message!(
+                    "restore {id} is paused since an earlier run: `remount journal {id}` shows what to do next"
+                );
                 return Outcome::Paused;
             }
             (_, Some(how)) => {

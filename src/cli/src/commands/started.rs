@@ -4,7 +4,8 @@
 use remount_core::documents::OnFailure;
 use remount_core::{RestoreId, RestoreTarget};
 use remount_flow::{
-    AbortPoint, abort_restore, accept_restore, forward_restore, give_up_restore, resume_restore, rollback_restore,
+    AbortPoint, abort_restore, accept_restore, forward_restore, give_up_restore, resume_restore,
+    rollback_restore,
 };
 
 use super::restore::answer;

@@ -85,7 +85,10 @@ impl Context for RestoreContext<'_> {
     fn ways_on_when_paused(&self) -> Vec<String> {
         let restore = &self.plan.id;
         let look = self.plan.primary().map(|primary| {
-            format!("look at it: `bosh -d {} ssh {}` and psql, read-only", self.plan.deployment, primary.instance)
+            format!(
+                "look at it: `bosh -d {} ssh {}` and psql, read-only",
+                self.plan.deployment, primary.instance
+            )
         });
         look.into_iter()
             .chain([

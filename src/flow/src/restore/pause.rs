@@ -163,9 +163,15 @@ async fn path_to(cluster: &ClusterStore, plan: &RestorePlan, target: &RestoreTar
         return Ok(RecoveryPath { new_timeline: plan.path.new_timeline, ..found });
     }
     let what = format!("the archive leads to it on timeline {}", found.history.timeline);
-    Err(refused(plan, Problem::new(what, format!("`remount restore give-up {}`, then restore to it", plan.id))))
+    Err(refused(
+        plan,
+        Problem::new(what, format!("`remount restore give-up {}`, then restore to it", plan.id)),
+    ))
 }
 
 fn refused(plan: &RestorePlan, problem: Problem) -> FlowError {
-    FlowError::Refused { what: format!("the move of the target of restore {}", plan.id), problems: vec![problem] }
+    FlowError::Refused {
+        what: format!("the move of the target of restore {}", plan.id),
+        problems: vec![problem],
+    }
 }

@@ -127,7 +127,9 @@ pub(super) fn of(plan: RestorePlan, state: &RestoreState, warnings: Vec<String>)
         },
         estimate_seconds: plan.estimate_seconds,
         new_timeline: promoted.map_or(plan.path.new_timeline, |promoted: Promoted| promoted.timeline),
-        replayed_to: promoted.map(|promoted| promoted.replayed_to).or(verified.map(|verified| verified.replayed_to)),
+        replayed_to: promoted
+            .map(|promoted| promoted.replayed_to)
+            .or(verified.map(|verified| verified.replayed_to)),
         last_commit: verified.and_then(|verified| verified.last_commit),
         paused: state.events().last().and_then(|event| match &event.what {
             What::Paused { next, .. } => Some(next.clone()),

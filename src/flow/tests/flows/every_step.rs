@@ -3,7 +3,9 @@
 
 use remount_core::ExitCode;
 use remount_core::documents::{OnFailure, RestoreRequest};
-use remount_flow::{FlowError, Quiet, RestorePhase, RestoreState, RestoreStep, resume_restore, rollback_restore, run_restore};
+use remount_flow::{
+    FlowError, Quiet, RestorePhase, RestoreState, RestoreStep, resume_restore, rollback_restore, run_restore,
+};
 use remount_sim::memory::{Fault, Rule};
 
 use crate::support::Workbench;

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use remount_core::documents::{OnFailure, RestoreRequest, What};
 use remount_core::{ExitCode, RecoveryTarget, RestoreTarget};
 use remount_flow::{
-    FlowError, Progress, ProgressEvent, Quiet, RestorePhase, RestoreReport, RestoreState, Scope, accept_restore,
-    forward_restore, give_up_restore, list_old_disks, resume_restore, run_restore,
+    FlowError, Progress, ProgressEvent, Quiet, RestorePhase, RestoreReport, RestoreState, Scope,
+    accept_restore, forward_restore, give_up_restore, list_old_disks, resume_restore, run_restore,
 };
 use remount_sim::memory::{Death, Fault, MemoryLandscape, Rule};
 
@@ -43,7 +43,8 @@ async fn a_start_that_fails_after_recovery_loses_nothing_that_was_acknowledged()
     let (_, target) = bench.disaster().await;
     let (old, writer) = (bench.old_state(), Writer::on(&bench));
     bench.landscape.inject(Rule::once("director.start", Fault::HalfTask).about(bench.landscape.slug(0)));
-    let error = run_restore(&bench.ctx, bench.request(target), OnFailure::Rollback, &writer).await.unwrap_err();
+    let error =
+        run_restore(&bench.ctx, bench.request(target), OnFailure::Rollback, &writer).await.unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
     assert_eq!(writer.acknowledged(), BTreeSet::new(), "nobody could write");
     bench.assert_undone(&old).await;

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use remount_core::documents::{JournalEvent, OnFailure, Outcome, RestoreRequest, What};
 use remount_director::Task;
 use remount_flow::{
-    FlowError, Progress, ProgressEvent, Quiet, RestoreState, RestoreStep, resume_restore, rollback_restore, run_restore,
+    FlowError, Progress, ProgressEvent, Quiet, RestoreState, RestoreStep, resume_restore, rollback_restore,
+    run_restore,
 };
 use remount_sim::memory::{CrashingObjects, MemoryLandscape};
 use remount_sim::proofs::{Column, Ended, Journalling, Row, SLOW, Site, Subject};
@@ -185,7 +186,10 @@ impl Subject for RestoreProof {
         for row in &acknowledged {
             assert!(self.bench.landscape.is_on_a_disk(*row), "the acknowledged transaction {row} is lost");
         }
-        assert!(acknowledged.is_empty() || state.may_have_served(), "somebody could write before the promotion");
+        assert!(
+            acknowledged.is_empty() || state.may_have_served(),
+            "somebody could write before the promotion"
+        );
         if state.may_have_served() {
             self.bench.assert_undone_after_serving(&self.old).await;
         } else {

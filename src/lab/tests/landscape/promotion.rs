@@ -50,7 +50,12 @@ async fn a_restore_pauses_moves_on_and_is_accepted() -> Result<()> {
     let on = ["restore", "forward", &id, "--to-time", &instants[1]];
     landscape.lab.remount(&on).await?.success().context("move on")?;
     ensure!(landscape.marks().await? == "a=3 b=4 c=4", "it stands at its later target");
-    landscape.lab.remount(&["restore", "forward", &id, "--to-latest"]).await?.success().context("to the end")?;
+    landscape
+        .lab
+        .remount(&["restore", "forward", &id, "--to-latest"])
+        .await?
+        .success()
+        .context("to the end")?;
     ensure!(landscape.marks().await? == "a=3 b=4 c=4 d=5", "it stands at the end of the archive");
     landscape.lab.remount(&["restore", "accept", &id]).await?.success().context("accept it")?;
     landscape.holds("a=3 b=4 c=4 d=5").await?;

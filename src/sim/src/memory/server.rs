@@ -209,12 +209,12 @@ impl Server for MemoryServer {
         must_have_applied(&mut self.landscape.state(), reached.index, restore)?;
         let plan = self.landscape.cluster_store().plan(restore).await;
         let failed = |detail: String| Error::Database { action: CALL.into(), detail };
-        let plan = plan.map_err(|error| failed(error.to_string()))?.ok_or_else(|| failed("no plan".into()))?;
+        let plan =
+            plan.map_err(|error| failed(error.to_string()))?.ok_or_else(|| failed("no plan".into()))?;
         let needs_restart = {
             let mut state = self.landscape.state();
             let data = state.running_data_mut(reached.index).ok_or_else(|| down(CALL))?;
-            let recovering =
-                data.recovering.as_mut().ok_or_else(|| Error::NoRestore(restore.clone()))?;
+            let recovering = data.recovering.as_mut().ok_or_else(|| Error::NoRestore(restore.clone()))?;
             recovering.needs_restart |= recovering.plan.target != plan.target;
             recovering.plan = plan;
             recovering.needs_restart

@@ -6,8 +6,8 @@ use remount_core::documents::{FORMAT, ForkRecord, PlannedInstance};
 use remount_core::{Lsn, Role, TimelineId, WalSegment};
 
 use super::RestoreStep;
-use super::standbys::all;
 use super::promote::Promote;
+use super::standbys::all;
 use crate::instances;
 use crate::restore::archive::{archived, fork_of};
 use crate::restore::context::RestoreContext;
@@ -38,8 +38,9 @@ impl<'r> Step<RestoreContext<'r>> for Rejoin {
     const AFTER_FAILURE: AfterFailure = AfterFailure::Hold;
 
     async fn act(&self, restore: &RestoreContext<'r>) -> Result<Rejoined> {
-        let missing =
-            || FlowError::check("step `promote` has left no timeline", "go on with the version that began it");
+        let missing = || {
+            FlowError::check("step `promote` has left no timeline", "go on with the version that began it")
+        };
         let timeline = restore.output::<Promote>()?.ok_or_else(missing)?.timeline;
         let fork = archive_fork(restore, timeline).await?;
         restore

@@ -99,10 +99,7 @@ fn is_there(restore: &RestoreContext<'_>, status: &ServerStatus) -> bool {
 }
 
 /// Where replay stopped: what the server says, or where its timeline's history says that it began.
-async fn position(
-    restore: &RestoreContext<'_>,
-    status: &ServerStatus,
-) -> Result<(Lsn, Option<Timestamp>)> {
+async fn position(restore: &RestoreContext<'_>, status: &ServerStatus) -> Result<(Lsn, Option<Timestamp>)> {
     match (&status.recovery, status.replayed_to) {
         (Recovery::AtTarget { lsn, last_commit } | Recovery::AtEnd { lsn, last_commit }, _) => {
             Ok((*lsn, *last_commit))

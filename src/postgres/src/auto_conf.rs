@@ -50,10 +50,15 @@ pub fn without_block(text: &[u8]) -> Vec<u8> {
         return joined(outside_blocks(text));
     }
     let target = |name: &str| name.starts_with("recovery_target");
-    let emptied = |line: &[u8], name: &str| name == SYNCHRONOUS && value_of(line).is_some_and(|v| v == b"''");
+    let is = |line: &[u8], value: &[u8]| value_of(line).is_some_and(|v| v == value);
+    let emptied =
+        |line: &[u8], name: &str| [SYNCHRONOUS, "primary_conninfo"].contains(&name) && is(line, b"''");
+    let hurries = |line: &[u8], name: &str| name == "max_standby_archive_delay" && is(line, b"'0'");
     let fetches = |line: &[u8], name: &str| name == "restore_command" && holds(line, b"remount-wal");
     let ours = |line: &[u8]| {
-        name_of(line).is_some_and(|name| target(&name) || emptied(line, &name) || fetches(line, &name))
+        name_of(line).is_some_and(|name| {
+            target(&name) || emptied(line, &name) || hurries(line, &name) || fetches(line, &name)
+        })
     };
     joined(lines(text).filter(|line| !ours(line)))
 }

@@ -87,10 +87,26 @@ impl RestoreState {
     #[must_use]
     pub fn waiting_state(&self) -> Option<&'static str> {
         let last = self.events.last().map(|event| &event.what)?;
-        matches!(last, What::Held { .. } | What::Stuck { .. }).then(|| last.name())
+        matches!(last, What::Held { .. } | What::Stuck { .. } | What::Paused { .. }).then(|| last.name())
     }
 
-    /// Whether users may have written to the restored primary.
+    /// Whether it stands at its target, in recovery, for a person to look.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        matches!(self.events.last().map(|event| &event.what), Some(What::Paused { .. }))
+    }
+
+    /// Why its disks are not deleted where it is rolled back; none where they are.
+    #[must_use]
+    pub fn put_aside_because(&self) -> Option<String> {
+        let reason = self.events.iter().find_map(|event| match &event.what {
+            What::PutAside { reason } => Some(reason.clone()),
+            _ => None,
+        });
+        reason.or_else(|| self.may_have_served().then(|| "it was promoted, so users may have written".into()))
+    }
+
+    /// Whether users may have written to the restored primary, or it is not known that they have not.
     #[must_use]
     pub fn may_have_served(&self) -> bool {
         may_have_served(&self.events)
@@ -119,7 +135,9 @@ fn unreadable(restore: &RestoreId) -> impl FnOnce(PositionError) -> FlowError {
 
 /// The end alone is not believed: without its checks the old disks are the only good ones.
 fn phase(position: &Position, events: &[JournalEvent]) -> RestorePhase {
-    let verified = position.state_of(RestoreStep::Verify.as_str()) == StepState::Done;
+    let verified = [RestoreStep::Verify, RestoreStep::Promote]
+        .iter()
+        .all(|step| position.state_of(step.as_str()) == StepState::Done);
     match position.finished {
         _ if events.is_empty() => RestorePhase::NotBegun,
         Some(Outcome::Completed) if verified && !position.rolling_back => RestorePhase::Restored,
@@ -129,11 +147,15 @@ fn phase(position: &Position, events: &[JournalEvent]) -> RestorePhase {
     }
 }
 
-/// It was about to be verified, so its recovery had ended. That it is not what was planned does not make what users
-/// wrote worth less.
+/// It was about to be promoted; or something else was noted by which users may have written. That it is not what was
+/// planned does not make what users wrote worth less.
 fn may_have_served(events: &[JournalEvent]) -> bool {
-    let verify = RestoreStep::Verify.as_str();
-    events.iter().any(|event| matches!(&event.what, What::Intended { step } if step == verify))
+    let promote = RestoreStep::Promote.as_str();
+    events.iter().any(|event| match &event.what {
+        What::Intended { step } => step == promote,
+        What::PutAside { .. } => true,
+        _ => false,
+    })
 }
 
 /// How many of the newest restores are looked at where they were never begun, or rolled back.

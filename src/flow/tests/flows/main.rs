@@ -9,6 +9,7 @@ mod design;
 mod every_step;
 mod old_disks;
 mod ownership;
+mod promotion;
 mod restore;
 mod rollback;
 mod support;

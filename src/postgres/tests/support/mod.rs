@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use remount_core::{Lsn, RestoreTarget};
 use remount_postgres::{LocalConfig, LocalServer, Reachable};
 
 /// Generous: the machine is small and other tests run.
@@ -192,6 +193,20 @@ impl Postgres {
         }
     }
 
+    /// Waits until recovery stands where it was told to stop; answers where.
+    pub async fn wait_until_arrived(&mut self, target: &RestoreTarget) -> Lsn {
+        let until = Instant::now() + WAIT_LIMIT;
+        loop {
+            self.wait_until_reachable().await;
+            let recovery = self.server().recovery(Some(target)).await.unwrap();
+            if let Some(lsn) = recovery.arrived() {
+                return lsn;
+            }
+            assert!(Instant::now() < until, "{recovery}: {}", self.log_text());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until the server has ended by itself.
     pub fn wait_until_ended(&mut self) {
         let until = Instant::now() + WAIT_LIMIT;
@@ -240,6 +255,10 @@ impl Postgres {
 
     pub async fn execute(&self, statements: &str) {
         self.session().await.batch_execute(statements).await.unwrap();
+    }
+
+    pub async fn try_execute(&self, statements: &str) -> Result<(), tokio_postgres::Error> {
+        self.session().await.batch_execute(statements).await
     }
 
     pub async fn value(&self, query: &str) -> String {

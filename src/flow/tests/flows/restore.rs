@@ -21,6 +21,7 @@ const ALL_STEPS: [&str; 13] = [
     "swap_primary",
     "recover",
     "verify",
+    "promote",
     "rejoin",
     "finish",
 ];

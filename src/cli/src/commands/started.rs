@@ -42,7 +42,7 @@ pub async fn roll_back(config: &Config, id: &RestoreId) -> Result<(), Failure> {
 pub async fn accept(config: &Config, id: &RestoreId, output: Output) -> Result<(), Failure> {
     let context = context::open(config)?;
     let cluster = cluster_with(&context.store, id).await?;
-    answer(&accept_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?, output)
+    print_report(&accept_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?, output)
 }
 
 /// Moves the target of a paused restore forward.
@@ -54,7 +54,7 @@ pub async fn forward(
 ) -> Result<(), Failure> {
     let context = context::open(config)?;
     let cluster = cluster_with(&context.store, id).await?;
-    answer(&forward_restore(&context, cluster.name(), id, target, &Steps::on_stderr()).await?, output)
+    print_report(&forward_restore(&context, cluster.name(), id, target, &Steps::on_stderr()).await?, output)
 }
 
 /// Puts the old disks of a paused restore back.

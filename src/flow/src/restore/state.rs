@@ -201,14 +201,14 @@ mod tests {
         RestoreState::of(&id, numbered.map(event).collect()).unwrap().phase
     }
 
-    const VERIFY: RestoreStep = RestoreStep::Verify;
+    const PROMOTE: RestoreStep = RestoreStep::Promote;
 
-    fn intended() -> What {
-        What::Intended { step: VERIFY.to_string() }
+    fn intended(step: RestoreStep) -> What {
+        What::Intended { step: step.to_string() }
     }
 
-    fn done() -> What {
-        What::Done { step: VERIFY.to_string(), times: StepTimes::default(), output: Value::Null }
+    fn done(step: RestoreStep) -> What {
+        What::Done { step: step.to_string(), times: StepTimes::default(), output: Value::Null }
     }
 
     fn finished(outcome: Outcome) -> What {
@@ -220,13 +220,15 @@ mod tests {
         let ending = |last: What| {
             let id = RestoreId::at(Timestamp::UNIX_EPOCH, 1);
             let begun = What::Begun { steps: steps::names().into_iter().map(str::to_owned).collect() };
-            let events = [begun, intended(), last].into_iter().zip(1..);
+            let events = [begun, intended(PROMOTE), last].into_iter().zip(1..);
             let event = |(what, n)| JournalEvent { format: 1, n, at: Timestamp::UNIX_EPOCH, epoch: 1, what };
             RestoreState::of(&id, events.map(event).collect()).unwrap().waiting_state()
         };
-        let (step, error, next) = (VERIFY.to_string(), String::new(), Vec::new());
+        let (step, error, next) = (PROMOTE.to_string(), String::new(), Vec::new());
         let held = What::Held { step: step.clone(), error: error.clone(), next: next.clone() };
         assert_eq!(ending(held), Some("held"));
+        let paused = What::Paused { step: step.clone(), next: next.clone() };
+        assert_eq!(ending(paused), Some("paused"));
         assert_eq!(ending(What::Stuck { step: step.clone(), error, next }), Some("stuck"));
         assert_eq!(ending(What::UndoIntended { step }), None);
     }
@@ -247,16 +249,20 @@ mod tests {
     fn an_end_without_its_checks_is_no_end() {
         assert_eq!(phase_of([finished(Outcome::Completed)]), RestorePhase::Unfinished);
         assert_eq!(phase_of([finished(Outcome::Undone)]), RestorePhase::Undone);
-        let failed = What::Failed { step: VERIFY.to_string(), error: "x".into() };
-        let undone = [intended(), failed, finished(Outcome::Undone)];
-        assert_eq!(phase_of(undone), RestorePhase::RolledBack, "users may have written by then");
-        let mut events = vec![intended(), done()];
+        let failed = |step: RestoreStep| What::Failed { step: step.to_string(), error: "x".into() };
+        let undone = |step| [intended(step), failed(step), finished(Outcome::Undone)];
+        assert_eq!(phase_of(undone(RestoreStep::Verify)), RestorePhase::Undone, "nobody could write");
+        assert_eq!(phase_of(undone(PROMOTE)), RestorePhase::RolledBack, "users may have written by then");
+        let put_aside = [What::PutAside { reason: "x".into() }, finished(Outcome::Undone)];
+        assert_eq!(phase_of(put_aside), RestorePhase::RolledBack);
+        let mut events =
+            vec![intended(RestoreStep::Verify), done(RestoreStep::Verify), intended(PROMOTE), done(PROMOTE)];
         assert_eq!(phase_of(events.clone()), RestorePhase::Unfinished);
         events.push(finished(Outcome::Completed));
         assert_eq!(phase_of(events.clone()), RestorePhase::Restored);
-        events.push(What::UndoIntended { step: VERIFY.to_string() });
+        events.push(What::UndoIntended { step: PROMOTE.to_string() });
         assert_eq!(phase_of(events.clone()), RestorePhase::Unfinished, "it is rolled back now");
-        events.extend([What::Undone { step: VERIFY.to_string() }, finished(Outcome::Undone)]);
+        events.extend([What::Undone { step: PROMOTE.to_string() }, finished(Outcome::Undone)]);
         assert_eq!(phase_of(events), RestorePhase::RolledBack);
     }
 }

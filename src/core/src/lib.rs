@@ -12,7 +12,9 @@ mod target;
 mod timeline;
 mod wal_segment;
 
-pub use archive::{ArchiveListing, MoreWal, RunningPrimary};
+pub use archive::{
+    ArchiveListing, CommitSpan, MarkKind, MoreWal, RunningPrimary, TargetSearch, TimelinePart, WalMark,
+};
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{
     BackupId, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug, RequestKey,

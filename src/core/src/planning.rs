@@ -28,7 +28,7 @@ mod cases;
 #[cfg(test)]
 mod proofs;
 
-pub use error::{Life, Lives, PlanError, Reachable};
+pub use error::{PlanError, Reachable};
 
 use crate::documents::{BackupManifest, RecoveryPath};
 use crate::{ArchiveListing, RestoreTarget, WalMark};

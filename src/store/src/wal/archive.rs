@@ -13,7 +13,8 @@ use remount_core::{
 
 use crate::store::CLUSTERS;
 use crate::wal::object::{Facts, UnpackError, Unpacked, unpack};
-use crate::wal::{ArchiveFile, Codec, SegmentHeader, commits};
+use crate::wal::summary::SegmentSummary;
+use crate::wal::{ArchiveFile, Codec, SegmentHeader};
 use crate::{Created, Damage, Error, Objects, Result, SegmentFault, documents};
 
 /// The WAL of one cluster and system identifier. Its objects are immutable.
@@ -82,12 +83,14 @@ impl WalArchive {
     /// The same content again is success.
     pub async fn push(&self, file: &ArchiveFile, content: Bytes, options: PushOptions) -> Result<Pushed> {
         let unfit = |fault| Error::Unfit { file: file.to_string(), fault };
+        let mut summary = None;
         let facts = match file {
             ArchiveFile::Segment(segment) | ArchiveFile::Partial(segment) => {
                 let (owner, size) = (self.system_identifier, options.segment_size);
                 let header = SegmentHeader::check(&content, *segment, owner, size).map_err(unfit)?;
                 self.check_parent(file, *segment, &header).await?;
-                Facts::of(&content, commits::last_commit(&header, &content))
+                let told = summary.insert(SegmentSummary::of(&header, &content));
+                Facts::of(&content, told.last_commit)
             }
             ArchiveFile::History(timeline) => {
                 parse_history(*timeline, &content).map_err(unfit)?;
@@ -102,7 +105,11 @@ impl WalArchive {
         if self.lies_under_another_codec(file, codec, &facts).await? {
             return Ok(Pushed::AlreadyThere);
         }
-        self.write(&self.path(file, codec), codec, &content, &facts).await
+        let pushed = self.write(&self.path(file, codec), codec, &content, &facts).await?;
+        if let (Pushed::New { .. }, ArchiveFile::Segment(segment), Some(summary)) = (pushed, file, summary) {
+            self.keep_summary(segment, &summary).await;
+        }
+        Ok(pushed)
     }
 
     /// The file, verified; none only where the store answers that it has none.
@@ -286,6 +293,15 @@ impl WalArchive {
         }
         let others = Codec::ALL.into_iter().filter(|codec| *codec != self.expected);
         [self.expected].into_iter().chain(others).collect()
+    }
+
+    pub(crate) fn objects(&self) -> &dyn Objects {
+        &*self.objects
+    }
+
+    /// Where it is noted what a segment says.
+    pub(crate) fn summary_path(&self, segment: &WalSegment) -> String {
+        format!("{}{}/{segment}.summary", self.folder, segment.timeline.hex())
     }
 
     fn path(&self, file: &ArchiveFile, codec: Codec) -> String {

@@ -7,9 +7,14 @@ mod config;
 mod header;
 mod name;
 mod object;
+mod records;
+mod search;
+mod summary;
 
 pub use archive::{PushOptions, Pushed, WalArchive, WalListing};
 pub use codec::Codec;
 pub use config::WalConfig;
 pub use header::SegmentHeader;
 pub use name::{ArchiveFile, ArchiveFileError};
+pub use search::SearchBounds;
+pub use summary::{SearchedFor, SegmentSummary};

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use remount_cloud::CloudConfig;
-use remount_core::documents::OnFailure;
+use remount_core::documents::{OnFailure, VerifyWal};
 use remount_core::{DeploymentName, GroupName, RestoreTarget};
 use remount_director::DirectorConfig;
 use remount_flow::OldDiskRetention;
@@ -70,6 +70,12 @@ pub struct RestoreErrand {
     /// What to do when a step fails for good.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// How much WAL is verified before anything is stopped.
+    #[serde(default)]
+    pub verify: VerifyWal,
+    /// Whether indexes are rebuilt where a collation has another version.
+    #[serde(default)]
+    pub reindex: bool,
 }
 
 /// The block `backup` of `remount.json`.

@@ -56,6 +56,8 @@ fn plan(ended: &BackupEnded, target: RestoreTarget, timeline: TimelineHistory) -
         instances: Vec::new(),
         estimate_seconds: 0.0,
         keep_old_disks_hours: 24,
+        options: Default::default(),
+        segments_verified: 0,
         tool_version: "test".into(),
     }
 }

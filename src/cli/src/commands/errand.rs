@@ -143,6 +143,7 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
         requested_by: PROPERTIES.into(),
         requested_at: now,
         on_failure: options.on_failure,
+        options: remount_core::documents::RestoreOptions { verify: options.verify, reindex: options.reindex },
     };
     Ok(store.requests().put(&request).await?)
 }

@@ -50,7 +50,7 @@ pub use mark::BackupMark;
 pub use plan::{PlannedInstance, RecoveryPath, RestorePlan};
 pub use published::PublishedPlan;
 pub use release::ReleaseNote;
-pub use request::{OnFailure, RequestOutcome, RestoreRequest};
+pub use request::{OnFailure, RequestOutcome, RestoreOptions, RestoreRequest, VerifyWal};
 
 /// The newest document format this program writes and reads.
 pub const FORMAT: u32 = 1;

@@ -18,6 +18,8 @@ mod state;
 mod status_report;
 mod steps;
 mod survey;
+mod target_search;
+mod wal_check;
 mod swap;
 
 pub use abort::{AbortPoint, abort_restore};

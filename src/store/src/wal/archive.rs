@@ -240,11 +240,18 @@ impl WalArchive {
     }
 
     async fn facts_of(&self, file: &ArchiveFile) -> Result<Option<Facts>> {
+        Ok(self.located_facts(file).await?.map(|(_, facts)| facts))
+    }
+
+    /// The facts of a file, and where it lies.
+    pub(crate) async fn located_facts(&self, file: &ArchiveFile) -> Result<Option<(String, Facts)>> {
         for codec in self.codecs(file) {
             let path = self.path(file, codec);
             if let Some((_, metadata)) = self.objects.stat(&path).await? {
-                let facts = Facts::from_metadata(&metadata);
-                return facts.map(Some).map_err(|damage| Error::Damaged { path, damage });
+                return match Facts::from_metadata(&metadata) {
+                    Ok(facts) => Ok(Some((path, facts))),
+                    Err(damage) => Err(Error::Damaged { path, damage }),
+                };
             }
         }
         Ok(None)

@@ -10,6 +10,7 @@ mod object;
 mod records;
 mod search;
 mod summary;
+mod verify;
 
 pub use archive::{PushOptions, Pushed, WalArchive, WalListing};
 pub use codec::Codec;

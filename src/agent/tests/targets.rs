@@ -32,12 +32,15 @@ async fn transactions_their_parts_and_restore_points_are_found_where_postgresql_
         let mut server = Postgres::init(major, landscape.home.path(), "cluster");
         server.spawn_with(&["-c", "max_prepared_transactions=5"]);
         server.wait_until_reachable().await;
-        server.execute("CREATE TABLE t (a text); CREATE TABLE gone (a text); INSERT INTO gone VALUES ('x')").await;
+        server
+            .execute("CREATE TABLE t (a text); CREATE TABLE gone (a text); INSERT INTO gone VALUES ('x')")
+            .await;
 
         server
             .execute("BEGIN; INSERT INTO t VALUES ('whole'); SAVEPOINT s; INSERT INTO t VALUES ('part'); RELEASE s; COMMIT")
             .await;
-        let xid = async |row: &str| server.value(&format!("SELECT xmin::text FROM t WHERE a = '{row}'")).await;
+        let xid =
+            async |row: &str| server.value(&format!("SELECT xmin::text FROM t WHERE a = '{row}'")).await;
         let (whole, part) = (xid("whole").await, xid("part").await);
         // Files, statistics and invalidations lie between a prepared transaction's time and its number.
         server

@@ -292,8 +292,8 @@ impl<'a> Vm<'a> {
             instances: instances.iter().map(planned).collect(),
             estimate_seconds: 1.0,
             keep_old_disks_hours: 24,
-        options: Default::default(),
-        segments_verified: 0,
+            options: Default::default(),
+            segments_verified: 0,
             tool_version: "test".into(),
         }
     }

@@ -54,6 +54,8 @@ fn what_makes_no_sense_is_refused() {
     for line in [
         "restore --now --deployment pg --to-latest --to-xid 7",
         "restore --now --deployment pg --to-latest --exclusive",
+        "restore --now --deployment pg --to-latest --accept-unverified",
+        "restore --now --deployment pg --to-latest --verify some",
         "resume",
         "rollback 20261123T004500Z-k3f9 --on-failure hold",
         "restore --now --deployment ../pg --to-latest",

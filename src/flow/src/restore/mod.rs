@@ -18,9 +18,9 @@ mod state;
 mod status_report;
 mod steps;
 mod survey;
+mod swap;
 mod target_search;
 mod wal_check;
-mod swap;
 
 pub use abort::{AbortPoint, abort_restore};
 pub use prepare::plan_restore;

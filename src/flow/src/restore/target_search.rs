@@ -50,10 +50,10 @@ pub async fn fill_in(wal: &WalArchive, listing: &mut ArchiveListing, question: &
             // No backup reaches what lies before the oldest one's beginning.
             let begin = ours.iter().map(|backup| backup.start_lsn.0 / u64::from(size.bytes())).min();
             let reachable = |segment: &&WalSegment| begin.is_none_or(|begin| segment.number(size) >= begin);
-            let segments: BTreeSet<WalSegment> =
-                listing.segments.iter().filter(reachable).copied().collect();
+            let segments: BTreeSet<WalSegment> = listing.segments.iter().filter(reachable).copied().collect();
             let search = wal.search(&wanted, &segments, size, BOUNDS).await;
-            listing.search = Some(search.map_err(FlowError::store(format!("search the archive for {target}")))?);
+            listing.search =
+                Some(search.map_err(FlowError::store(format!("search the archive for {target}")))?);
         }
     }
     Ok(())
@@ -96,7 +96,10 @@ pub fn may_be_unarchived(listing: &ArchiveListing) -> bool {
 pub async fn close_segment(ctx: &FlowContext, survey: &Survey, store: &ClusterStore) -> Option<String> {
     let outcome = close(ctx, survey, store).await;
     outcome.err().map(|error| {
-        format!("the primary's present segment could not be archived to search it: {}", Problem::of(&error).what)
+        format!(
+            "the primary's present segment could not be archived to search it: {}",
+            Problem::of(&error).what
+        )
     })
 }
 

@@ -60,9 +60,14 @@ pub async fn preflight(
         read += some.len() as u64;
     }
     let all = order.len() as u64;
-    findings.check(format!("WAL: {there} of {all} segments are there with the right header, {read} were read and verified"));
+    findings.check(format!(
+        "WAL: {there} of {all} segments are there with the right header, {read} were read and verified"
+    ));
     if read < all && wanted == VerifyWal::Recent {
-        findings.check(format!("WAL: the other {} are verified while disks are made, as far as time allows", all - read));
+        findings.check(format!(
+            "WAL: the other {} are verified while disks are made, as far as time allows",
+            all - read
+        ));
     } else if read < all {
         findings.warn(format!("the content of {} WAL segments was not verified (`--verify`)", all - read));
     }
@@ -127,7 +132,9 @@ async fn headers(
     order: &[WalSegment],
     findings: &mut Findings,
 ) -> Result<usize> {
-    let asked = iter(order).map(|segment| async move { (segment, wal.verify_header(segment, path.segment_size).await) });
+    let size = path.segment_size;
+    let asked =
+        iter(order.to_vec()).map(|segment| async move { (segment, wal.verify_header(&segment, size).await) });
     let asked: Vec<_> = asked.buffered(HEADERS_AT_ONCE).collect().await;
     let (mut good, mut damaged) = (0, 0);
     for (segment, answer) in asked {
@@ -136,7 +143,7 @@ async fn headers(
             Err(error @ remount_store::Error::Damaged { .. }) => {
                 damaged += 1;
                 if damaged <= DAMAGED_NAMED {
-                    findings.problems.push(damage(segment, &error));
+                    findings.problems.push(damage(&segment, &error));
                 }
             }
             Err(error) => return Err(FlowError::store(format!("look at segment {segment}"))(error)),
@@ -153,13 +160,14 @@ async fn headers(
 
 /// The damaged ones of these segments.
 async fn contents(wal: &WalArchive, segments: &[WalSegment]) -> Result<Vec<Problem>> {
-    let reads = iter(segments).map(|segment| async move { (segment, wal.verify_content(segment).await) });
+    let reads =
+        iter(segments.to_vec()).map(|segment| async move { (segment, wal.verify_content(&segment).await) });
     let reads: Vec<_> = reads.buffered(CONTENTS_AT_ONCE).collect().await;
     let mut damaged = Vec::new();
     for (segment, read) in reads {
         match read {
             Ok(_) => {}
-            Err(error @ remount_store::Error::Damaged { .. }) => damaged.push(damage(segment, &error)),
+            Err(error @ remount_store::Error::Damaged { .. }) => damaged.push(damage(&segment, &error)),
             Err(error) => return Err(FlowError::store(format!("read segment {segment}"))(error)),
         }
     }

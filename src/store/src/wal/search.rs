@@ -77,8 +77,8 @@ impl WalArchive {
                 search.unread += some.len();
                 continue;
             }
-            let told = iter(some).map(|segment| self.summary(segment)).buffered(AT_ONCE);
-            let told: Vec<Result<Option<SegmentSummary>>> = told.collect().await;
+            let told = iter(some.to_vec()).map(|segment| async move { self.summary(&segment).await });
+            let told: Vec<Result<Option<SegmentSummary>>> = told.buffered(AT_ONCE).collect().await;
             let mut to_read = Vec::new();
             for (segment, summary) in some.iter().zip(told) {
                 match summary? {
@@ -90,7 +90,7 @@ impl WalArchive {
                     }
                 }
             }
-            let read = iter(to_read).map(|segment| self.marks(wanted, segment, size));
+            let read = iter(to_read).map(|segment| async move { self.marks(wanted, segment, size).await });
             let read: Vec<Result<Option<Vec<WalMark>>>> = read.buffered(CONTENTS_AT_ONCE).collect().await;
             for marks in read {
                 match marks? {

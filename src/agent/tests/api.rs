@@ -83,6 +83,22 @@ async fn wal_is_switched_written_and_the_restores_settings_removed() {
 }
 
 #[tokio::test]
+async fn a_cluster_with_a_tablespace_on_another_disk_is_not_backed_up() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    assert_eq!(client.status().await.unwrap().on_other_disks, Vec::<String>::new());
+    std::os::unix::fs::symlink("/dev/shm", vm.data("pg_tblspc/99999")).unwrap();
+    let error = client.begin_backup(&backup(), 60).await.unwrap_err();
+    assert!(matches!(&error, Error::OtherDisk(places) if places.contains("/dev/shm")), "{error:?}");
+    assert!(!vm.mark_file().exists());
+    assert_eq!(client.status().await.unwrap().on_other_disks.len(), 1);
+    std::fs::remove_file(vm.data("pg_tblspc/99999")).unwrap();
+    client.begin_backup(&backup(), 60).await.unwrap();
+}
+
+#[tokio::test]
 async fn nobody_gets_in_without_a_certificate_of_the_ca() {
     let landscape = Landscape::new();
     let (vm, _server) = running(&landscape).await;

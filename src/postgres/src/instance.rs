@@ -65,10 +65,13 @@ pub struct ServerStatus {
     pub settings: BTreeMap<String, String>,
     /// Whether data checksums are on.
     pub data_checksums: bool,
-    /// Versions of the collations, by provider and name.
+    /// Versions of the collations, by provider and name; and under `database/<name>` which one each database has.
     pub collation_versions: BTreeMap<String, String>,
     /// Bytes below the data directory's file system.
     pub data_bytes: u64,
+    /// What of the cluster is not on the persistent disk: no snapshot holds it.
+    #[serde(default)]
+    pub on_other_disks: Vec<String>,
 }
 
 /// Backup mode was entered.

@@ -19,6 +19,7 @@ mod error;
 mod instance;
 mod local;
 mod local_status;
+mod places;
 mod recovery_settings;
 mod remote;
 mod retrying;

@@ -134,7 +134,8 @@ impl From<PostgresError> for Failure {
         let status = match &error {
             PostgresError::BackupInProgress(_)
             | PostgresError::NoBackup(_)
-            | PostgresError::NotPrimary { .. } => StatusCode::CONFLICT,
+            | PostgresError::NotPrimary { .. }
+            | PostgresError::OtherDisk(_) => StatusCode::CONFLICT,
             PostgresError::Database { .. } | PostgresError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
             PostgresError::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             PostgresError::Config(_) => StatusCode::BAD_REQUEST,

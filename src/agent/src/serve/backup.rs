@@ -86,7 +86,7 @@ impl BackupKeeper {
     /// Enters backup mode.
     ///
     /// # Errors
-    /// [`PostgresError::BackupInProgress`], or the disk's or PostgreSQL's: backup mode was not entered and the mark is removed.
+    /// [`PostgresError::BackupInProgress`], [`PostgresError::OtherDisk`], or the disk's or PostgreSQL's: backup mode was not entered and the mark is removed.
     pub async fn begin(self: &Arc<Self>, backup: &BackupId, lease_seconds: u64) -> Result<BackupBegun> {
         if !(1..=LEASE_SECONDS_MAX).contains(&lease_seconds) {
             let text = format!("`lease_seconds` has to be between 1 and {LEASE_SECONDS_MAX}");
@@ -105,6 +105,7 @@ impl BackupKeeper {
             State::Ended(ended) if ended.backup == *backup => return Err(no_backup(backup)),
             State::Ended(_) | State::Idle => {}
         }
+        self.refuse_other_disks()?;
         let (session, begun) = self.enter(backup, lease_seconds).await?;
         let mut now = InProgress { session, begun: begun.clone(), until: Instant::now() };
         now.renew();
@@ -214,6 +215,12 @@ impl BackupKeeper {
         self.disk.remove_mark()?;
         log::warn!(backup:% = mark.backup; "an earlier agent died during this backup, which therefore does not exist: its mark is removed");
         Ok(true)
+    }
+
+    /// A snapshot holds one disk: a backup of a cluster that lies on more than one would bring back two times at once.
+    fn refuse_other_disks(&self) -> Result<()> {
+        let elsewhere = self.server.data_directory().on_other_disks(self.disk.mount_point())?;
+        if elsewhere.is_empty() { Ok(()) } else { Err(PostgresError::OtherDisk(elsewhere.join(", ")).into()) }
     }
 
     /// The mark first, synced; then backup mode; then everything that a snapshot is to hold, synced.

@@ -505,3 +505,13 @@ fn the_segments_worth_dating_are_the_last_of_each_timeline_that_have_no_time() {
         [segment(2, 9), segment(2, 8), segment(2, 7), segment(1, 9)]
     );
 }
+
+#[test]
+fn a_tablespace_that_was_on_another_disk_is_not_in_the_backup() {
+    let mut manifest = ArchivedCluster::plain().manifests.remove(0);
+    assert!(manifest.tablespaces_elsewhere().is_empty());
+    manifest.tablespace_map =
+        "16385 /var/vcap/store/space\n16386 /fast/space\n16387 pg_tblspc/16387\n16388 /var/vcap/storey\n"
+            .into();
+    assert_eq!(manifest.tablespaces_elsewhere(), ["/fast/space", "/var/vcap/storey"]);
+}

@@ -2,10 +2,12 @@
 
 mod abort;
 mod archive;
+mod collations;
 mod context;
 mod director_change;
 mod estimate;
 mod journal;
+mod places;
 mod planning;
 mod preflight;
 mod prepare;

@@ -9,6 +9,7 @@ use remount_director::Instance;
 
 use super::report::PreflightReport;
 use super::survey::{self, Survey};
+use super::{collations, places};
 use crate::{FlowContext, Problem};
 
 /// What was found.
@@ -131,6 +132,8 @@ pub async fn backup(
         }
     }
     check_servers(survey, backup, findings);
+    places::check(survey, backup, findings);
+    collations::check(survey, backup, plan.options, findings);
 }
 
 async fn check_disks(

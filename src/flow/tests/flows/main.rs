@@ -10,4 +10,5 @@ mod old_disks;
 mod restore;
 mod rollback;
 mod support;
+mod targets;
 mod transcripts;

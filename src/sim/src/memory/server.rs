@@ -214,6 +214,7 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
         data_checksums: true,
         collation_versions: BTreeMap::from([("libc/C.UTF-8".to_owned(), "2.36".to_owned())]),
         data_bytes: 1 << 30,
+        on_other_disks: Vec::new(),
     })
 }
 

@@ -12,6 +12,7 @@
 //! | [`Server::switch_wal`] | `POST /v1/wal/switch` |
 //! | [`Server::write_probe`] | `POST /v1/probe` |
 //! | [`Server::finish_restore`] | `POST /v1/restore/finish` |
+//! | [`Server::refresh_collations`] | `POST /v1/collations/refresh` |
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -119,6 +120,24 @@ pub struct WalSwitched {
     pub last_segment: WalSegment,
 }
 
+/// How far the indexes of collations with another version have been rebuilt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CollationRefresh {
+    /// It goes on.
+    Running,
+    /// It is done.
+    Done {
+        /// The databases whose indexes were rebuilt; none where all versions were right.
+        databases: Vec<String>,
+    },
+    /// It failed; asking again begins again.
+    Failed {
+        /// Why.
+        what: String,
+    },
+}
+
 /// The body of `POST /v1/backup/begin`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,7 +156,7 @@ pub struct NamedBackup {
     pub backup: BackupId,
 }
 
-/// The body of `POST /v1/restore/finish`.
+/// The body of `POST /v1/restore/finish` and `POST /v1/collations/refresh`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedRestore {
@@ -194,6 +213,14 @@ pub trait Server: Debug + Send + Sync {
     /// # Idempotence
     /// Settings that are gone count as removed.
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()>;
+
+    /// Begins to rebuild the indexes of every database in which a collation has another version than when they were
+    /// built, on a primary; answers at once how far it has come. It takes hours where there is much to rebuild.
+    ///
+    /// # Idempotence
+    /// The same restore again tells of the same work, as long as the agent lives; work that was done finds nothing
+    /// left to do.
+    async fn refresh_collations(&self, restore: &RestoreId) -> Result<CollationRefresh>;
 }
 
 /// How a driver reaches the servers.

@@ -18,6 +18,7 @@ mod data_directory;
 mod error;
 mod instance;
 mod local;
+mod local_collations;
 mod local_status;
 mod places;
 mod recovery_settings;
@@ -29,7 +30,7 @@ pub use control_data::{ControlData, DatabaseState};
 pub use data_directory::{DataDirectory, DataState, Preparation};
 pub use error::{ApiError, Error};
 pub use instance::{
-    BackupBegun, BackupEnded, BeginBackup, NamedBackup, NamedRestore, Result, Server, ServerStatus, Servers,
+    BackupBegun, BackupEnded, BeginBackup, CollationRefresh, NamedBackup, NamedRestore, Result, Server, ServerStatus, Servers,
     WalSwitched, WriteProbe,
 };
 pub use local::{LocalConfig, LocalServer, Reachable};

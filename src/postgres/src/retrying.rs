@@ -8,7 +8,7 @@ use remount_core::{Attempts, BackupId, InstanceSlug, RestoreId};
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{
-    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 
 /// Wraps the way to the servers.
@@ -81,5 +81,9 @@ impl Server for RetryingServer {
 
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()> {
         retry(&self.policy, || self.inner.finish_restore(restore)).await
+    }
+
+    async fn refresh_collations(&self, restore: &RestoreId) -> Result<CollationRefresh> {
+        retry(&self.policy, || self.inner.refresh_collations(restore)).await
     }
 }

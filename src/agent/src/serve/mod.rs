@@ -5,6 +5,7 @@
 
 mod api;
 mod backup;
+mod collations;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ mod director_change;
 mod estimate;
 mod journal;
 mod places;
+mod reindex;
 mod planning;
 mod preflight;
 mod prepare;

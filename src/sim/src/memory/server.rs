@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use remount_core::{BackupId, InstanceSlug, Lsn, RestoreId, Role, WalSegment};
 use remount_postgres::{
-    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 use tokio::time::Instant;
 
@@ -183,6 +183,13 @@ impl Server for MemoryServer {
         let reached = self.reach(CALL)?;
         running(&self.landscape.state(), reached.index, "finish restore")?; // To be reloaded.
         self.answer(CALL, &reached, ())
+    }
+
+    async fn refresh_collations(&self, _restore: &RestoreId) -> Result<CollationRefresh> {
+        const CALL: &str = "server.refresh_collations";
+        let reached = self.reach(CALL)?;
+        running(&self.landscape.state(), reached.index, "rebuild indexes")?;
+        self.answer(CALL, &reached, CollationRefresh::Done { databases: Vec::new() })
     }
 }
 

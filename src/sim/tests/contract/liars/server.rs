@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use remount_core::{BackupId, InstanceSlug, RestoreId};
 use remount_postgres::{
-    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 use remount_sim::contract::server;
 
@@ -213,6 +213,10 @@ impl Server for Liar {
             return Ok(WriteProbe { lsn: self.inner.status().await?.lsn });
         }
         self.told(self.inner.write_probe().await)
+    }
+
+    async fn refresh_collations(&self, restore: &RestoreId) -> Result<CollationRefresh> {
+        self.told(self.inner.refresh_collations(restore).await)
     }
 
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()> {

@@ -106,7 +106,8 @@ async fn indexes_are_rebuilt_where_a_collation_has_another_version() {
     let refreshed = CollationRefresh::Done { databases: vec!["postgres".into()] };
     assert_eq!(done("20261123T010000Z-aaaa").await, refreshed);
     assert_ne!(server.value("SELECT pg_relation_filenode('t_a_idx')::text").await, node, "it was rebuilt");
-    let stale = "SELECT count(*)::text FROM pg_collation WHERE collversion <> pg_collation_actual_version(oid)";
+    let stale =
+        "SELECT count(*)::text FROM pg_collation WHERE collversion <> pg_collation_actual_version(oid)";
     assert_eq!(server.value(stale).await, "0");
     assert_eq!(done("20261123T010000Z-aaaa").await, refreshed, "it is told again");
     let nothing = CollationRefresh::Done { databases: Vec::new() };

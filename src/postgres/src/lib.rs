@@ -30,8 +30,8 @@ pub use control_data::{ControlData, DatabaseState};
 pub use data_directory::{DataDirectory, DataState, Preparation};
 pub use error::{ApiError, Error};
 pub use instance::{
-    BackupBegun, BackupEnded, BeginBackup, CollationRefresh, NamedBackup, NamedRestore, Result, Server, ServerStatus, Servers,
-    WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, BeginBackup, CollationRefresh, NamedBackup, NamedRestore, Result, Server,
+    ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 pub use local::{LocalConfig, LocalServer, Reachable};
 pub use local_status::Identity;

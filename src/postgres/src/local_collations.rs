@@ -41,7 +41,8 @@ impl LocalServer {
     async fn refresh_database(&self, name: &str) -> Result<bool> {
         let client = self.connect_unlimited_to(name).await?;
         let row = one(&client, ACTION, STALE).await?;
-        let (quoted, own, others): (String, bool, Vec<String>) = (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
+        let (quoted, own, others): (String, bool, Vec<String>) =
+            (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
         if !own && others.is_empty() {
             return Ok(false);
         }

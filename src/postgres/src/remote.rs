@@ -22,8 +22,8 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::{
-    ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error, NamedBackup, NamedRestore, Result, Server,
-    ServerStatus, Servers, WalSwitched, WriteProbe,
+    ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error, NamedBackup, NamedRestore,
+    Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 
 /// The name in every agent's certificate.

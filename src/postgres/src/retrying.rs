@@ -8,7 +8,8 @@ use remount_core::{Attempts, BackupId, InstanceSlug, RestoreId};
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{
-    BackupBegun, BackupEnded, CollationRefresh, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Result, Server, ServerStatus, Servers, WalSwitched,
+    WriteProbe,
 };
 
 /// Wraps the way to the servers.

@@ -16,8 +16,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use remount_postgres::{
-    ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error as PostgresError, LocalServer, NamedBackup,
-    NamedRestore, ServerStatus, WalSwitched, WriteProbe,
+    ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error as PostgresError, LocalServer,
+    NamedBackup, NamedRestore, ServerStatus, WalSwitched, WriteProbe,
 };
 
 use crate::config::AgentConfig;
@@ -108,10 +108,7 @@ async fn finish_restore(State(api): State<Api>, body: Body<NamedRestore>) -> Ans
     Ok(Json(()))
 }
 
-async fn refresh_collations(
-    State(api): State<Api>,
-    body: Body<NamedRestore>,
-) -> Answer<CollationRefresh> {
+async fn refresh_collations(State(api): State<Api>, body: Body<NamedRestore>) -> Answer<CollationRefresh> {
     let Json(NamedRestore { restore }) = body?;
     Ok(Json(api.collations.refresh(&restore).await))
 }

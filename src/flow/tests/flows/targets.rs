@@ -49,7 +49,8 @@ async fn a_transaction_is_restored_from_a_backup_before_it_though_there_is_a_new
     let report = bench.restore(RecoveryTarget::Xid(last)).await.unwrap();
     bench.assert_restored(&wanted).await;
     let backups = bench.ctx.store.cluster(bench.landscape.cluster()).survey_backups().await.unwrap().good;
-    assert_eq!(report.plan.path.backup, backups[0].id);
+    let first = backups.iter().min_by_key(|backup| backup.stop_lsn).unwrap();
+    assert_eq!(report.plan.path.backup, first.id);
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use remount_core::{BackupId, InstanceSlug, Lsn, RestoreId, Role, WalSegment};
 use remount_postgres::{
-    BackupBegun, BackupEnded, CollationRefresh, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Result, Server, ServerStatus, Servers, WalSwitched,
+    WriteProbe,
 };
 use tokio::time::Instant;
 

@@ -22,7 +22,7 @@ pub fn print(config: &AgentConfig) -> Result<()> {
     Ok(())
 }
 
-/// The server's status, and which restore the disk has applied.
+/// The server's status, which restore the disk has applied, and what is on other disks.
 ///
 /// # Errors
 /// The server does not answer, or a record of ours cannot be read.
@@ -32,6 +32,7 @@ pub async fn of(server: &LocalServer, identity: &Identity, disk: &Disk) -> Resul
         server.status(identity, open.as_ref().map(|applied| &applied.target)).await?
     };
     status.applied_restore = disk.applied()?.pop().map(|applied| applied.restore);
+    status.on_other_disks = server.data_directory().on_other_disks(disk.mount_point())?;
     if status.applied_restore.is_none() {
         status.replayed_to = None; // Promoted by somebody else.
     }

@@ -6,7 +6,7 @@ mod support;
 
 use remount_core::BackupId;
 use remount_core::{OperatorError as _, Retry};
-use remount_postgres::{Error, Server};
+use remount_postgres::{CollationRefresh, Error, Server};
 use serde_json::json;
 use support::postgres::Postgres;
 use support::{Ca, Landscape, Vm, backup, client, instance, restore, until};
@@ -80,6 +80,52 @@ async fn wal_is_switched_written_and_the_restores_settings_removed() {
     client.finish_restore(&restore()).await.unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "work_mem = '5MB'\n");
     until("the reload", async || server.value("SHOW work_mem").await == "5MB").await;
+}
+
+#[tokio::test]
+async fn indexes_are_rebuilt_where_a_collation_has_another_version() {
+    let landscape = Landscape::new();
+    let (vm, server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    let versions = client.status().await.unwrap().collation_versions;
+    assert!(versions.contains_key("database/postgres") && versions.contains_key("libc"), "{versions:?}");
+    server.execute("UPDATE pg_collation SET collversion = '1' WHERE collname = 'de-x-icu'").await;
+    server.execute("CREATE TABLE t (a text COLLATE \"de-x-icu\"); CREATE INDEX ON t (a)").await;
+    let node = server.value("SELECT pg_relation_filenode('t_a_idx')::text").await;
+    let done = async |restore: &str| {
+        let restore = restore.parse().unwrap();
+        until("the rebuild", async || {
+            client.refresh_collations(&restore).await.unwrap() != CollationRefresh::Running
+        })
+        .await;
+        client.refresh_collations(&restore).await.unwrap() // It is told again.
+    };
+    let refreshed = CollationRefresh::Done { databases: vec!["postgres".into()] };
+    assert_eq!(done("20261123T010000Z-aaaa").await, refreshed);
+    assert_ne!(server.value("SELECT pg_relation_filenode('t_a_idx')::text").await, node, "it was rebuilt");
+    let stale =
+        "SELECT count(*)::text FROM pg_collation WHERE collversion <> pg_collation_actual_version(oid)";
+    assert_eq!(server.value(stale).await, "0");
+    assert_eq!(done("20261123T010000Z-aaaa").await, refreshed, "it is told again");
+    let nothing = CollationRefresh::Done { databases: Vec::new() };
+    assert_eq!(done("20261123T020000Z-bbbb").await, nothing, "nothing is left to do");
+}
+
+#[tokio::test]
+async fn a_cluster_with_a_tablespace_on_another_disk_is_not_backed_up() {
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    assert_eq!(client.status().await.unwrap().on_other_disks, Vec::<String>::new());
+    std::os::unix::fs::symlink("/dev/shm", vm.data("pg_tblspc/99999")).unwrap();
+    let error = client.begin_backup(&backup(), 60).await.unwrap_err();
+    assert!(matches!(&error, Error::OtherDisk(places) if places.contains("/dev/shm")), "{error:?}");
+    assert!(!vm.mark_file().exists());
+    assert_eq!(client.status().await.unwrap().on_other_disks.len(), 1);
+    std::fs::remove_file(vm.data("pg_tblspc/99999")).unwrap();
+    client.begin_backup(&backup(), 60).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use remount_cloud::CloudConfig;
-use remount_core::documents::OnFailure;
+use remount_core::documents::{OnFailure, VerifyWal};
 use remount_core::{DeploymentName, GroupName, RestoreTarget};
 use remount_director::DirectorConfig;
 use remount_flow::OldDiskRetention;
@@ -73,6 +73,12 @@ pub struct RestoreErrand {
     /// Whether it stops at its target for a person to look.
     #[serde(default)]
     pub pause: bool,
+    /// How much WAL is verified before anything is stopped.
+    #[serde(default)]
+    pub verify: VerifyWal,
+    /// Whether indexes are rebuilt where a collation has another version.
+    #[serde(default)]
+    pub reindex: bool,
 }
 
 /// The block `backup` of `remount.json`.

@@ -18,8 +18,84 @@ pub struct ArchiveListing {
     /// The time of the last commit or abort in a segment, where it is known. A segment without an
     /// entry holds none, or was not read; [`Self::worth_dating`] says where looking helps.
     pub commit_times: BTreeMap<WalSegment, Timestamp>,
+    /// The commits known of the parts that forks divide timelines into ([`Self::parts`]). Needed for a target
+    /// time where there is more than one timeline.
+    pub spans: Vec<CommitSpan>,
+    /// What a search for the transaction or the restore point that is the target has found. None: nobody looked.
+    pub search: Option<TargetSearch>,
     /// Whether more will be archived before the restore begins.
     pub more_to_come: MoreWal,
+}
+
+/// A part of a timeline: from its beginning, or from where another timeline left it, to the next such fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimelinePart {
+    /// The timeline.
+    pub timeline: TimelineId,
+    /// The first position of the part.
+    pub from: Lsn,
+    /// Where the next part begins; none for the last one.
+    pub to: Option<Lsn>,
+}
+
+/// When the cluster lived on a part of a timeline, by its commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitSpan {
+    /// The part.
+    pub part: TimelinePart,
+    /// The first commit that is known of it.
+    pub first: Timestamp,
+    /// The last one.
+    pub last: Timestamp,
+}
+
+/// What a search of the archive for a transaction or a restore point has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetSearch {
+    /// Every place where it is named, in no order.
+    pub found: Vec<WalMark>,
+    /// The segments that were looked at.
+    pub searched: usize,
+    /// Those that could not be, within the bounds of a search.
+    pub unread: usize,
+}
+
+/// A record that names a transaction or a restore point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalMark {
+    /// The segment in which it begins.
+    pub segment: WalSegment,
+    /// Where it begins.
+    pub begins: Lsn,
+    /// Where it ends.
+    pub ends: Lsn,
+    /// Its own time.
+    pub time: Timestamp,
+    /// What it says.
+    pub kind: MarkKind,
+}
+
+/// What a record says of the transaction or restore point that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkKind {
+    /// The transaction has committed: replay can stop here.
+    Commit,
+    /// It was rolled back: replay can stop here, too.
+    Abort,
+    /// It was part of this transaction, at whose end it ended. Replay never stops for a part.
+    PartOf(u32),
+    /// It was prepared for a two-phase commit; replay stops at its end, not here.
+    Prepared,
+    /// The restore point was made.
+    RestorePoint,
+}
+
+impl MarkKind {
+    /// Whether replay stops at such a record.
+    #[must_use]
+    pub const fn ends_replay(self) -> bool {
+        matches!(self, Self::Commit | Self::Abort | Self::RestorePoint)
+    }
 }
 
 /// Whether an archive grows until the restore begins.
@@ -61,6 +137,37 @@ impl ArchiveListing {
             }
         }
         wanted
+    }
+
+    /// The parts into which the forks of the archived histories divide the timelines, the newest timelines
+    /// first. Empty where there is no fork: then no time can be on another branch.
+    #[must_use]
+    pub fn parts(&self) -> Vec<TimelinePart> {
+        if self.histories.is_empty() {
+            return Vec::new();
+        }
+        let mut cuts: BTreeMap<TimelineId, BTreeSet<Lsn>> = BTreeMap::new();
+        cuts.entry(TimelineId::FIRST).or_default().insert(Lsn(0));
+        for (timeline, history) in &self.histories {
+            cuts.entry(*timeline).or_default().extend(history.forks.last().map(|fork| fork.lsn));
+            for fork in &history.forks {
+                cuts.entry(fork.parent).or_default().insert(fork.lsn);
+            }
+        }
+        let mut parts = Vec::new();
+        for (timeline, mut cuts) in cuts.into_iter().rev() {
+            let own = self.histories.get(&timeline).map(|history| history.forks.last().map(|fork| fork.lsn));
+            let begins = match own {
+                Some(begins) => begins.unwrap_or_default(),
+                None if timeline == TimelineId::FIRST => Lsn(0),
+                // Without its history nobody knows where a timeline begins.
+                None => continue,
+            };
+            cuts.retain(|cut| begins <= *cut);
+            let ends = cuts.iter().skip(1).map(|lsn| Some(*lsn)).chain([None]);
+            parts.extend(cuts.iter().zip(ends).map(|(from, to)| TimelinePart { timeline, from: *from, to }));
+        }
+        parts
     }
 
     /// The running primary, where one runs.

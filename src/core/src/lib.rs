@@ -13,7 +13,9 @@ mod target;
 mod timeline;
 mod wal_segment;
 
-pub use archive::{ArchiveListing, MoreWal, RunningPrimary};
+pub use archive::{
+    ArchiveListing, CommitSpan, MarkKind, MoreWal, RunningPrimary, TargetSearch, TimelinePart, WalMark,
+};
 pub use exit_code::ExitCode;
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{

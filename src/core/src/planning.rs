@@ -7,6 +7,8 @@
 //! | question | answer |
 //! |---|---|
 //! | which timeline? (`timelines`) | the wanted one; else the running primary's; else the newest in the archive |
+//! | was the cluster on them at that time? (`lives`) | by the first and last commits beside each fork; else refused |
+//! | where is that transaction or restore point? (`marks`) | where a search of the archive has found it; else refused |
 //! | which backup? (`base`) | the newest on those timelines that ends before the target |
 //! | is the WAL there? (`coverage`) | each segment from the backup's start to the target, on its one timeline |
 //! | which number comes next? (`timelines`) | the first above the followed one without a history file, as PostgreSQL probes |
@@ -14,6 +16,8 @@
 mod base;
 mod coverage;
 mod error;
+mod lives;
+mod marks;
 mod timelines;
 mod wal;
 
@@ -27,7 +31,13 @@ mod proofs;
 pub use error::{PlanError, Reachable};
 
 use crate::documents::{BackupManifest, RecoveryPath};
-use crate::{ArchiveListing, RestoreTarget};
+use crate::{ArchiveListing, RestoreTarget, WalMark};
+
+/// What is aimed at: the target, and the record that it was found to be.
+struct Aim<'a> {
+    target: &'a RestoreTarget,
+    mark: Option<WalMark>,
+}
 
 /// Plans what recovery will read to reach `target`.
 ///
@@ -50,8 +60,11 @@ pub fn plan_recovery(
     coverage::refuse_the_future(archive, target)?;
     let backups = base::of_this_cluster(manifests, archive, target)?;
     let history = timelines::resolve(&backups, archive, target)?;
-    let backup = base::choose(&backups, archive, &history, target)?;
-    let reached = coverage::cover(&backups, backup, archive, history, target)?;
+    lives::refuse_a_time_of_another_branch(archive, &history, target)?;
+    let mark = marks::locate(&backups, archive, &history, target)?;
+    let aim = Aim { target, mark };
+    let backup = base::choose(&backups, archive, &history, &aim)?;
+    let reached = coverage::cover(&backups, backup, archive, history, &aim)?;
     let new_timeline = timelines::next_timeline(&backups, archive, reached.history.timeline)?;
     Ok(RecoveryPath {
         backup: backup.id.clone(),

@@ -41,19 +41,26 @@ pub struct RestoreTarget {
     #[serde(default)]
     pub exclusive: bool,
     /// The backup to begin from. None: the newest that ends before the target.
-    ///
-    /// Needed where the target is a transaction or a restore point that lies before the newest backup:
-    /// where it lies is not known, and PostgreSQL refuses a target before its backup's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_backup: Option<BackupId>,
+    /// `true` restores although the archive does not show the transaction or the restore point: where it is not
+    /// there either, PostgreSQL finds out after the cluster was stopped.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accept_unverified: bool,
 }
 
 impl RestoreTarget {
     /// The target on the timeline the cluster is on, inclusive.
     #[must_use]
     pub const fn of(target: RecoveryTarget) -> Self {
-        Self { target, timeline: None, exclusive: false, from_backup: None }
+        Self { target, timeline: None, exclusive: false, from_backup: None, accept_unverified: false }
     }
+}
+
+/// For documents that need not say it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl fmt::Display for RecoveryTarget {
@@ -76,6 +83,9 @@ impl fmt::Display for RestoreTarget {
         if let Some(timeline) = self.timeline {
             write!(f, " on timeline {timeline}")?;
         }
-        self.from_backup.as_ref().map_or(Ok(()), |backup| write!(f, " from backup {backup}"))
+        if let Some(backup) = &self.from_backup {
+            write!(f, " from backup {backup}")?;
+        }
+        f.write_str(if self.accept_unverified { ", unverified" } else { "" })
     }
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// What the text of an [`Error::Settings`] begins with.
 const SETTINGS_PREFIX: &str = "there can be no backup with these settings: ";
+/// What the text of an [`Error::OtherDisk`] begins with.
+const OTHER_DISK: &str = "not on the persistent disk, so that no snapshot would hold it: ";
 /// What the text of an [`Error::Config`] begins with.
 const CONFIG_PREFIX: &str = "configuration: ";
 
@@ -65,6 +67,9 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// Parts of the cluster are not on the persistent disk.
+    #[error("{OTHER_DISK}{0}")]
+    OtherDisk(String),
     /// The configuration is wrong.
     #[error("configuration: {0}")]
     Config(String),
@@ -103,6 +108,7 @@ impl From<&Error> for ApiError {
             Error::Database { .. } => ("database", None),
             Error::Unreachable { .. } => ("unreachable", None),
             Error::File { .. } => ("file", None),
+            Error::OtherDisk(_) => ("other_disk", None),
             Error::Config(_) => ("config", None),
         };
         let restore = if let Error::NoRestore(restore) = error { Some(restore.clone()) } else { None };
@@ -134,6 +140,9 @@ impl ApiError {
             ("file", _) => {
                 let (path, detail) = self.message.split_once(": ").unwrap_or(("a file", &self.message));
                 Error::File { path: path.into(), detail: detail.into() }
+            }
+            ("other_disk", _) => {
+                Error::OtherDisk(self.message.strip_prefix(OTHER_DISK).unwrap_or(&self.message).into())
             }
             // What the agent does not take it will not take a second later.
             ("config", _) => {
@@ -181,6 +190,10 @@ impl OperatorError for Error {
                 "check on the instance whether the disk of that file is full or read-only, and whether the file was changed by hand"
                     .into()
             }
+            Self::OtherDisk(_) => {
+                "move it below /var/vcap/store: a tablespace with `ALTER … SET TABLESPACE` and `DROP TABLESPACE`, `pg_wal` with the server stopped"
+                    .into()
+            }
             Self::Config(_) => "fix the job's properties and redeploy".into(),
         })
     }
@@ -197,6 +210,13 @@ mod tests {
         assert_eq!(told.to_string(), full.to_string());
         assert_eq!(told.retry(), Retry::Never);
         assert!(told.next_step().unwrap().contains("disk"));
+    }
+
+    #[test]
+    fn data_on_another_disk_is_told_as_such_across_the_agents_api_and_is_not_asked_again() {
+        let elsewhere = Error::OtherDisk("/var/vcap/store/postgres/data/pg_wal (/fast)".into());
+        let told = ApiError::from(&elsewhere).into_error("begin the backup");
+        assert_eq!((told.to_string(), told.retry()), (elsewhere.to_string(), Retry::Never));
     }
 
     #[test]

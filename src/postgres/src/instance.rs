@@ -14,6 +14,7 @@
 //! | [`Server::promote`] | `POST /v1/restore/promote` |
 //! | [`Server::forward_restore`] | `POST /v1/restore/forward` |
 //! | [`Server::finish_restore`] | `POST /v1/restore/finish` |
+//! | [`Server::refresh_collations`] | `POST /v1/collations/refresh` |
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -73,10 +74,13 @@ pub struct ServerStatus {
     pub overrides: Vec<SettingOverride>,
     /// Whether data checksums are on.
     pub data_checksums: bool,
-    /// Versions of the collations, by provider and name.
+    /// Versions of the collations, by provider and name; and under `database/<name>` which one each database has.
     pub collation_versions: BTreeMap<String, String>,
     /// Bytes below the data directory's file system.
     pub data_bytes: u64,
+    /// What of the cluster is not on the persistent disk: no snapshot holds it.
+    #[serde(default)]
+    pub on_other_disks: Vec<String>,
 }
 
 /// Backup mode was entered.
@@ -124,6 +128,24 @@ pub struct WalSwitched {
     pub last_segment: WalSegment,
 }
 
+/// How far the indexes of collations with another version have been rebuilt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CollationRefresh {
+    /// It goes on.
+    Running,
+    /// It is done.
+    Done {
+        /// The databases whose indexes were rebuilt; none where all versions were right.
+        databases: Vec<String>,
+    },
+    /// It failed; asking again begins again.
+    Failed {
+        /// Why.
+        what: String,
+    },
+}
+
 /// The body of `POST /v1/backup/begin`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,7 +164,7 @@ pub struct NamedBackup {
     pub backup: BackupId,
 }
 
-/// The body of `POST /v1/restore/promote`, `forward` and `finish`.
+/// The body of `POST /v1/restore/promote`, `forward` and `finish`, and of `POST /v1/collations/refresh`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedRestore {
@@ -237,6 +259,14 @@ pub trait Server: Debug + Send + Sync {
     /// # Idempotence
     /// Settings that are gone count as removed.
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()>;
+
+    /// Begins to rebuild the indexes of every database in which a collation has another version than when they were
+    /// built, on a primary; answers at once how far it has come. It takes hours where there is much to rebuild.
+    ///
+    /// # Idempotence
+    /// The same restore again tells of the same work, as long as the agent lives; work that was done finds nothing
+    /// left to do.
+    async fn refresh_collations(&self, restore: &RestoreId) -> Result<CollationRefresh>;
 }
 
 /// How a driver reaches the servers.

@@ -19,7 +19,9 @@ mod effective;
 mod error;
 mod instance;
 mod local;
+mod local_collations;
 mod local_status;
+mod places;
 mod recovery;
 mod recovery_settings;
 mod remote;
@@ -31,7 +33,7 @@ pub use data_directory::{DataDirectory, DataState, Preparation, Signal};
 pub use effective::{SettingOverride, Severity};
 pub use error::{ApiError, Error};
 pub use instance::{
-    BackupBegun, BackupEnded, BeginBackup, Forwarded, NamedBackup, NamedRestore, Result, Server,
+    BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Forwarded, NamedBackup, NamedRestore, Result, Server,
     ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 pub use local::{LocalConfig, LocalServer, Reachable};

@@ -116,6 +116,11 @@ impl LocalServer {
         self.connect_to(&self.config.database, 0).await
     }
 
+    /// The same in another database: for work that takes hours.
+    pub(crate) async fn connect_unlimited_to(&self, name: &str) -> Result<Client> {
+        self.connect_to(name, 0).await
+    }
+
     /// Whether it is in recovery, that is a standby or a primary that has not been promoted yet.
     ///
     /// # Errors

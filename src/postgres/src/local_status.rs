@@ -73,18 +73,26 @@ const SETTINGS: &str = "
                     'max_locks_per_transaction', 'max_prepared_transactions', 'max_wal_senders',
                     'max_worker_processes', 'server_encoding', 'wal_level', 'wal_log_hints')";
 
-/// The libraries' versions: of every database's own collation, and of ICU's root. A change of either
+/// The libraries' versions: of every database's own collation, of glibc and of ICU's root; and under
+/// `database/<name>` which collation each database has. A change of either
 /// between backup and restore makes text indexes wrong without an error.
 const COLLATIONS: &str = "
     SELECT CASE datlocprovider WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' ELSE 'builtin' END
            || '/' || datcollate, pg_database_collation_actual_version(oid)
       FROM pg_database WHERE datallowconn
     UNION
+    SELECT 'database/' || datname,
+           CASE datlocprovider WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' ELSE 'builtin' END || '/' || datcollate
+      FROM pg_database WHERE datallowconn
+    UNION
+    SELECT 'libc', max(pg_collation_actual_version(oid))
+      FROM pg_collation WHERE collprovider = 'c' AND collname NOT IN ('C', 'POSIX', 'ucs_basic')
+    UNION
     SELECT 'icu/' || collname, pg_collation_actual_version(oid)
       FROM pg_collation WHERE collname = 'und-x-icu'";
 
 impl LocalServer {
-    /// The server's status. What only the agent knows (backup, applied restore) is none; `target` is that of a plan
+    /// The server's status. What only the agent knows (backup, applied restore, disks) is none; `target` is that of a plan
     /// whose recovery is not over.
     ///
     /// # Errors
@@ -115,6 +123,7 @@ impl LocalServer {
             data_checksums: get(&row, 9)?,
             collation_versions: pairs(&client, COLLATIONS).await?,
             data_bytes: self.data_bytes()?,
+            on_other_disks: Vec::new(),
         })
     }
 

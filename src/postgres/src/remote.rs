@@ -25,7 +25,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::{
-    ApiError, BackupBegun, BackupEnded, BeginBackup, Error, Forwarded, NamedBackup, NamedRestore, Promoted,
+    ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error, Forwarded, NamedBackup, NamedRestore, Promoted,
     Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 
@@ -223,6 +223,11 @@ impl Server for RemoteServer {
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()> {
         let body = NamedRestore { restore: restore.clone() };
         self.post("finish a restore", "/v1/restore/finish", &body).await
+    }
+
+    async fn refresh_collations(&self, restore: &RestoreId) -> Result<CollationRefresh> {
+        let body = NamedRestore { restore: restore.clone() };
+        self.post("rebuild indexes", "/v1/collations/refresh", &body).await
     }
 }
 

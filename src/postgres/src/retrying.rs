@@ -9,7 +9,7 @@ use remount_core::{Attempts, BackupId, DeploymentName, InstanceSlug, RestoreId};
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{
-    BackupBegun, BackupEnded, Error, Forwarded, Promoted, Result, Server, ServerStatus, Servers, WalSwitched,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Result, Server, ServerStatus, Servers, WalSwitched,
     WriteProbe,
 };
 
@@ -101,5 +101,9 @@ impl Server for RetryingServer {
 
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()> {
         retry(&self.policy, || self.inner.finish_restore(restore)).await
+    }
+
+    async fn refresh_collations(&self, restore: &RestoreId) -> Result<CollationRefresh> {
+        retry(&self.policy, || self.inner.refresh_collations(restore)).await
     }
 }

@@ -59,6 +59,8 @@ fn plan(ended: &BackupEnded, target: RestoreTarget, timeline: TimelineHistory) -
         revision: 1,
         estimate_seconds: 0.0,
         keep_old_disks_hours: 24,
+        options: Default::default(),
+        segments_verified: 0,
         tool_version: "test".into(),
     }
 }
@@ -352,7 +354,7 @@ async fn hostile_defaults_do_not_reach_our_sessions(major: u32) {
     {
         postgres.execute(&format!("ALTER DATABASE postgres SET {setting}")).await;
     }
-    let status = server.status(&identity()).await.unwrap();
+    let status = server.status(&identity(), None).await.unwrap();
     assert_eq!(status.role, Role::Primary);
     assert!(server.write_probe().await.unwrap().lsn >= status.lsn);
     server.switch_wal().await.unwrap();
@@ -375,7 +377,7 @@ async fn databases_of_every_encoding_are_served(major: u32) {
         let mut config = postgres.config();
         config.database = name;
         let server = remount_postgres::LocalServer::new(config);
-        server.status(&identity()).await.unwrap();
+        server.status(&identity(), None).await.unwrap();
         let session = BackupSession::start(&server, &backup()).await.unwrap();
         assert!(session.stop().await.unwrap().backup_label.contains(backup().as_str()));
     }
@@ -392,7 +394,7 @@ async fn what_beats_the_jobs_settings_is_told(major: u32) {
     postgres.execute("ALTER SYSTEM SET work_mem = '8MB'").await; // Nothing rests on it.
     postgres.execute("ALTER SYSTEM SET archive_timeout = 60").await;
     server.reload().await.unwrap();
-    let found = server.status(&identity()).await.unwrap().overrides;
+    let found = server.status(&identity(), None).await.unwrap().overrides;
     let told: Vec<_> = found.iter().map(|found| (found.name.as_str(), found.severity)).collect();
     assert_eq!(told, [("archive_command", Severity::Breaks), ("archive_timeout", Severity::Differs)]);
     assert!(

@@ -46,8 +46,6 @@ pub use requests::Requests;
 pub use retrying::RetryingObjects;
 pub use store::Store;
 pub use wal::{
-    ArchiveFile, ArchiveFileError, Codec, PushOptions, Pushed, SegmentHeader, WalArchive, WalConfig,
-    WalListing,
+    ArchiveFile, ArchiveFileError, Codec, PushOptions, Pushed, SearchBounds, SearchedFor, SegmentHeader,
+    SegmentSummary, WalArchive, WalConfig, WalListing,
 };
-#[doc(hidden)]
-pub use wal::{stand_in, stand_in_content};

@@ -72,6 +72,7 @@ fn request(restore: &str) -> RestoreRequest {
         requested_at: "2026-11-23T01:00:00Z".parse().unwrap(),
         pause: false,
         on_failure: OnFailure::Rollback,
+        options: Default::default(),
     }
 }
 

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use remount_postgres::{
-    ApiError, BackupBegun, BackupEnded, BeginBackup, Error as PostgresError, Forwarded, LocalServer,
+    ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error as PostgresError, Forwarded, LocalServer,
     NamedBackup, NamedRestore, Promoted, ServerStatus, WalSwitched, WriteProbe,
 };
 
@@ -24,6 +24,7 @@ use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::serve::backup::BackupKeeper;
+use crate::serve::collations::CollationKeeper;
 use crate::{recovering, status};
 
 /// No request has more than two names and a number.
@@ -33,6 +34,7 @@ const BODY_BYTES_MAX: usize = 16 << 10;
 struct Api {
     config: Arc<AgentConfig>,
     keeper: Arc<BackupKeeper>,
+    collations: Arc<CollationKeeper>,
 }
 
 type Answer<T> = Result<Json<T>, Failure>;
@@ -40,6 +42,7 @@ type Body<T> = Result<Json<T>, JsonRejection>;
 
 /// The API of one server.
 pub fn routes(config: Arc<AgentConfig>, keeper: Arc<BackupKeeper>) -> Router {
+    let collations = CollationKeeper::new(LocalServer::new(config.postgres.clone()));
     Router::new()
         .route("/v1/status", get(server_status))
         .route("/v1/backup/begin", post(begin_backup))
@@ -51,8 +54,9 @@ pub fn routes(config: Arc<AgentConfig>, keeper: Arc<BackupKeeper>) -> Router {
         .route("/v1/restore/promote", post(promote))
         .route("/v1/restore/forward", post(forward_restore))
         .route("/v1/restore/finish", post(finish_restore))
+        .route("/v1/collations/refresh", post(refresh_collations))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Api { config, keeper })
+        .with_state(Api { config, keeper, collations })
 }
 
 impl Api {
@@ -116,6 +120,11 @@ async fn finish_restore(State(api): State<Api>, body: Body<NamedRestore>) -> Ans
     Ok(Json(()))
 }
 
+async fn refresh_collations(State(api): State<Api>, body: Body<NamedRestore>) -> Answer<CollationRefresh> {
+    let Json(NamedRestore { restore }) = body?;
+    Ok(Json(api.collations.refresh(&restore).await))
+}
+
 /// Runs to its end even where the driver hangs up: otherwise a change of state would stay half done.
 async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -149,7 +158,8 @@ impl From<PostgresError> for Failure {
             | PostgresError::Marked { .. }
             | PostgresError::Settings(_)
             | PostgresError::NoRestore(_)
-            | PostgresError::NotPrimary { .. } => StatusCode::CONFLICT,
+            | PostgresError::NotPrimary { .. }
+            | PostgresError::OtherDisk(_) => StatusCode::CONFLICT,
             PostgresError::Database { .. } | PostgresError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
             PostgresError::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             PostgresError::Config(_) => StatusCode::BAD_REQUEST,

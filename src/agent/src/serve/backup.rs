@@ -94,7 +94,7 @@ impl BackupKeeper {
     /// Enters backup mode.
     ///
     /// # Errors
-    /// [`PostgresError::BackupInProgress`], or the disk's or PostgreSQL's: backup mode was not entered and the mark is removed.
+    /// [`PostgresError::BackupInProgress`], [`PostgresError::OtherDisk`], or the disk's or PostgreSQL's: backup mode was not entered and the mark is removed.
     pub async fn begin(self: &Arc<Self>, backup: &BackupId, lease_seconds: u64) -> Result<BackupBegun> {
         if !(1..=LEASE_SECONDS_MAX).contains(&lease_seconds) {
             let text = format!("`lease_seconds` has to be between 1 and {LEASE_SECONDS_MAX}");
@@ -115,6 +115,7 @@ impl BackupKeeper {
         }
         self.must_be_no_copy().await?;
         self.settings_must_carry_it().await?;
+        self.refuse_other_disks()?;
         let (session, begun) = self.enter(backup, lease_seconds).await?;
         let mut now = InProgress { session, begun: begun.clone(), until: Instant::now() };
         now.renew();
@@ -263,6 +264,12 @@ impl BackupKeeper {
             }
             Verdict::Keep(why) => Ok(Some(why)),
         }
+    }
+
+    /// A snapshot holds one disk: a backup of a cluster that lies on more than one would bring back two times at once.
+    fn refuse_other_disks(&self) -> Result<()> {
+        let elsewhere = self.server.data_directory().on_other_disks(self.disk.mount_point())?;
+        if elsewhere.is_empty() { Ok(()) } else { Err(PostgresError::OtherDisk(elsewhere.join(", ")).into()) }
     }
 
     /// The mark first, synced; then backup mode; then everything that a snapshot is to hold, synced.

@@ -5,6 +5,7 @@
 
 mod api;
 mod backup;
+mod collations;
 mod left_mark;
 
 use std::net::SocketAddr;

@@ -307,6 +307,8 @@ impl<'a> Vm<'a> {
             revision: 1,
             estimate_seconds: 1.0,
             keep_old_disks_hours: 24,
+            options: Default::default(),
+            segments_verified: 0,
             tool_version: "test".into(),
         }
     }

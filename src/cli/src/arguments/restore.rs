@@ -1,7 +1,7 @@
 //! `remount plan` and `remount restore`: what is restored, and how.
 
 use clap::{Args, Subcommand, ValueEnum};
-use remount_core::documents::OnFailure;
+use remount_core::documents::{self, OnFailure, VerifyWal};
 use remount_core::{DeploymentName, GroupName, RestoreId};
 
 use super::TargetArguments;
@@ -64,12 +64,24 @@ pub struct RestoreOptions {
     /// Stop at the target, before anybody can write, to look; then `remount restore accept`, `forward` or `give-up`
     #[arg(long)]
     pub pause: bool,
+    /// How much WAL is read and verified before anything is stopped
+    #[arg(long, value_enum, default_value_t = VerifyArgument::Recent)]
+    verify: VerifyArgument,
+    /// Rebuild indexes after the promotion where a collation has another version than in the backup
+    #[arg(long)]
+    reindex: bool,
     /// Plan and check only; nothing is changed
     #[arg(long)]
     pub dry_run: bool,
 }
 
 impl RestoreOptions {
+    /// What is chosen beside the target.
+    #[must_use]
+    pub fn chosen(&self) -> documents::RestoreOptions {
+        documents::RestoreOptions { verify: self.verify.into(), reindex: self.reindex }
+    }
+
     /// The deployment.
     ///
     /// # Errors
@@ -82,6 +94,27 @@ impl RestoreOptions {
             )
         };
         self.deployment.clone().ok_or_else(missing)
+    }
+}
+
+/// How much WAL is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VerifyArgument {
+    /// All of it, before anything is changed
+    All,
+    /// What fits into a bounded time, and more while disks are made
+    Recent,
+    /// Only that each segment is there
+    None,
+}
+
+impl From<VerifyArgument> for VerifyWal {
+    fn from(argument: VerifyArgument) -> Self {
+        match argument {
+            VerifyArgument::All => Self::All,
+            VerifyArgument::Recent => Self::Recent,
+            VerifyArgument::None => Self::None,
+        }
     }
 }
 

@@ -20,6 +20,9 @@ pub struct TargetArguments {
     /// Stop just before the target (time, LSN or transaction)
     #[arg(long, conflicts_with_all = ["to_latest", "to_name", "to_backup"])]
     exclusive: bool,
+    /// Go on though the archive does not show the transaction or the restore point
+    #[arg(long, conflicts_with_all = ["to_latest", "to_time", "to_lsn", "to_backup"])]
+    accept_unverified: bool,
 }
 
 /// At most one of these. A struct of its own: clap takes all fields of a struct into its group.
@@ -72,6 +75,7 @@ impl TargetArguments {
         Ok(RestoreTarget {
             timeline: self.timeline,
             exclusive: self.exclusive,
+            accept_unverified: self.accept_unverified,
             from_backup: self.from_backup.clone(),
             ..RestoreTarget::of(named.ok_or_else(missing)?)
         })

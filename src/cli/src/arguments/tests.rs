@@ -27,6 +27,8 @@ fn every_documented_line_is_understood() {
         "restore run --deployment pg-0001 --to-lsn 0/4012F88 --timeline 2 --on-failure hold",
         "restore --now --deployment pg-0001 --to-xid 742",
         "restore --dry-run --deployment pg-0001 --to-name before-migration",
+        "restore --now --deployment pg-0001 --to-xid 742 --accept-unverified --verify all --reindex",
+        "plan --deployment pg-0001 --to-latest --verify none",
         "resume 20261123T004500Z-k3f9 --on-failure hold",
         "rollback 20261123T004500Z-k3f9",
         "abort 20261123T004500Z-k3f9",
@@ -52,6 +54,8 @@ fn what_makes_no_sense_is_refused() {
     for line in [
         "restore --now --deployment pg --to-latest --to-xid 7",
         "restore --now --deployment pg --to-latest --exclusive",
+        "restore --now --deployment pg --to-latest --accept-unverified",
+        "restore --now --deployment pg --to-latest --verify some",
         "resume",
         "rollback 20261123T004500Z-k3f9 --on-failure hold",
         "restore --now --deployment ../pg --to-latest",

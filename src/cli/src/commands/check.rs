@@ -3,7 +3,7 @@
 //! | part | what is asked |
 //! |---|---|
 //! | director | its name; its deployments, for which the credentials have to be right |
-//! | store | the clusters; whether documents can be signed; the manifests of one, whose signatures have to fit the keys |
+//! | store | the clusters; whether documents can be signed; the manifests of one, whose signatures have to fit the keys, and whose newest backup has to hold all tablespaces |
 //! | agents | that certificate, key and authority can be read; no agent is called |
 //! | cloud | that its configuration is valid; it is not called |
 //!
@@ -13,7 +13,8 @@
 
 use std::time::Duration;
 
-use remount_core::ExitCode;
+use remount_core::documents::BackupManifest;
+use remount_core::{ClusterName, ExitCode};
 use remount_director::Director as _;
 use remount_host::RetryPolicy;
 use remount_postgres::RemoteServers;
@@ -59,7 +60,7 @@ pub async fn run(config: &Config, retry_for: RetryFor, output: Output) -> Result
         RetryFor::Outage => OUTAGE,
     });
     let (director, store) = tokio::join!(director(config, &policy), store(config, &policy));
-    let (director, store) = (director.map_err(Failure::from), store.map_err(Failure::from));
+    let director = director.map_err(Failure::from);
     let agents = RemoteServers::new(&config.agents).map(|_| "the certificates can be read".to_owned());
     let cloud = match config.cloud.open(&policy) {
         // Reported, but no failure: a deploy cannot fix it, and commands that need no cloud work.
@@ -115,25 +116,41 @@ async fn director(config: &Config, policy: &RetryPolicy) -> Result<String, remou
     Ok(format!("{} {} answers `{user}`: {deployments} deployments", info.name, info.version))
 }
 
-async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, remount_store::Error> {
+async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, Failure> {
     let store = config.store.open(policy)?;
     if !store.keys().can_sign() {
-        return Err(remount_store::Error::Config(
-            "`signing.private_key` is missing: nothing can be signed".into(),
-        ));
+        let missing = "`signing.private_key` is missing: nothing can be signed";
+        return Err(remount_store::Error::Config(missing.into()).into());
     }
     let clusters = store.clusters().await?;
     for name in clusters.iter().take(CLUSTERS_MAX) {
         let survey = store.cluster(name).survey_backups().await?;
+        let newest = survey.good.last().cloned();
         match (survey.good.len(), survey.unreadable.into_iter().next()) {
             (0, None) => {}
             // Where none can be verified, the key is another one. A single damaged manifest is not.
-            (0, Some(error)) => return Err(error),
+            (0, Some(error)) => return Err(error.into()),
             (backups, _) => {
+                refuse_incomplete(name, newest.as_ref())?;
                 let all = clusters.len();
                 return Ok(format!("{all} clusters; the signing key fits the {backups} backups of {name}"));
             }
         }
     }
     Ok(format!("{} clusters; there is no backup yet to try the signing key on", clusters.len()))
+}
+
+/// A backup from before backups of such a cluster were refused: it looks good and restores half of the data.
+fn refuse_incomplete(cluster: &ClusterName, newest: Option<&BackupManifest>) -> Result<(), Failure> {
+    let Some(newest) = newest else { return Ok(()) };
+    let elsewhere = newest.tablespaces_elsewhere();
+    if elsewhere.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::because(
+        ExitCode::Unchanged,
+        format!("backup {} of {cluster} does not hold all of it", newest.id),
+        format!("tablespaces were on another disk: {}", elsewhere.join(", ")),
+        "move them below /var/vcap/store, then take a backup",
+    ))
 }

@@ -147,6 +147,7 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
         requested_at: now,
         pause: options.pause,
         on_failure: options.on_failure,
+        options: remount_core::documents::RestoreOptions { verify: options.verify, reindex: options.reindex },
     };
     Ok(store.requests().put(&request).await?)
 }

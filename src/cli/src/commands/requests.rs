@@ -60,6 +60,7 @@ pub fn from(options: &RestoreOptions) -> Result<RestoreRequest, Failure> {
         requested_at: now,
         pause: options.pause,
         on_failure: options.on_failure.into(),
+        options: options.chosen(),
     })
 }
 

@@ -65,7 +65,7 @@ pub struct BackupManifest {
     /// Whether data checksums are on.
     #[serde(default)]
     pub data_checksums: bool,
-    /// Versions of the collations, by provider and name.
+    /// Versions of the collations, by provider and name; and under `database/<name>` which one each database has.
     #[serde(default)]
     pub collation_versions: BTreeMap<String, String>,
     /// The snapshot.
@@ -81,6 +81,19 @@ pub struct BackupManifest {
     pub hold: bool,
     /// The version of Remount that took it.
     pub tool_version: String,
+}
+
+/// Where BOSH mounts the one persistent disk of an instance.
+const PERSISTENT_DISK: &str = "/var/vcap/store/";
+
+impl BackupManifest {
+    /// The tablespaces that were not on the disk that was snapshotted: the backup does not hold them. Those within
+    /// the data directory have a relative path.
+    #[must_use]
+    pub fn tablespaces_elsewhere(&self) -> Vec<&str> {
+        let paths = self.tablespace_map.lines().filter_map(|line| line.split_once(' ')).map(|(_, path)| path);
+        paths.filter(|path| path.starts_with('/') && !path.starts_with(PERSISTENT_DISK)).collect()
+    }
 }
 
 /// The snapshot of a backup.

@@ -54,7 +54,7 @@ pub use mark::{BackupMark, DiskOwner};
 pub use plan::{PlannedInstance, RecoveryPath, RestorePlan};
 pub use published::PublishedPlan;
 pub use release::ReleaseNote;
-pub use request::{OnFailure, RequestOutcome, RestoreRequest};
+pub use request::{OnFailure, RequestOutcome, RestoreOptions, RestoreRequest, VerifyWal};
 pub use store::StoreDocument;
 pub use tombstone::{BackupBegunNote, BackupRecord, Tombstone, TombstoneKind};
 

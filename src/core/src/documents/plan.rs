@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::RestoreOptions;
 use crate::{
     BackupId, ClusterName, DeploymentName, DiskCid, GroupName, InstanceSlug, Lsn, RestoreId, RestoreTarget,
     Role, SegmentSize, SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
@@ -96,6 +97,12 @@ pub struct RestorePlan {
     /// How long the old disks are kept after the restore's end, in hours: what was promised when it began,
     /// whatever the configuration says when somebody looks.
     pub keep_old_disks_hours: u64,
+    /// What was chosen beside the target.
+    #[serde(default)]
+    pub options: RestoreOptions,
+    /// How many segments, in the order in which they are verified, preflight has read already.
+    #[serde(default)]
+    pub segments_verified: u64,
     /// The version of Remount that planned it.
     pub tool_version: String,
 }

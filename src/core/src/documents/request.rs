@@ -17,6 +17,30 @@ pub enum OnFailure {
     Hold,
 }
 
+/// How much of the WAL that a restore needs is read and verified before anything is stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyWal {
+    /// All of it, before anything is changed.
+    All,
+    /// What fits into a bounded time: the backup's own first, then the newest; more of it while disks are made.
+    #[default]
+    Recent,
+    /// Nothing: only that each segment is there and of the right length.
+    None,
+}
+
+/// What an operator may choose of a restore beside its target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreOptions {
+    /// How much WAL is verified.
+    #[serde(default)]
+    pub verify: VerifyWal,
+    /// Whether indexes are rebuilt after the promotion where a collation has another version than in the backup.
+    #[serde(default)]
+    pub reindex: bool,
+}
+
 /// A request for a restore, to be carried out by the errand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreRequest {
@@ -42,6 +66,9 @@ pub struct RestoreRequest {
     /// What to do when it fails midway.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// What else was chosen.
+    #[serde(default)]
+    pub options: RestoreOptions,
 }
 
 /// How a request ended.

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use super::{PlanError, plan_recovery};
 use crate::documents::{BackupManifest, RecoveryPath, SnapshotRecord};
 use crate::{
-    ArchiveListing, BackupId, DeploymentName, Fork, InstanceSlug, Lsn, MoreWal, RecoveryTarget,
-    RestoreTarget, Role, RunningPrimary, SegmentSize, SystemIdentifier, TimelineHistory, TimelineId,
-    WalSegment,
+    ArchiveListing, BackupId, CommitSpan, DeploymentName, Fork, InstanceSlug, Lsn, MarkKind, MoreWal,
+    RecoveryTarget, RestoreTarget, Role, RunningPrimary, SegmentSize, SystemIdentifier, TimelineHistory,
+    TimelineId, WalMark, WalSegment,
 };
 
 pub(super) const SIZE: SegmentSize = SegmentSize::DEFAULT;
@@ -27,6 +27,8 @@ impl ArchivedCluster {
             segments: std::collections::BTreeSet::new(),
             histories: std::collections::BTreeMap::new(),
             commit_times: std::collections::BTreeMap::new(),
+            spans: Vec::new(),
+            search: None,
             more_to_come: MoreWal::Nothing,
         };
         Self { manifests: Vec::new(), archive }
@@ -56,6 +58,28 @@ impl ArchivedCluster {
             .archived(2, 8, Some("11:08:30"))
             .archived(2, 9, Some("11:09:00"))
             .backup("cccc", 2, ("0/8000028", "0/8200000"), "11:08:00")
+            .lived(1, "0/0", ("10:00:01", "10:06:29"))
+            .lived(1, "0/7400000", ("10:06:31", "10:09:00"))
+            .lived(2, "0/7400000", ("11:00:01", "11:09:00"))
+    }
+
+    /// Notes the first and the last commit of the part of a timeline that begins here.
+    pub(super) fn lived(mut self, tli: u32, from: &str, (first, last): (&str, &str)) -> Self {
+        let parts = self.archive.parts();
+        let part = parts.iter().find(|part| part.timeline == timeline(tli) && part.from == lsn(from));
+        let part = *part.unwrap_or_else(|| panic!("timeline {tli} has no part from {from}: {parts:?}"));
+        self.archive.spans.push(CommitSpan { part, first: time(first), last: time(last) });
+        self
+    }
+
+    /// A search has found a record of this kind.
+    pub(super) fn marked(mut self, tli: u32, range: (&str, &str), clock: &str, kind: MarkKind) -> Self {
+        let (begins, ends) = (lsn(range.0), lsn(range.1));
+        let segment = WalSegment::containing(timeline(tli), begins, SIZE);
+        let search = self.archive.search.get_or_insert_default();
+        search.searched = self.archive.segments.len();
+        search.found.push(WalMark { segment, begins, ends, time: time(clock), kind });
+        self
     }
 
     pub(super) fn archived(mut self, tli: u32, number: u64, commit: Option<&str>) -> Self {
@@ -182,6 +206,10 @@ pub(super) fn to_name() -> RestoreTarget {
     RestoreTarget::of(RecoveryTarget::Name("before-migration".into()))
 }
 
+pub(super) fn to_xid(xid: u64) -> RestoreTarget {
+    RestoreTarget::of(RecoveryTarget::Xid(xid))
+}
+
 pub(super) fn to_backup(name: &str) -> RestoreTarget {
     RestoreTarget::of(RecoveryTarget::Backup(backup_id(name)))
 }
@@ -193,6 +221,10 @@ impl RestoreTarget {
 
     pub(super) fn from(self, name: &str) -> Self {
         Self { from_backup: Some(backup_id(name)), ..self }
+    }
+
+    pub(super) fn accepted(self) -> Self {
+        Self { accept_unverified: true, ..self }
     }
 
     pub(super) fn just_before(self) -> Self {

@@ -1,6 +1,6 @@
 //! The backup that a restore begins from.
 
-use super::PlanError;
+use super::{Aim, PlanError};
 use crate::documents::BackupManifest;
 use crate::{ArchiveListing, BackupId, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory};
 
@@ -69,17 +69,18 @@ pub(super) fn choose<'a>(
     backups: &[&'a BackupManifest],
     archive: &ArchiveListing,
     history: &TimelineHistory,
-    target: &RestoreTarget,
+    aim: &Aim<'_>,
 ) -> Result<&'a BackupManifest, PlanError> {
+    let target = aim.target;
     if let Some(id) = named(target) {
-        return choose_named(backups, history, target, id);
+        return choose_named(backups, history, aim, id);
     }
     let (on_history, beside): (Vec<&BackupManifest>, Vec<_>) =
         backups.iter().partition(|backup| position(backup, history) == BackupPosition::OnHistory);
-    if let Some(backup) = newest(on_history.iter().copied().filter(|backup| ends_before(backup, target))) {
+    if let Some(backup) = newest(on_history.iter().copied().filter(|backup| ends_before(backup, aim))) {
         return Ok(backup);
     }
-    let could_have_served = beside.into_iter().filter(|backup| ends_before(backup, target));
+    let could_have_served = beside.into_iter().filter(|backup| ends_before(backup, aim));
     if let Some(backup) = newest(could_have_served) {
         return Err(misplaced(backup, history));
     }
@@ -96,7 +97,7 @@ pub(super) fn choose<'a>(
 fn choose_named<'a>(
     backups: &[&'a BackupManifest],
     history: &TimelineHistory,
-    target: &RestoreTarget,
+    aim: &Aim<'_>,
     id: &BackupId,
 ) -> Result<&'a BackupManifest, PlanError> {
     let found = backups.iter().copied().find(|backup| backup.id == *id);
@@ -104,11 +105,11 @@ fn choose_named<'a>(
     if position(backup, history) != BackupPosition::OnHistory {
         return Err(misplaced(backup, history));
     }
-    if ends_before(backup, target) {
+    if ends_before(backup, aim) {
         return Ok(backup);
     }
     Err(PlanError::BeforeNamedBackup {
-        target: target.target.clone(),
+        target: aim.target.target.clone(),
         backup: id.clone(),
         stop_lsn: backup.stop_lsn,
         stopped_at: backup.stopped_at,
@@ -121,13 +122,16 @@ fn newest<'a>(backups: impl Iterator<Item = &'a BackupManifest>) -> Option<&'a B
     backups.max_by_key(|backup| (backup.start_lsn, backup.stop_lsn, &backup.id))
 }
 
-/// Whether the backup is consistent at the target. Where a transaction or a restore point lies is not known.
-pub(super) fn ends_before(backup: &BackupManifest, target: &RestoreTarget) -> bool {
-    match &target.target {
+/// Whether the backup is consistent at the target. Where an unverified one lies is not known.
+fn ends_before(backup: &BackupManifest, aim: &Aim<'_>) -> bool {
+    match &aim.target.target {
         RecoveryTarget::Time(time) => backup.stopped_at <= *time,
         RecoveryTarget::Lsn(lsn) => backup.stop_lsn <= *lsn,
         RecoveryTarget::Backup(id) => backup.id == *id,
-        RecoveryTarget::Latest | RecoveryTarget::Xid(_) | RecoveryTarget::Name(_) => true,
+        RecoveryTarget::Latest => true,
+        RecoveryTarget::Xid(_) | RecoveryTarget::Name(_) => {
+            aim.mark.is_none_or(|mark| backup.stop_lsn <= mark.begins)
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use super::PlanError;
 use super::archived_cluster::*;
 use crate::documents::RecoveryPath;
-use crate::{OperatorError, RestoreTarget, Retry, SystemIdentifier, TimelineHistory, report};
+use crate::{
+    MarkKind, OperatorError, RestoreTarget, Retry, SystemIdentifier, TargetSearch, TimelineHistory, report,
+};
 
 fn planned(cluster: &ArchivedCluster, target: RestoreTarget) -> RecoveryPath {
     cluster.plan(&target).unwrap_or_else(|error| panic!("{target} was refused: {error}"))
@@ -100,11 +102,95 @@ fn a_time_in_the_future_is_never_accepted() {
 }
 
 #[test]
-fn a_named_point_begins_from_the_newest_backup_unless_told_otherwise() {
-    let cluster = ArchivedCluster::plain();
+fn a_transaction_is_reached_from_the_newest_backup_that_ends_before_its_commit() {
+    // Committed in segment 4, between the two backups: the newest ends after it.
+    let cluster =
+        ArchivedCluster::plain().marked(1, ("0/4000100", "0/4000180"), "10:03:30", MarkKind::Commit);
+    let path = planned(&cluster, to_xid(742));
+    assert_eq!((path.backup, path.segments.1), (backup_id("aaaa"), segment(1, 4)));
+    assert_eq!(path.minimum_lsn, lsn("0/4000180"));
+    assert_eq!(planned(&cluster, to_xid(742).just_before()).minimum_lsn, lsn("0/40000D8"));
+    let error = refused(&cluster, to_xid(742).from("bbbb"));
+    assert!(matches!(error, PlanError::BeforeNamedBackup { .. }), "{error:?}");
+}
+
+#[test]
+fn a_transaction_that_was_rolled_back_ends_replay_too() {
+    let cluster = ArchivedCluster::plain().marked(1, ("0/6000100", "0/6000180"), "10:05:30", MarkKind::Abort);
+    assert_eq!(planned(&cluster, to_xid(742)).backup, backup_id("bbbb"));
+}
+
+#[test]
+fn a_transaction_or_a_point_that_nobody_has_found_is_refused_and_can_be_accepted() {
+    let mut cluster = ArchivedCluster::plain();
+    for target in [to_xid(742), to_name()] {
+        let error = refused(&cluster, target.clone());
+        assert!(matches!(error, PlanError::Unverified { .. }), "{error:?}");
+        let path = planned(&cluster, target.clone().accepted());
+        assert_eq!((path.backup, path.minimum_lsn), (backup_id("bbbb"), lsn("0/5200000")));
+        assert_eq!(planned(&cluster, target.accepted().from("aaaa")).backup, backup_id("aaaa"));
+    }
+    cluster.archive.search = Some(TargetSearch { found: Vec::new(), searched: 7, unread: 1 });
+    let expected = "error: transaction 742 is not in the archive (7 segments were searched, 1 could not be)\n \
+                    next: check it, or accept that PostgreSQL may find out after the stop that it does not exist: \
+                    `--accept-unverified` (property `restore.target.accept_unverified`)";
+    assert_eq!(report(&refused(&cluster, to_xid(742))), expected);
+    let running = cluster.running(1, "0/A000100", "10:12:00");
+    let error = refused(&running, to_xid(742));
+    assert!(error.next_step().unwrap().contains("pg_switch_wal"), "{error:?}");
+    assert_eq!(error.retry(), Retry::Later);
+}
+
+#[test]
+fn a_part_of_a_transaction_is_named_with_the_whole_even_where_the_unverified_is_accepted() {
+    let cluster =
+        ArchivedCluster::plain().marked(1, ("0/6000100", "0/6000180"), "10:05:30", MarkKind::PartOf(740));
+    let expected = "error: transaction 742 was a part of transaction 740: replay never stops for a part\n \
+                    next: choose the whole: `--to-xid 740`";
+    assert_eq!(report(&refused(&cluster, to_xid(742).accepted())), expected);
+}
+
+#[test]
+fn a_transaction_that_was_only_prepared_is_not_found_and_it_is_said_where_it_was_prepared() {
+    let cluster =
+        ArchivedCluster::plain().marked(1, ("0/6000100", "0/6000180"), "10:05:30", MarkKind::Prepared);
+    let error = refused(&cluster, to_xid(742));
+    assert!(error.to_string().contains("prepared at 0/6000100"), "{error}");
+}
+
+#[test]
+fn a_name_that_was_given_twice_is_decided_by_the_operator() {
+    let point = MarkKind::RestorePoint;
+    let cluster = ArchivedCluster::plain().marked(1, ("0/4000100", "0/4000180"), "10:03:30", point).marked(
+        1,
+        ("0/6000100", "0/6000180"),
+        "10:05:30",
+        point,
+    );
+    let expected = "error: there is more than one restore point `before-migration`: at 0/4000100 \
+                    (2026-11-23T10:03:30Z), at 0/6000100 (2026-11-23T10:05:30Z)\n \
+                    next: choose one by its position: `--to-lsn` (a backup that begins between them, `--from-backup`, \
+                    decides too)";
+    assert_eq!(report(&refused(&cluster, to_name())), expected);
+    assert_eq!(planned(&cluster, to_name().from("aaaa")).segments.1, segment(1, 4));
+    assert_eq!(planned(&cluster, to_name().from("bbbb")).segments.1, segment(1, 6));
+}
+
+#[test]
+fn a_record_that_two_timelines_hold_is_one_and_one_of_another_branch_names_it() {
+    let point = MarkKind::RestorePoint;
+    let cluster = ArchivedCluster::forked().marked(1, ("0/7200000", "0/7200080"), "10:06:20", point).marked(
+        2,
+        ("0/7200000", "0/7200080"),
+        "10:06:20",
+        point,
+    );
     let path = planned(&cluster, to_name());
-    assert_eq!((path.backup, path.minimum_lsn), (backup_id("bbbb"), lsn("0/5200000")));
-    assert_eq!(planned(&cluster, to_name().from("aaaa")).backup, backup_id("aaaa"));
+    assert_eq!((path.backup, path.segments.1), (backup_id("bbbb"), segment(2, 7)));
+    let left = ArchivedCluster::forked().marked(1, ("0/7600000", "0/7600080"), "10:06:50", point);
+    let error = refused(&left, to_name());
+    assert!(matches!(error, PlanError::AbandonedTarget { holder, .. } if holder == timeline(1)), "{error:?}");
+    assert_eq!(planned(&left, to_name().on(1)).segments.1, segment(1, 7));
 }
 
 #[test]
@@ -162,7 +248,7 @@ fn a_gap_stops_only_the_targets_behind_it() {
     let cluster = ArchivedCluster::plain().without(1, 7);
     assert_eq!(planned(&cluster, to_lsn("0/6FFFFFF")).segments.1, segment(1, 6));
     assert_eq!(planned(&cluster, to_time("10:05:59")).segments.1, segment(1, 6));
-    for target in [to_lsn("0/7000000"), to_time("10:07:30"), to_latest(), to_name()] {
+    for target in [to_lsn("0/7000000"), to_time("10:07:30"), to_latest(), to_name().accepted()] {
         let error = refused(&cluster, target);
         assert!(matches!(error, PlanError::Gap { missing, .. } if missing == segment(1, 7)), "{error:?}");
     }
@@ -255,15 +341,69 @@ fn a_target_that_only_the_abandoned_part_holds_is_refused_and_its_timeline_named
 }
 
 #[test]
-fn a_time_at_which_the_abandoned_part_lived_is_refused_and_its_timeline_named() {
+fn a_time_at_which_the_cluster_was_on_another_branch_is_refused_with_the_timelines_and_their_ranges() {
     // On timeline 2 PostgreSQL would stop at the fork and call that 10:07:30.
-    let error = refused(&ArchivedCluster::forked(), to_time("10:07:30"));
-    let holder = timeline(1);
-    assert!(
-        matches!(error, PlanError::AbandonedTarget { holder: named, .. } if named == holder),
-        "{error:?}"
-    );
+    let expected = "error: time 2026-11-23T10:07:30Z is not on timeline 2: the cluster was on timeline 1 then \
+                    (timeline 1 from 0/7400000 on has commits from 2026-11-23T10:06:31Z to 2026-11-23T10:09:00Z; \
+                    timeline 1 from 0/0 on has commits from 2026-11-23T10:00:01Z to 2026-11-23T10:06:29Z; \
+                    timeline 2 from 0/7400000 on has commits from 2026-11-23T11:00:01Z to 2026-11-23T11:09:00Z)\n \
+                    next: to have it as it was then: `--timeline 1` (property `restore.timeline`); `--timeline 2` \
+                    stops where timeline 2's history had got to by then";
+    assert_eq!(report(&refused(&ArchivedCluster::forked(), to_time("10:07:30"))), expected);
+    // After the last commit of the part that was left, and before the first of the new one, it is the same state.
+    for clock in ["10:06:31", "10:09:30", "11:00:00"] {
+        let error = refused(&ArchivedCluster::forked(), to_time(clock));
+        assert!(matches!(error, PlanError::AbandonedTime { .. }), "{clock}: {error:?}");
+    }
+    for clock in ["10:06:29", "11:00:01", "11:08:15"] {
+        let path = ArchivedCluster::forked().plan(&to_time(clock));
+        assert!(path.is_ok(), "{clock}: {path:?}");
+    }
     assert_eq!(planned(&ArchivedCluster::forked(), to_time("11:08:15")).history.timeline, timeline(2));
+    for number in [1, 2] {
+        let path = planned(&ArchivedCluster::forked(), to_time("10:07:30").on(number));
+        assert_eq!(path.history.timeline, timeline(number), "naming the timeline is the answer");
+    }
+}
+
+#[test]
+fn a_time_within_a_restore_that_was_gone_back_from_is_refused_though_the_present_line_is_older() {
+    // From timeline 1 a restore began timeline 2 at 10:20; it was given up, and another began timeline 3 at 11:00.
+    let cluster = ArchivedCluster::plain()
+        .fork(2, 1, "0/7400000")
+        .archived(2, 7, Some("10:40:00"))
+        .fork(3, 1, "0/A000000")
+        .archived(3, 10, Some("11:10:00"))
+        .lived(1, "0/0", ("10:00:01", "10:06:29"))
+        .lived(1, "0/7400000", ("10:06:31", "10:09:00"))
+        .lived(2, "0/7400000", ("10:20:00", "10:40:00"))
+        .lived(3, "0/A000000", ("11:00:00", "11:10:00"));
+    for clock in ["10:20:00", "10:30:00", "10:45:00"] {
+        let error = refused(&cluster, to_time(clock));
+        let then = |error: &PlanError| match error {
+            PlanError::AbandonedTime { lives, .. } => Some(lives.then.timeline),
+            _ => None,
+        };
+        assert_eq!(then(&error), Some(timeline(2)), "{clock}: {error:?}");
+    }
+    for clock in ["10:06:45", "10:15:00", "11:00:00", "11:05:00"] {
+        assert_eq!(planned(&cluster, to_time(clock)).new_timeline, timeline(4), "{clock}");
+    }
+}
+
+#[test]
+fn a_restore_that_was_rolled_back_long_ago_takes_no_time_from_the_line_that_went_on() {
+    let cluster = ArchivedCluster::plain()
+        .fork(2, 1, "0/7400000")
+        .archived(2, 7, Some("10:07:40"))
+        .running(1, "0/A000100", "12:00:00")
+        .lived(1, "0/0", ("10:00:01", "10:06:29"))
+        .lived(1, "0/7400000", ("10:06:31", "10:09:00"))
+        .lived(2, "0/7400000", ("10:07:30", "10:07:40"));
+    for clock in ["10:06:45", "10:08:30", "11:30:00"] {
+        assert_eq!(planned(&cluster, to_time(clock)).history.timeline, timeline(1), "{clock}");
+    }
+    assert!(matches!(refused(&cluster, to_time("10:07:35")), PlanError::AbandonedTime { .. }));
 }
 
 #[test]
@@ -364,4 +504,14 @@ fn the_segments_worth_dating_are_the_last_of_each_timeline_that_have_no_time() {
         cluster.archive.worth_dating()[..4],
         [segment(2, 9), segment(2, 8), segment(2, 7), segment(1, 9)]
     );
+}
+
+#[test]
+fn a_tablespace_that_was_on_another_disk_is_not_in_the_backup() {
+    let mut manifest = ArchivedCluster::plain().manifests.remove(0);
+    assert!(manifest.tablespaces_elsewhere().is_empty());
+    manifest.tablespace_map =
+        "16385 /var/vcap/store/space\n16386 /fast/space\n16387 pg_tblspc/16387\n16388 /var/vcap/storey\n"
+            .into();
+    assert_eq!(manifest.tablespaces_elsewhere(), ["/fast/space", "/var/vcap/storey"]);
 }

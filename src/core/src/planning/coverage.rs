@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use super::wal::Wal;
-use super::{PlanError, base};
+use super::{Aim, PlanError, base, marks};
 use crate::documents::BackupManifest;
-use crate::{ArchiveListing, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory, WalSegment};
+use crate::{ArchiveListing, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory, WalMark, WalSegment};
 
 /// A page of WAL begins with a header of up to this many bytes. A target may point behind it, at the
 /// first record, while the replay that stops before that record ends in front of it.
@@ -42,8 +42,9 @@ pub(super) fn cover(
     backup: &BackupManifest,
     archive: &ArchiveListing,
     history: TimelineHistory,
-    target: &RestoreTarget,
+    aim: &Aim<'_>,
 ) -> Result<Reached, PlanError> {
+    let target = aim.target;
     let wal = Wal::from(backups, backup, archive, &history);
     let search = Search { backups, wal, target };
     if search.wal.missing <= search.wal.stop {
@@ -55,6 +56,9 @@ pub(super) fn cover(
         RecoveryTarget::Time(time) => search.time(*time),
         RecoveryTarget::Latest => search.latest(),
         RecoveryTarget::Xid(_) | RecoveryTarget::Name(_) => {
+            if let Some(mark) = &aim.mark {
+                return search.mark(mark);
+            }
             Ok(search.reached_on_whole_history(search.to_the_end()?, backup.stop_lsn))
         }
     }
@@ -85,8 +89,16 @@ impl Search<'_> {
         Err(self.not_on_history(elsewhere.last()))
     }
 
+    /// A record was read in the archive, so that only a gap before it can be in the way.
+    fn mark(&self, mark: &WalMark) -> Result<Reached, PlanError> {
+        let last = self.wal.number(Lsn(mark.ends.0.saturating_sub(1)));
+        if last >= self.wal.missing {
+            return Err(self.gap());
+        }
+        Ok(self.reached(last, marks::stands_at(mark, self.target, PAGE_HEADER_BYTES)))
+    }
+
     fn time(&self, time: Timestamp) -> Result<Reached, PlanError> {
-        self.refuse_a_time_on_a_left_branch(time)?;
         let minimum = self.replayed_at(time);
         let later = |commit: Timestamp| self.stops_at(commit, time);
         if let Some(last) =
@@ -156,30 +168,6 @@ impl Search<'_> {
         let dated = (self.wal.first..self.wal.missing).filter_map(|n| Some((n, self.wal.commit(n)?)));
         let passed = dated.take_while(|(_, commit)| surely_passed(commit)).last();
         passed.map_or(self.wal.backup.stop_lsn, |(n, _)| self.wal.expected(n).end(self.wal.size))
-    }
-
-    /// On a history that left its parent before `time` and went on after it, PostgreSQL would stop at the
-    /// fork and call that the target. The parent lived at that time: the operator may mean it.
-    fn refuse_a_time_on_a_left_branch(&self, time: Timestamp) -> Result<(), PlanError> {
-        if self.target.timeline.is_some() {
-            return Ok(());
-        }
-        for fork in &self.wal.history.forks {
-            let at = self.wal.number(fork.lsn);
-            let left: Vec<Timestamp> = self.wal.commits_of(fork.parent, at).collect();
-            let parent_lived =
-                left.iter().any(|commit| *commit <= time) && left.iter().any(|commit| *commit > time);
-            let children =
-                self.wal.history.forks.iter().map(|fork| fork.parent).chain([self.wal.history.timeline]);
-            // The child's own first segment begins with the parent's commits: it proves nothing.
-            let mut later = children
-                .filter(|child| *child > fork.parent)
-                .flat_map(|child| self.wal.commits_of(child, at + 1));
-            if parent_lived && !later.any(|commit| commit <= time) {
-                return Err(self.not_on_history(Some(&self.wal.expected(at).on(fork.parent))));
-            }
-        }
-        Ok(())
     }
 
     fn not_on_history(&self, holder: Option<&WalSegment>) -> PlanError {

@@ -4,7 +4,9 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::{BackupId, Lsn, OperatorError, RecoveryTarget, Retry, SystemIdentifier, TimelineId, WalSegment};
+use crate::{
+    BackupId, CommitSpan, Lsn, OperatorError, RecoveryTarget, Retry, SystemIdentifier, TimelineId, WalSegment,
+};
 
 /// Targets that can be reached: from the end of a backup to where the WAL after it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,30 @@ pub struct Reachable {
     pub to: Lsn,
     /// The last commit before that end, where one is known.
     pub to_time: Option<Timestamp>,
+}
+
+/// When the cluster lived on a part of a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// The timeline.
+    pub timeline: TimelineId,
+    /// Where the part begins.
+    pub from: Lsn,
+    /// The first commit known of it.
+    pub first: Timestamp,
+    /// The last one.
+    pub last: Timestamp,
+}
+
+/// Where the cluster was around a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lives {
+    /// At the time: beside the wanted history.
+    pub then: Life,
+    /// The wanted history before the time.
+    pub before: Option<Life>,
+    /// The wanted history after the time.
+    pub after: Option<Life>,
 }
 
 /// Why no restore to the target is possible. Nothing was touched.
@@ -122,6 +148,46 @@ pub enum PlanError {
         /// The timeline that has it.
         holder: TimelineId,
     },
+    /// At that time the cluster lived on another branch.
+    #[error("{target} is not on timeline {wanted}: {lives}")]
+    AbandonedTime {
+        /// The target.
+        target: RecoveryTarget,
+        /// The timeline to restore.
+        wanted: TimelineId,
+        /// Where the cluster was around that time.
+        lives: Box<Lives>,
+    },
+    /// The transaction has no end of its own.
+    #[error("transaction {xid} was a part of transaction {whole}: replay never stops for a part")]
+    PartOfTransaction {
+        /// What was asked for.
+        xid: u64,
+        /// The transaction at whose end it ended.
+        whole: u32,
+    },
+    /// A restore point's name was given more than once.
+    #[error("there is more than one {target}: {}", list(.places))]
+    SeveralPoints {
+        /// The target.
+        target: RecoveryTarget,
+        /// Where, and when.
+        places: Vec<(Lsn, Timestamp)>,
+    },
+    /// The archive does not show the transaction or the restore point.
+    #[error("{target} is not in the archive ({searched} segments were searched{}){}", not_read(*.unread), only_prepared(*.prepared))]
+    Unverified {
+        /// The target.
+        target: RecoveryTarget,
+        /// Where the transaction was prepared, though it has not ended.
+        prepared: Option<Lsn>,
+        /// How many segments were looked at.
+        searched: usize,
+        /// How many could not be.
+        unread: usize,
+        /// Whether a primary runs, which has WAL that is not archived yet.
+        running: bool,
+    },
     /// A segment is missing between the backup and the target.
     #[error("a gap in the archive: segment {missing} of timeline {} is missing", missing.timeline)]
     Gap {
@@ -168,7 +234,7 @@ impl OperatorError for PlanError {
     fn retry(&self) -> Retry {
         match self {
             Self::Gap { retry, .. } => *retry,
-            Self::InFuture { .. } => Retry::Later,
+            Self::InFuture { .. } | Self::Unverified { running: true, .. } => Retry::Later,
             _ => Retry::Never,
         }
     }
@@ -196,6 +262,15 @@ impl OperatorError for PlanError {
             Self::AbandonedBackup { timeline: holder, .. } | Self::AbandonedTarget { holder, .. } => {
                 format!("restore on that timeline: `--timeline {holder}` (property `restore.timeline`)")
             }
+            Self::AbandonedTime { wanted, lives, .. } => format!(
+                "to have it as it was then: `--timeline {}` (property `restore.timeline`); `--timeline {wanted}` stops where timeline {wanted}'s history had got to by then",
+                lives.then.timeline
+            ),
+            Self::PartOfTransaction { whole, .. } => format!("choose the whole: `--to-xid {whole}`"),
+            Self::SeveralPoints { .. } => {
+                "choose one by its position: `--to-lsn` (a backup that begins between them, `--from-backup`, decides too)".into()
+            }
+            Self::Unverified { running, .. } => unverified(*running),
             Self::Gap { missing, before, after, .. } => gap(*missing, before.as_deref(), after.as_deref()),
             Self::BeyondEnd { target, end, commit, .. } => beyond_end(target, *end, *commit),
             Self::InFuture { .. } => "choose a time in the past, or the latest commit (`--to-latest`)".into(),
@@ -205,6 +280,33 @@ impl OperatorError for PlanError {
             ),
         })
     }
+}
+
+fn unverified(running: bool) -> String {
+    let otherwise = "check it, or accept that PostgreSQL may find out after the stop that it does not exist: `--accept-unverified` (property `restore.target.accept_unverified`)";
+    if running {
+        format!(
+            "where it was made just now, let the primary archive it (`SELECT pg_switch_wal()`) and plan again; else {otherwise}"
+        )
+    } else {
+        otherwise.into()
+    }
+}
+
+fn list(places: &[(Lsn, Timestamp)]) -> String {
+    places.iter().map(|(lsn, time)| format!("at {lsn} ({time})")).collect::<Vec<_>>().join(", ")
+}
+
+fn not_read(unread: usize) -> impl fmt::Display {
+    fmt::from_fn(move |f| if unread == 0 { Ok(()) } else { write!(f, ", {unread} could not be") })
+}
+
+fn only_prepared(at: Option<Lsn>) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
+        at.map_or(Ok(()), |lsn| {
+            write!(f, "; it was prepared at {lsn}, and neither committed nor rolled back")
+        })
+    })
 }
 
 /// Prints the last commit where one is known.
@@ -250,6 +352,34 @@ fn beyond_end(target: &RecoveryTarget, end: Lsn, commit: Option<Timestamp>) -> S
             "choose the latest commit (`--to-latest`) or a position (`--to-lsn`): the time of no commit is known".into()
         }
         _ => format!("choose a position before {end}, or the latest commit (`--to-latest`)"),
+    }
+}
+
+impl Life {
+    pub(super) const fn of(span: &CommitSpan) -> Self {
+        let CommitSpan { part, first, last } = *span;
+        Self { timeline: part.timeline, from: part.from, first, last }
+    }
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "timeline {} from {} on has commits from {} to {}",
+            self.timeline, self.from, self.first, self.last
+        )
+    }
+}
+
+impl fmt::Display for Lives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { then, before, after } = self;
+        write!(f, "the cluster was on timeline {} then ({then}", then.timeline)?;
+        for life in [before, after].into_iter().flatten() {
+            write!(f, "; {life}")?;
+        }
+        f.write_str(")")
     }
 }
 

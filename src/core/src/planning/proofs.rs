@@ -9,8 +9,8 @@ use super::PlanError;
 use super::archived_cluster::*;
 use crate::documents::{BackupManifest, RecoveryPath};
 use crate::{
-    Fork, Lsn, MoreWal, OperatorError, RecoveryTarget, RestoreTarget, RunningPrimary, TimelineHistory,
-    WalSegment,
+    ArchiveListing, CommitSpan, Fork, Lsn, MarkKind, MoreWal, OperatorError, RecoveryTarget, RestoreTarget,
+    RunningPrimary, TargetSearch, TimelineHistory, TimelinePart, WalMark, WalSegment,
 };
 
 /// Positions are counted in quarters of a segment.
@@ -35,6 +35,16 @@ struct Case {
     target: RestoreTarget,
 }
 
+/// The timelines alone.
+struct Tree<'a>(&'a [Branch]);
+
+impl Tree<'_> {
+    fn writer(&self, tli: u32, quarter: u64) -> u32 {
+        let branch = &self.0[tli as usize - 1];
+        if tli == 1 || quarter >= branch.begin { tli } else { self.writer(branch.parent, quarter) }
+    }
+}
+
 impl Case {
     fn branch(&self, tli: u32) -> &Branch {
         &self.branches[tli as usize - 1]
@@ -42,8 +52,40 @@ impl Case {
 
     /// The timeline that wrote this quarter, on the way to `tli`.
     fn writer(&self, tli: u32, quarter: u64) -> u32 {
-        let branch = self.branch(tli);
-        if tli == 1 || quarter >= branch.begin { tli } else { self.writer(branch.parent, quarter) }
+        Tree(&self.branches).writer(tli, quarter)
+    }
+
+    /// The quarters of a line whose commits are not later than a time.
+    fn lived(&self, tli: u32, time: Timestamp) -> Vec<(u32, u64)> {
+        let on = |quarter: u64| (self.writer(tli, quarter), quarter);
+        let own = |(writer, quarter): &(u32, u64)| *quarter < self.branch(*writer).end;
+        let quarters = (self.branch(1).begin..END).map(on).filter(own);
+        quarters.filter(|(writer, quarter)| clock(*writer, quarter + 1) <= time).collect()
+    }
+
+    /// The timeline on which the cluster was at a time: the youngest that had committed.
+    fn at(&self, time: Timestamp) -> Option<u32> {
+        let all = 1..=u32::try_from(self.branches.len()).unwrap();
+        all.rev().find(|tli| {
+            let branch = self.branch(*tli);
+            branch.begin < branch.end && clock(*tli, branch.begin + 1) <= time
+        })
+    }
+
+    /// Where a restore point lies.
+    fn place(&self) -> Option<(u32, u64)> {
+        let RecoveryTarget::Name(place) = &self.target.target else { return None };
+        let (tli, quarter) = place.split_once(' ')?;
+        Some((tli.parse().unwrap(), quarter.parse().unwrap()))
+    }
+
+    /// The restore point, where a segment of the line shows it.
+    fn shown(&self, line: u32) -> Option<u64> {
+        let (tli, quarter) = self.place()?;
+        let there = self.branches.get((tli as usize).wrapping_sub(1));
+        there.filter(|branch| (branch.begin..branch.end).contains(&quarter))?;
+        let found = self.cluster.archive.search.as_ref()?.found.first()?;
+        (self.writer(line, quarter) == tli && found.begins == at(quarter)).then_some(quarter)
     }
 
     fn segment_for(&self, tli: u32, number: u64) -> WalSegment {
@@ -104,6 +146,7 @@ impl Case {
             named.is_none_or(|id| backup.id == *id)
                 && self.is_on_timeline(line, backup)
                 && ends_in_time(backup, &self.target)
+                && self.shown(line).is_none_or(|quarter| backup.stop_lsn <= at(quarter))
         };
         self.cluster.manifests.iter().filter(fits).collect()
     }
@@ -140,6 +183,10 @@ impl Case {
                 let living = primary.is_some_and(|primary| primary.timeline.get() == line);
                 (first..=END).find(shows).is_some_and(|n| all(n.max(stop))) || living && all(end)
             }
+            RecoveryTarget::Name(_) => match self.shown(line) {
+                Some(quarter) => (first..=quarter / 4).all(|n| self.has(self.segment_for(line, n))),
+                None => self.target.accept_unverified && all(end),
+            },
             _ => all(end),
         }
     }
@@ -244,14 +291,49 @@ fn targets() -> impl Strategy<Value = (RestoreTarget, Option<Index>)> {
         3 => (0..END + 6).prop_map(|quarter| RecoveryTarget::Lsn(at(quarter))),
         3 => (0u32..6, 0..END).prop_map(|(tli, quarter)| RecoveryTarget::Time(clock(tli, quarter))),
         2 => Just(RecoveryTarget::Latest),
-        1 => Just(RecoveryTarget::Name("before-migration".into())),
+        1 => (0u32..6, 0..END).prop_map(|(tli, quarter)| RecoveryTarget::Name(format!("{tli} {quarter}"))),
         1 => Just(RecoveryTarget::Backup(backup_id("none"))),
     ];
     let line = prop_oneof![2 => Just(None), 1 => (1u32..6).prop_map(|tli| Some(timeline(tli)))];
     let from = prop_oneof![4 => Just(None), 1 => any::<Index>().prop_map(Some)];
-    (target, line, any::<bool>(), from).prop_map(|(target, timeline, exclusive, from)| {
-        (RestoreTarget { target, timeline, exclusive, from_backup: None }, from)
-    })
+    (target, line, any::<bool>(), from, any::<bool>()).prop_map(
+        |(target, timeline, exclusive, from, accept_unverified)| {
+            (RestoreTarget { target, timeline, exclusive, from_backup: None, accept_unverified }, from)
+        },
+    )
+}
+
+/// The first and the last commit of each part: a commit ends every quarter.
+fn spans(branches: &[Branch], archive: &ArchiveListing) -> Vec<CommitSpan> {
+    let span = |part: TimelinePart| {
+        let tli = part.timeline.get();
+        let own = branches.get(tli as usize - 1)?;
+        let quarter = |lsn: Lsn| lsn.0 / QUARTER;
+        let first = quarter(part.from).max(own.begin) + 1;
+        let last = part.to.map_or(own.end, quarter).min(own.end);
+        (first <= last).then(|| CommitSpan { part, first: clock(tli, first), last: clock(tli, last) })
+    };
+    archive.parts().into_iter().filter_map(span).collect()
+}
+
+/// The place `timeline quarter` of a restore point, in every archived segment that holds it.
+fn search(branches: &[Branch], archive: &ArchiveListing, place: &str) -> TargetSearch {
+    let mut words = place.split(' ').map(|word| word.parse::<u64>().unwrap());
+    let (tli, quarter) = (words.next().unwrap() as u32, words.next().unwrap());
+    let case = |tli: u32| branches.get((tli as usize).wrapping_sub(1));
+    let exists = case(tli).is_some_and(|branch| (branch.begin..branch.end).contains(&quarter));
+    let copies = archive.segments.iter().filter(|segment| {
+        let tree = Tree(branches);
+        exists && segment.number(SIZE) == quarter / 4 && tree.writer(segment.timeline.get(), quarter) == tli
+    });
+    let found = copies.map(|segment| WalMark {
+        segment: *segment,
+        begins: at(quarter),
+        ends: Lsn(at(quarter).0 + 80),
+        time: clock(tli, quarter),
+        kind: MarkKind::RestorePoint,
+    });
+    TargetSearch { found: found.collect(), searched: archive.segments.len(), unread: 0 }
 }
 
 fn cases() -> impl Strategy<Value = Case> {
@@ -287,6 +369,10 @@ fn cases() -> impl Strategy<Value = Case> {
                 (RecoveryTarget::Backup(_), Some(id)) => target.target = RecoveryTarget::Backup(id),
                 (_, named) => target.from_backup = named,
             }
+            cluster.archive.spans = spans(&branches, &cluster.archive);
+            if let RecoveryTarget::Name(place) = &target.target {
+                cluster.archive.search = Some(search(&branches, &cluster.archive, place));
+            }
             Case { branches, cluster, target }
         },
     )
@@ -320,7 +406,25 @@ fn check_plan(case: &Case, path: &RecoveryPath) -> Result<(), TestCaseError> {
         RecoveryTarget::Latest => prop_assert!(case.last_archived(line).is_none_or(|end| end <= last)),
         RecoveryTarget::Time(time) => {
             prop_assert!(case.cluster.archive.primary().is_none_or(|primary| *time <= primary.now));
+            let times = &case.cluster.archive.commit_times;
+            let histories_known = (2..=case.branches.len() as u32)
+                .all(|tli| case.cluster.archive.histories.contains_key(&timeline(tli)));
+            // A primary that went on on an older timeline may have lived anywhere since.
+            let over = times.iter().any(|(segment, commit)| {
+                commit > time && case.segment_for(line, segment.number(SIZE)) == *segment
+            });
+            if case.target.timeline.is_none() && histories_known && over {
+                let then = case.at(*time).unwrap_or(1);
+                prop_assert_eq!(case.lived(line, *time), case.lived(then, *time), "it was on {} then", then);
+            }
         }
+        RecoveryTarget::Name(_) => match case.shown(line) {
+            Some(quarter) => {
+                prop_assert_eq!(last, quarter / 4);
+                prop_assert!(backup.stop_lsn <= at(quarter) && path.minimum_lsn.0 <= at(quarter).0 + 80);
+            }
+            None => prop_assert!(case.target.accept_unverified),
+        },
         _ => {}
     }
     let histories = &case.cluster.archive.histories;
@@ -356,11 +460,19 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
         }
         PlanError::BeforeFirstBackup { first, .. } => {
             prop_assert!(candidates.is_empty());
-            prop_assert!(find(first).is_some_and(|backup| !ends_in_time(backup, &case.target)));
+            let late = |backup: &BackupManifest| {
+                !ends_in_time(backup, &case.target)
+                    || case.shown(line).is_some_and(|quarter| backup.stop_lsn > at(quarter))
+            };
+            prop_assert!(find(first).is_some_and(late));
         }
         PlanError::BeforeNamedBackup { backup, .. } => {
             prop_assert!(candidates.is_empty());
-            prop_assert!(find(backup).is_some_and(|backup| !ends_in_time(backup, &case.target)));
+            let late = |backup: &BackupManifest| {
+                !ends_in_time(backup, &case.target)
+                    || case.shown(line).is_some_and(|quarter| backup.stop_lsn > at(quarter))
+            };
+            prop_assert!(find(backup).is_some_and(late));
         }
         PlanError::ForkInsideBackup { backup, .. } | PlanError::AbandonedBackup { backup, .. } => {
             prop_assert!(candidates.is_empty());
@@ -372,9 +484,26 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
             prop_assert!(!case.is_on_timeline(line, backup));
             prop_assert!(!inside || holds_a_part || case.branch(backup.timeline.get()).begin > first);
         }
+        PlanError::AbandonedTime { lives, .. } => {
+            let RecoveryTarget::Time(time) = case.target.target else { panic!("no time was asked for") };
+            let then = lives.then.timeline.get();
+            prop_assert!(case.target.timeline.is_none());
+            prop_assert!(case.lived(line, time) != case.lived(then, time), "it is the same state on both");
+            prop_assert!(case.at(time).is_some_and(|at| at >= then), "nobody was there yet");
+        }
+        PlanError::Unverified { .. } => {
+            prop_assert!(!case.target.accept_unverified && case.shown(line).is_none());
+        }
+        PlanError::PartOfTransaction { .. } | PlanError::SeveralPoints { .. } => {
+            prop_assert!(false, "nothing of the kind was written");
+        }
+        PlanError::AbandonedTarget { holder, .. } if case.place().is_some() => {
+            prop_assert!(case.shown(line).is_none());
+            prop_assert!(case.shown(holder.get()).is_some(), "{} does not have it either", holder);
+        }
         PlanError::AbandonedTarget { holder, .. } => {
             prop_assert!(holder.get() != line, "the line itself is named");
-            // A time that the line answers with its fork is refused though PostgreSQL would take it.
+            // A time that only another branch has is refused with it.
             let by_time = matches!(case.target.target, RecoveryTarget::Time(_));
             prop_assert!(by_time || candidates.iter().all(|backup| !case.can_be_reached(line, backup)));
         }
@@ -484,6 +613,8 @@ fn the_random_pasts_lead_to_every_kind_of_answer() {
         "ForkInsideBackup",
         "AbandonedBackup",
         "AbandonedTarget",
+        "AbandonedTime",
+        "Unverified",
         "Gap",
         "BeyondEnd",
         "InFuture",

@@ -5,9 +5,7 @@ use jiff::Timestamp;
 use super::Reachable;
 use super::base::{self, BackupPosition};
 use crate::documents::BackupManifest;
-use crate::{
-    ArchiveListing, Lsn, Retry, RunningPrimary, SegmentSize, TimelineHistory, TimelineId, WalSegment,
-};
+use crate::{ArchiveListing, Lsn, Retry, RunningPrimary, SegmentSize, TimelineHistory, WalSegment};
 
 /// What is archived of one history, from one backup on. Numbers are those of segments.
 pub(super) struct Wal<'a> {
@@ -79,13 +77,6 @@ impl<'a> Wal<'a> {
     /// The last commit of a segment of the history, where known.
     pub(super) fn commit(&self, number: u64) -> Option<Timestamp> {
         self.archive.commit_times.get(&self.expected(number)).copied()
-    }
-
-    /// The last commits known of a timeline's segments from this number on.
-    pub(super) fn commits_of(&self, timeline: TimelineId, from: u64) -> impl Iterator<Item = Timestamp> {
-        let from = WalSegment::numbered(timeline, from, self.size);
-        let segments = self.archive.commit_times.range(from..);
-        segments.take_while(move |(segment, _)| segment.timeline == timeline).map(|(_, commit)| *commit)
     }
 
     /// The last commit known between the backup and the first gap.

@@ -80,6 +80,13 @@ fn check(status: &ServerStatus, instance: &Instance, cluster: &ClusterName) -> V
         let what = format!("{slug} belongs to cluster {}, not {cluster}", status.cluster);
         problems.push(Problem::new(what, "name the PostgreSQL group with --group"));
     }
+    if !status.on_other_disks.is_empty() {
+        let what = format!(
+            "{slug} has data on another disk, which no snapshot holds: {}",
+            status.on_other_disks.join(", ")
+        );
+        problems.push(Problem::new(what, "move it below /var/vcap/store"));
+    }
     if instance.disks.len() > 1 {
         let what = format!("{slug} has {} persistent disks", instance.disks.len());
         problems.push(Problem::new(what, "put the data directory on the one unnamed disk"));

@@ -2,17 +2,20 @@
 
 mod abort;
 mod archive;
+mod collations;
 mod context;
 mod director_change;
 mod estimate;
 mod journal;
 mod left_recovery;
 mod pause;
+mod places;
 mod planning;
 mod preflight;
 mod prepare;
 mod publication;
 mod queue_notice;
+mod reindex;
 mod report;
 mod rollback_check;
 mod run;
@@ -21,6 +24,8 @@ mod status_report;
 mod steps;
 mod survey;
 mod swap;
+mod target_search;
+mod wal_check;
 
 pub use abort::{AbortPoint, abort_restore};
 pub use prepare::plan_restore;

@@ -10,6 +10,7 @@ use remount_store::{ClusterStore, Lease};
 
 use super::journal::RestoreJournal;
 use super::planning;
+use super::target_search::Question;
 use super::run::Direction;
 use super::state::RestoreState;
 use super::steps::RestoreStep;
@@ -156,7 +157,8 @@ async fn path_to(cluster: &ClusterStore, plan: &RestorePlan, target: &RestoreTar
         refused(plan, Problem::new(what, format!("`remount restore accept {}`", plan.id)))
     };
     let backups = [backup.ok_or_else(gone)?];
-    let archive = planning::archive(cluster, plan.path.system_identifier, None).await?;
+    let question = Question { backups: &backups, target };
+    let archive = planning::archive(cluster, plan.path.system_identifier, None, &question).await?;
     let found = plan_recovery(&backups, &archive, target);
     let found = found.map_err(|error| refused(plan, Problem::of(&error)))?;
     if found.history == plan.path.history {

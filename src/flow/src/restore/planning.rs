@@ -15,6 +15,7 @@ use remount_store::{ClusterStore, WalArchive};
 
 use super::context::RestoreContext;
 use super::survey::Survey;
+use super::target_search::{self, Question};
 use crate::error::RUN_AGAIN;
 use crate::{FlowContext, FlowError, Problem, Result};
 
@@ -26,6 +27,7 @@ pub async fn archive(
     store: &ClusterStore,
     system: SystemIdentifier,
     running: Option<&ServerStatus>,
+    question: &Question<'_>,
 ) -> Result<ArchiveListing> {
     let wal = store.wal(system);
     let found = wal.listing().await.map_err(FlowError::store("list the archive"))?;
@@ -36,10 +38,13 @@ pub async fn archive(
         segments: found.segments,
         histories: found.histories,
         commit_times: BTreeMap::new(),
+        spans: Vec::new(),
+        search: None,
         more_to_come: running.map_or(MoreWal::Nothing, MoreWal::ClusterRuns),
     };
     let dates = listing.worth_dating().into_iter().map(|segment| date(&wal, segment));
     listing.commit_times = try_join_all(dates).await?.into_iter().flatten().collect();
+    target_search::fill_in(&wal, &mut listing, question).await?;
     Ok(listing)
 }
 
@@ -58,7 +63,8 @@ async fn date(wal: &WalArchive, segment: WalSegment) -> Result<Option<(WalSegmen
 pub async fn confirm(restore: &RestoreContext<'_>) -> Result<()> {
     let path = &restore.plan.path;
     let backups = restore.cluster.survey_backups().await.map_err(FlowError::store("read the backups"))?.good;
-    let archive = archive(&restore.cluster, path.system_identifier, None).await?;
+    let question = Question { backups: &backups, target: &restore.plan.target };
+    let archive = archive(&restore.cluster, path.system_identifier, None, &question).await?;
     let target = RestoreTarget { timeline: Some(path.history.timeline), ..restore.plan.target.clone() };
     match plan_recovery(&backups, &archive, &target) {
         Ok(found) if found.backup == path.backup && found.history == path.history => Ok(()),
@@ -102,6 +108,8 @@ pub fn plan(
         revision: 1,
         estimate_seconds: 0.0,
         keep_old_disks_hours: ctx.old_disks.keep_hours,
+        options: request.options,
+        segments_verified: 0,
         tool_version: env!("CARGO_PKG_VERSION").into(),
     }
 }

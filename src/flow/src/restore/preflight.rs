@@ -13,6 +13,7 @@ use remount_postgres::{DEMANDED, Severity};
 
 use super::report::PreflightReport;
 use super::survey::{self, Survey};
+use super::{collations, places};
 use crate::{FlowContext, Problem};
 
 /// What was found.
@@ -25,15 +26,15 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn problem(&mut self, what: impl Into<String>, next: impl Into<String>) {
+    pub(super) fn problem(&mut self, what: impl Into<String>, next: impl Into<String>) {
         self.problems.push(Problem::new(what, next));
     }
 
-    fn check(&mut self, line: impl Into<String>) {
+    pub(super) fn check(&mut self, line: impl Into<String>) {
         self.report.checks.push(line.into());
     }
 
-    fn warn(&mut self, line: impl Into<String>) {
+    pub(super) fn warn(&mut self, line: impl Into<String>) {
         self.report.warnings.push(line.into());
     }
 }
@@ -136,6 +137,8 @@ pub async fn backup(
     }
     check_servers(survey, backup, findings);
     check_settings(survey, backup, plan, findings);
+    places::check(survey, backup, findings);
+    collations::check(survey, backup, plan.options, findings);
 }
 
 async fn check_disks(

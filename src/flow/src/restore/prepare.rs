@@ -7,7 +7,8 @@ use remount_store::ClusterStore;
 
 use super::preflight::{self, Findings};
 use super::report::{PreflightReport, StepReport};
-use super::{estimate, planning, survey};
+use super::target_search::{self, Question};
+use super::{estimate, planning, survey, wal_check};
 use crate::{FlowContext, FlowError, Problem, Result};
 
 /// Plan and preflight come before the saga's steps.
@@ -22,7 +23,16 @@ pub async fn plan_restore(
     request: &RestoreRequest,
 ) -> Result<(RestorePlan, PreflightReport)> {
     let reporter = ProgressReporter::new(&Quiet, request.id.clone(), STEPS_BEFORE);
-    prepare(ctx, request, &reporter).await.map(|(plan, report, _)| (plan, report))
+    prepare(ctx, request, &reporter, Closing::Never).await.map(|(plan, report, _)| (plan, report))
+}
+
+/// Whether a running primary may be asked to close its present segment, so that a target in it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// Nothing at all is changed.
+    Never,
+    /// A restore that goes on closes it anyway.
+    WhereNeeded,
 }
 
 /// Steps 1 and 2.
@@ -30,9 +40,10 @@ pub async fn prepare(
     ctx: &FlowContext,
     request: &RestoreRequest,
     reporter: &ProgressReporter<'_>,
+    closing: Closing,
 ) -> Result<(RestorePlan, PreflightReport, Vec<StepReport>)> {
     reporter.begin("plan", 1, ProgressKind::Begun);
-    let outcome = plan_and_check(ctx, request, reporter).await;
+    let outcome = plan_and_check(ctx, request, reporter, closing).await;
     if let Err(error) = &outcome {
         reporter.report(ProgressKind::Failed, Some(Problem::of(error).what));
     }
@@ -43,12 +54,13 @@ async fn plan_and_check(
     ctx: &FlowContext,
     request: &RestoreRequest,
     reporter: &ProgressReporter<'_>,
+    closing: Closing,
 ) -> Result<(RestorePlan, PreflightReport, Vec<StepReport>)> {
     let survey = survey::read(ctx, request).await?;
     let store = ctx.store.cluster(&survey.cluster);
     let mut findings = Findings::default();
     preflight::landscape(ctx, &survey, request, &mut findings);
-    let path = path_of(&survey, &store, request).await?;
+    let path = path_of(ctx, &survey, &store, request, (closing, &mut findings)).await?;
     let seconds = reporter.report(ProgressKind::Done, None);
     let plan_step = StepReport::named("plan", seconds);
     reporter.begin("preflight", 2, ProgressKind::Begun);
@@ -69,6 +81,9 @@ async fn plan_and_check(
     let mut plan = planning::plan(ctx, &survey, request, backup, path);
     plan.estimate_seconds = findings.report.estimate_seconds;
     preflight::backup(ctx, &survey, backup, &plan, &mut findings).await;
+    let wal = store.wal(plan.path.system_identifier);
+    plan.segments_verified =
+        wal_check::preflight(ctx, &wal, &plan.path, request.options.verify, &mut findings).await?;
     if !findings.problems.is_empty() {
         return Err(FlowError::Refused { what, problems: findings.problems });
     }
@@ -77,15 +92,22 @@ async fn plan_and_check(
 }
 
 async fn path_of(
+    ctx: &FlowContext,
     survey: &survey::Survey,
     store: &ClusterStore,
     request: &RestoreRequest,
+    (closing, findings): (Closing, &mut Findings),
 ) -> Result<Result<remount_core::documents::RecoveryPath, Problem>> {
     let Some(system) = survey.system_identifier() else {
         let what = format!("cluster {} has no backup", survey.cluster);
         return Ok(Err(Problem::new(what, "look with `remount list` whether it goes by another name")));
     };
-    let archive = planning::archive(store, system, survey.primary_status()).await?;
+    let question = Question { backups: &survey.backups, target: &request.target };
+    let mut archive = planning::archive(store, system, survey.primary_status(), &question).await?;
+    if closing == Closing::WhereNeeded && target_search::may_be_unarchived(&archive) {
+        findings.report.warnings.extend(target_search::close_segment(ctx, survey, store).await);
+        archive = planning::archive(store, system, survey.primary_status(), &question).await?;
+    }
     let path = remount_core::plan_recovery(&survey.backups, &archive, &request.target);
     Ok(path.map_err(|error| Problem::of(&error)))
 }

@@ -11,7 +11,7 @@ use remount_store::{ClusterStore, Lease, LeaseHolder, Purpose};
 use super::context::{ProcessNotes, RestoreContext};
 use super::journal::RestoreJournal;
 use super::pause;
-use super::prepare::{STEPS_BEFORE, prepare};
+use super::prepare::{Closing, STEPS_BEFORE, prepare};
 use super::report::{self, RestoreReport};
 use super::rollback_check;
 use super::state::{RestorePhase, RestoreState};
@@ -43,7 +43,7 @@ pub async fn run_restore(
     }
     refuse_leased(&cluster).await?;
     let reporter = ProgressReporter::new(progress, request.id.clone(), STEPS);
-    let (plan, preflight, before) = prepare(ctx, &request, &reporter).await?;
+    let (plan, preflight, before) = prepare(ctx, &request, &reporter, Closing::WhereNeeded).await?;
     let lease = take_lease(ctx, &cluster).await?;
     let written = cluster.write_plan(&plan, &lease).await;
     if let Err(error) = written {

@@ -13,4 +13,5 @@ mod promotion;
 mod restore;
 mod rollback;
 mod support;
+mod targets;
 mod transcripts;

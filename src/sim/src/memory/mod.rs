@@ -25,6 +25,7 @@ mod postgres;
 mod server;
 mod state;
 mod tasks;
+mod wal_content;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

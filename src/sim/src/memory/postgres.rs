@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use remount_core::documents::RestorePlan;
 use remount_core::{Lsn, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
-use remount_store::{Metadata, stand_in, stand_in_content};
+use remount_store::{ArchiveFile, Codec, PushOptions};
 use serde::{Deserialize, Serialize};
 
-use super::MemoryLandscape;
 use super::state::State;
+use super::{MemoryLandscape, wal_content};
 
 /// The only system identifier here.
 pub const SYSTEM: SystemIdentifier = SystemIdentifier(7_300_000_000_000_000_001);
 /// The bytes that a record takes.
-const RECORD_BYTES: u64 = 1024;
+pub(super) const RECORD_BYTES: u64 = 1024;
 
 /// 1 MiB.
 pub fn size() -> SegmentSize {
@@ -204,12 +204,10 @@ impl MemoryLandscape {
     pub(crate) async fn archive_of(&self, index: usize) {
         let closed = self.state().running_data(index).map(Data::to_archive).unwrap_or_default();
         for (segment, records) in closed {
-            let content = serde_json::to_vec(&records).expect("records are JSON");
-            let commits = records.iter().filter(|record| record.what != What::Other);
-            let last = commits.map(|record| record.at).max();
-            let object = stand_in(u64::from(size().bytes()), last, &content);
-            let path = self.segment_path(segment);
-            match self.store().objects().create(&path, object, &Metadata::new()).await {
+            let content = wal_content::write(segment, &records);
+            let options = PushOptions { codec: Codec::Raw, segment_size: size() };
+            let file = ArchiveFile::Segment(segment);
+            match self.cluster_store().wal(SYSTEM).push(&file, content, options).await {
                 Ok(_) => {
                     if let Some(data) = self.state().running_data_mut(index) {
                         (data.archived, data.last_archived) = (segment.end(size()), Some(segment));
@@ -222,17 +220,12 @@ impl MemoryLandscape {
 
     /// The records of an archived segment.
     pub(crate) async fn fetch(&self, segment: WalSegment) -> Result<Option<Vec<Record>>, String> {
-        let object = self.store().objects().read(&self.segment_path(segment)).await;
-        let Some(object) = object.map_err(|error| error.to_string())? else { return Ok(None) };
-        serde_json::from_slice(stand_in_content(&object.content)).map(Some).map_err(|error| error.to_string())
+        let content = self.cluster_store().wal(SYSTEM).fetch(&ArchiveFile::Segment(segment)).await;
+        content.map_err(|error| error.to_string())?.map(|content| wal_content::read(&content)).transpose()
     }
 
     /// Whether a segment is in the archive.
     pub async fn is_archived(&self, segment: &WalSegment) -> bool {
         self.fetch(*segment).await.is_ok_and(|found| found.is_some())
-    }
-
-    fn segment_path(&self, segment: WalSegment) -> String {
-        format!("clusters/{}/{SYSTEM}/wal/{}/{segment}", self.inner.cluster, segment.timeline.hex())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use remount_core::{BackupId, DeploymentName, InstanceSlug, Lsn, RecoveryTarget, RestoreId, Role, WalSegment};
 use remount_postgres::{
-    BackupBegun, BackupEnded, Error, Forwarded, Promoted, Recovery, Result, Server, ServerStatus, Servers,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Recovery, Result, Server, ServerStatus, Servers,
     WalSwitched, WriteProbe,
 };
 use tokio::time::Instant;
@@ -236,6 +236,13 @@ impl Server for MemoryServer {
         running(&self.landscape.state(), reached.index, "finish restore")?; // To be reloaded.
         self.answer(CALL, &reached, ())
     }
+
+    async fn refresh_collations(&self, _restore: &RestoreId) -> Result<CollationRefresh> {
+        const CALL: &str = "server.refresh_collations";
+        let reached = self.reach(CALL)?;
+        running(&self.landscape.state(), reached.index, "rebuild indexes")?;
+        self.answer(CALL, &reached, CollationRefresh::Done { databases: Vec::new() })
+    }
 }
 
 /// As a primary: its disk says so.
@@ -296,6 +303,7 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
         data_checksums: true,
         collation_versions: BTreeMap::from([("libc/C.UTF-8".to_owned(), "2.36".to_owned())]),
         data_bytes: 1 << 30,
+        on_other_disks: Vec::new(),
     })
 }
 

@@ -13,7 +13,8 @@ use remount_core::{
 
 use crate::store::CLUSTERS;
 use crate::wal::object::{Facts, HEADER_BYTES, UnpackError, Unpacked, unpack};
-use crate::wal::{ArchiveFile, Codec, SegmentHeader, commits};
+use crate::wal::summary::SegmentSummary;
+use crate::wal::{ArchiveFile, Codec, SegmentHeader};
 use crate::{Created, Damage, Error, Metadata, Objects, Result, SegmentFault, documents};
 
 /// The WAL of one cluster and system identifier. Its objects are immutable.
@@ -76,12 +77,13 @@ impl WalArchive {
     /// The same content again is success.
     pub async fn push(&self, file: &ArchiveFile, content: Bytes, options: PushOptions) -> Result<Pushed> {
         let unfit = |fault| Error::Unfit { file: file.to_string(), fault };
+        let mut summary = None;
         let last_commit = match file {
             ArchiveFile::Segment(segment) | ArchiveFile::Partial(segment) => {
                 let (owner, size) = (self.system_identifier, options.segment_size);
                 let header = SegmentHeader::check(&content, *segment, owner, size).map_err(unfit)?;
                 self.check_parent(file, *segment, &header).await?;
-                commits::last_commit(&header, &content)
+                summary.insert(SegmentSummary::of(&header, &content)).last_commit
             }
             ArchiveFile::History(timeline) => {
                 parse_history(*timeline, &content).map_err(unfit)?;
@@ -97,14 +99,18 @@ impl WalArchive {
         let object = facts.pack(&content).map_err(|error| {
             documents::fault(&path, format!("it cannot be compressed ({}): {error}", facts.codec))
         })?;
-        match self.create(&path, object.clone(), &facts).await {
+        let pushed = match self.create(&path, object.clone(), &facts).await {
             Err(error @ (Error::Conflict { .. } | Error::Damaged { .. })) if is_by_product(file) => {
                 let own = format!("{path}.{}", hex::encode(&facts.raw_sha256[..OWN_NAME_BYTES]));
                 warn!(object = own.as_str(), error:% = error; "a by-product differs from the archived one");
                 self.create(&own, object, &facts).await
             }
             created => created,
+        }?;
+        if let (Pushed::New { .. }, ArchiveFile::Segment(segment), Some(summary)) = (pushed, file, summary) {
+            self.keep_summary(segment, &summary).await;
         }
+        Ok(pushed)
     }
 
     /// The file, verified; none only where the store answers that it has none.
@@ -210,7 +216,13 @@ impl WalArchive {
     }
 
     async fn facts_of(&self, file: &ArchiveFile) -> Result<Option<Facts>> {
-        self.facts_at(&self.path(file)).await
+        Ok(self.located_facts(file).await?.map(|(_, facts)| facts))
+    }
+
+    /// The facts of a file, and where it lies.
+    pub(crate) async fn located_facts(&self, file: &ArchiveFile) -> Result<Option<(String, Facts)>> {
+        let path = self.path(file);
+        Ok(self.facts_at(&path).await?.map(|facts| (path, facts)))
     }
 
     async fn facts_at(&self, path: &str) -> Result<Option<Facts>> {
@@ -253,6 +265,15 @@ impl WalArchive {
             ArchiveFile::History(timeline) => parse_history(*timeline, first).map(|_| ()),
             ArchiveFile::Backup { .. } => check_backup_history(first),
         }
+    }
+
+    pub(crate) fn objects(&self) -> &dyn Objects {
+        &*self.objects
+    }
+
+    /// Where it is noted what a segment says.
+    pub(crate) fn summary_path(&self, segment: &WalSegment) -> String {
+        format!("{}.summary", self.path(&ArchiveFile::Segment(*segment)))
     }
 
     fn path(&self, file: &ArchiveFile) -> String {

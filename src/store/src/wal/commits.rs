@@ -1,28 +1,29 @@
-//! The time of the last commit in a segment, so that preflight can tell whether a target time lies
+//! The records of a segment, and the times of its commits, so that preflight can tell whether a target time lies
 //! within the archive.
 //!
-//! The records are walked, not replayed. Whatever does not look like WAL ends the walk, and the last
-//! commit found until then stands: it is a lower bound, and a push never fails for it.
+//! The records are walked, not replayed. Whatever does not look like WAL ends the walk, and what was
+//! found until then stands: a push never fails for it.
 //!
 //! # Source
 //! PostgreSQL, `src/include/access/{xlogrecord.h,xact.h,rmgrlist.h}`; the layout is the same in 15 to 18.
 
 use jiff::{SignedDuration, Timestamp};
+use remount_core::Lsn;
 
 use crate::wal::header::{PageHeader, SegmentHeader, u32_at, u64_at};
 
 /// Header of a record: length, transaction, previous record, info, resource manager, CRC.
-const RECORD_HEADER_BYTES: usize = 24;
+pub(crate) const RECORD_HEADER_BYTES: usize = 24;
 /// Records begin at multiples of this.
 const ALIGNMENT: usize = 8;
 /// A transaction's record.
-const RM_XACT: u8 = 1;
+pub(crate) const RM_XACT: u8 = 1;
 /// The bits of the info byte that say which.
-const XACT_OPERATION: u8 = 0x70;
-const XACT_COMMIT: u8 = 0x00;
-const XACT_ABORT: u8 = 0x20;
-const XACT_COMMIT_PREPARED: u8 = 0x30;
-const XACT_ABORT_PREPARED: u8 = 0x40;
+pub(crate) const XACT_OPERATION: u8 = 0x70;
+pub(crate) const XACT_COMMIT: u8 = 0x00;
+pub(crate) const XACT_ABORT: u8 = 0x20;
+pub(crate) const XACT_COMMIT_PREPARED: u8 = 0x30;
+pub(crate) const XACT_ABORT_PREPARED: u8 = 0x40;
 /// Kinds of data of a record that are no block.
 const DATA_SHORT: u8 = 255;
 const DATA_LONG: u8 = 254;
@@ -33,53 +34,81 @@ const LONGEST_RECORD: usize = 64 << 20;
 /// PostgreSQL counts microseconds from 2000-01-01.
 const POSTGRES_EPOCH: Timestamp = Timestamp::constant(946_684_800, 0);
 
-/// The time of the last commit or abort whose record lies wholly in the segment.
-pub(crate) fn last_commit(header: &SegmentHeader, content: &[u8]) -> Option<Timestamp> {
-    let mut walk = Walk::new(header, content)?;
-    let mut last = None;
-    while let Some(record) = walk.next_record() {
-        last = commit_time(&record).or(last);
-    }
-    last
+/// A record and where it lies.
+pub(crate) struct Placed {
+    /// Where it begins.
+    pub(crate) begins: Lsn,
+    /// Where it ends: the next one may begin here.
+    pub(crate) ends: Lsn,
+    /// All of it.
+    pub(crate) record: Vec<u8>,
 }
 
 /// Reads a segment's bytes without its page headers.
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     content: &'a [u8],
     page_bytes: usize,
     start: u64,
     magic: u16,
     at: usize,
+    /// The record that the segment's end cuts off: where it begins, and what there is of it.
+    cut: Option<(Lsn, Vec<u8>)>,
 }
 
 impl<'a> Walk<'a> {
     /// Stands at the first record that begins in the segment.
-    fn new(header: &SegmentHeader, content: &'a [u8]) -> Option<Self> {
-        let first = PageHeader::parse(content)?;
-        let page_bytes = header.page_bytes as usize;
-        let mut walk =
-            Self { content, page_bytes, start: header.start.0, magic: first.magic, at: first.bytes() };
-        if first.continues_record() {
-            walk.skip(first.remaining as usize)?;
+    pub(crate) fn new(header: &SegmentHeader, content: &'a [u8]) -> Option<Self> {
+        let (mut walk, rest) = Self::before_the_rest(header, content)?;
+        walk.skip(rest)?;
+        if rest > 0 {
             walk.align()?;
         }
         Some(walk)
     }
 
+    /// What the segment begins with of the record that the one before it cut off, and where that record ends.
+    pub(crate) fn rest_of_record(header: &SegmentHeader, content: &'a [u8]) -> Option<(Vec<u8>, Lsn)> {
+        let (mut walk, rest) = Self::before_the_rest(header, content)?;
+        let mut bytes = Vec::with_capacity(rest.min(1 << 16));
+        while bytes.len() < rest {
+            bytes.extend_from_slice(walk.part(rest - bytes.len())?);
+        }
+        walk.align()?;
+        Some((bytes, Lsn(walk.start + walk.at as u64)))
+    }
+
+    /// Stands behind the first page's header; how many bytes of an earlier record follow.
+    fn before_the_rest(header: &SegmentHeader, content: &'a [u8]) -> Option<(Self, usize)> {
+        let first = PageHeader::parse(content)?;
+        let page_bytes = header.page_bytes as usize;
+        let (start, magic, at) = (header.start.0, first.magic, first.bytes());
+        let walk = Self { content, page_bytes, start, magic, at, cut: None };
+        Some((walk, if first.continues_record() { first.remaining as usize } else { 0 }))
+    }
+
     /// The next record, whole; none at the end of what looks like WAL.
-    fn next_record(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn next_record(&mut self) -> Option<Placed> {
         self.enter_page()?;
+        let begins = Lsn(self.start + self.at as u64);
         let length = u32_at(self.content, self.at)? as usize;
         if !(RECORD_HEADER_BYTES..=LONGEST_RECORD).contains(&length) {
             return None;
         }
         let mut record = Vec::with_capacity(length.min(1 << 16));
         while record.len() < length {
-            let part = self.part(length - record.len())?;
+            let Some(part) = self.part(length - record.len()) else {
+                self.cut = (self.at >= self.content.len()).then_some((begins, record));
+                return None;
+            };
             record.extend_from_slice(part);
         }
-        self.align()?;
-        Some(record)
+        self.at = self.at.next_multiple_of(ALIGNMENT);
+        Some(Placed { begins, ends: Lsn(self.start + self.at as u64), record })
+    }
+
+    /// The record that the segment's end cuts off, once the walk has come to it.
+    pub(crate) fn cut(self) -> Option<(Lsn, Vec<u8>)> {
+        self.cut
     }
 
     fn skip(&mut self, mut bytes: usize) -> Option<()> {
@@ -93,7 +122,10 @@ impl<'a> Walk<'a> {
     fn part(&mut self, limit: usize) -> Option<&'a [u8]> {
         self.enter_page()?;
         let left = self.page_bytes - self.at % self.page_bytes;
-        let part = self.content.get(self.at..self.at + left.min(limit))?;
+        let part = self.content.get(self.at..(self.at + left.min(limit)).min(self.content.len()))?;
+        if part.is_empty() {
+            return None;
+        }
         self.at += part.len();
         Some(part)
     }
@@ -118,7 +150,7 @@ impl<'a> Walk<'a> {
 }
 
 /// The time in a commit or abort record; none for all others.
-fn commit_time(record: &[u8]) -> Option<Timestamp> {
+pub(crate) fn commit_time(record: &[u8]) -> Option<Timestamp> {
     let (info, manager) = (*record.get(16)?, *record.get(17)?);
     let operation = info & XACT_OPERATION;
     let ends_transaction =
@@ -126,12 +158,17 @@ fn commit_time(record: &[u8]) -> Option<Timestamp> {
     if manager != RM_XACT || !ends_transaction {
         return None;
     }
-    let microseconds = u64_at(main_data(record)?, 0)?.cast_signed();
+    moment(main_data(record)?, 0)
+}
+
+/// PostgreSQL's time at this place.
+pub(crate) fn moment(data: &[u8], at: usize) -> Option<Timestamp> {
+    let microseconds = u64_at(data, at)?.cast_signed();
     POSTGRES_EPOCH.checked_add(SignedDuration::from_micros(microseconds)).ok()
 }
 
 /// What follows the headers of a record without blocks, as those of transactions are.
-fn main_data(record: &[u8]) -> Option<&[u8]> {
+pub(crate) fn main_data(record: &[u8]) -> Option<&[u8]> {
     let mut at = RECORD_HEADER_BYTES;
     loop {
         match *record.get(at)? {
@@ -156,6 +193,12 @@ mod tests {
     use super::*;
 
     const PAGE: usize = 8192;
+
+    fn last_commit(header: &SegmentHeader, content: &[u8]) -> Option<Timestamp> {
+        let mut walk = Walk::new(header, content)?;
+        let records = std::iter::from_fn(|| walk.next_record());
+        records.filter_map(|placed| commit_time(&placed.record)).last()
+    }
 
     fn segment(fill: &[u8]) -> Vec<u8> {
         let mut content = vec![0; 1 << 20];

@@ -7,10 +7,15 @@ mod config;
 mod header;
 mod name;
 mod object;
+mod records;
+mod search;
+mod summary;
+mod verify;
 
 pub use archive::{PushOptions, Pushed, WalArchive, WalListing};
 pub use codec::Codec;
 pub use config::WalConfig;
 pub use header::SegmentHeader;
 pub use name::{ArchiveFile, ArchiveFileError};
-pub use object::{stand_in, stand_in_content};
+pub use search::SearchBounds;
+pub use summary::{SearchedFor, SegmentSummary};

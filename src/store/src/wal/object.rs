@@ -108,21 +108,6 @@ impl Facts {
     }
 }
 
-/// An object whose header says these facts, whatever its content is: for a landscape whose WAL is not PostgreSQL's.
-#[doc(hidden)]
-#[must_use]
-pub fn stand_in(raw_bytes: u64, last_commit: Option<Timestamp>, content: &[u8]) -> Bytes {
-    let facts = Facts { codec: Codec::Raw, raw_bytes, raw_sha256: [0; 32], last_commit };
-    [&facts.header()[..], content].concat().into()
-}
-
-/// What [`stand_in`] was given.
-#[doc(hidden)]
-#[must_use]
-pub fn stand_in_content(object: &[u8]) -> &[u8] {
-    object.get(HEADER_BYTES..).unwrap_or_default()
-}
-
 /// Bytes that are decompressed, hashed and handed on at a time: a segment never lies in memory as a whole, whose
 /// pages the kernel would have to clear for every call.
 const CHUNK_BYTES: usize = 256 << 10;

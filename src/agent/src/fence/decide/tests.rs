@@ -1,7 +1,7 @@
 //! Each row of the table.
 
 use jiff::Timestamp;
-use remount_core::documents::{BackupMark, PlannedInstance, RecoveryPath, RestorePlan};
+use remount_core::documents::{BackupMark, PlannedInstance, RecoveryPath, RestoreOptions, RestorePlan};
 use remount_core::{
     Lsn, RecoveryTarget, RestoreId, RestoreTarget, SegmentSize, SnapshotCid, TimelineHistory, TimelineId,
     WalSegment,
@@ -70,6 +70,10 @@ fn plan(change: impl FnOnce(&mut RestorePlan)) -> RestorePlan {
         },
         backup_label: String::new(),
         tablespace_map: String::new(),
+        pause: false,
+        revision: 1,
+        options: RestoreOptions::default(),
+        segments_verified: 0,
         instances: vec![PlannedInstance {
             instance: instance("i-1"),
             role: Role::Primary,

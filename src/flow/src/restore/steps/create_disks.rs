@@ -10,6 +10,7 @@ use super::RestoreStep;
 use crate::instances;
 use crate::restore::context::RestoreContext;
 use crate::restore::director_change;
+use crate::restore::wal_check;
 use crate::wait::until;
 use crate::{FlowError, Result};
 use remount_director::{Follow, follow};
@@ -37,8 +38,8 @@ impl<'r> Step<RestoreContext<'r>> for CreateDisks {
 
     async fn act(&self, restore: &RestoreContext<'r>) -> Result<Vec<NewDisk>> {
         // All are followed to their end even where one fails: a disk made after the undo would leak.
-        let made = join_all(restore.plan.instances.iter().map(|planned| create(restore, planned))).await;
-        made.into_iter().collect()
+        let made = join_all(restore.plan.instances.iter().map(|planned| create(restore, planned)));
+        wal_check::while_making(restore, async { made.await.into_iter().collect() }).await
     }
 
     async fn undo(&self, restore: &RestoreContext<'r>) -> Result<()> {

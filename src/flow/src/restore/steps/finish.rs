@@ -9,6 +9,7 @@ use crate::backup::{self, BackupRequest, Holder};
 use crate::instances;
 use crate::restore::context::RestoreContext;
 use crate::restore::publication::withdraw;
+use crate::restore::reindex;
 use crate::{FlowError, Problem, Result};
 use remount_saga::{AfterFailure, Probe, Quiet, Step};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,10 @@ impl<'r> Step<RestoreContext<'r>> for Finish {
     const AFTER_FAILURE: AfterFailure = AfterFailure::Hold;
 
     async fn act(&self, restore: &RestoreContext<'r>) -> Result<Finished> {
+        if restore.plan.options.reindex {
+            let primary = restore.server(&restore.primary()?.instance).await?;
+            reindex::where_asked(restore, &*primary).await;
+        }
         for planned in &restore.plan.instances {
             let instance = restore.instance(&planned.instance).await?;
             let server = instances::server(restore.ctx, &instance)?;

@@ -117,6 +117,7 @@ impl Workbench {
             requested_at: self.landscape.now(),
             pause: false,
             on_failure: OnFailure::Rollback,
+            options: Default::default(),
         }
     }
 

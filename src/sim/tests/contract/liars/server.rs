@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use remount_core::{BackupId, DeploymentName, InstanceSlug, RestoreId};
 use remount_postgres::{
-    BackupBegun, BackupEnded, Error, Forwarded, Promoted, Result, Server, ServerStatus, Servers, WalSwitched,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Result, Server, ServerStatus, Servers, WalSwitched,
     WriteProbe,
 };
 use remount_sim::contract::server;
@@ -254,6 +254,10 @@ impl Server for Liar {
 
     async fn forward_restore(&self, restore: &RestoreId) -> Result<Forwarded> {
         self.told(self.inner.forward_restore(restore).await)
+    }
+
+    async fn refresh_collations(&self, restore: &RestoreId) -> Result<CollationRefresh> {
+        self.told(self.inner.refresh_collations(restore).await)
     }
 
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()> {

@@ -1,0 +1,84 @@
+//! Whether all of a cluster lies on one disk: what lies on another is in no snapshot, and a restore would bring back
+//! files of two points in time.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use remount_host::durable::at;
+
+use crate::{DataDirectory, Result};
+
+impl DataDirectory {
+    /// The data directory, `pg_wal` and the tablespaces that are not on the file system of `mount_point`, each as it
+    /// is named in the data directory and where it leads to.
+    ///
+    /// # Errors
+    /// One of them cannot be looked at.
+    pub fn on_other_disks(&self, mount_point: &Path) -> Result<Vec<String>> {
+        let disk = device(mount_point)?;
+        let mut places = vec![self.path().to_owned(), self.path().join("pg_wal")];
+        places.extend(tablespaces(&self.path().join("pg_tblspc"))?);
+        let mut elsewhere = Vec::new();
+        for place in places {
+            if device(&place)? != disk {
+                let target = fs::canonicalize(&place).unwrap_or_else(|_| place.clone());
+                elsewhere.push(format!("{} ({})", place.display(), target.display()));
+            }
+        }
+        Ok(elsewhere)
+    }
+}
+
+/// Links are followed: what counts is where the files are.
+fn device(path: &Path) -> Result<u64> {
+    Ok(fs::metadata(path).map_err(at(path))?.dev())
+}
+
+fn tablespaces(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at(folder)(error).into()),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        found.push(entry.map_err(at(folder))?.path());
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// The kernel's own file system is another than that of any folder.
+    const OTHER: &str = "/proc";
+
+    #[test]
+    fn what_lies_on_another_file_system_is_named_with_where_it_leads_to() {
+        let disk = tempfile::tempdir().unwrap();
+        let data = disk.path().join("data");
+        fs::create_dir_all(data.join("pg_tblspc")).unwrap();
+        fs::create_dir(data.join("pg_wal")).unwrap();
+        fs::create_dir(disk.path().join("space")).unwrap();
+        symlink(disk.path().join("space"), data.join("pg_tblspc/1")).unwrap();
+        let directory = DataDirectory::new(&data);
+        assert_eq!(directory.on_other_disks(disk.path()).unwrap(), Vec::<String>::new());
+
+        symlink(OTHER, data.join("pg_tblspc/2")).unwrap();
+        fs::remove_dir(data.join("pg_wal")).unwrap();
+        symlink(OTHER, data.join("pg_wal")).unwrap();
+        let found = directory.on_other_disks(disk.path()).unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("pg_wal (/proc)") && found[1].contains("pg_tblspc/2 (/proc)"), "{found:?}");
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_looked_at_is_an_error() {
+        let disk = tempfile::tempdir().unwrap();
+        assert!(DataDirectory::new(disk.path()).on_other_disks(disk.path()).is_err(), "there is no pg_wal");
+    }
+}

@@ -33,8 +33,8 @@ pub use data_directory::{DataDirectory, DataState, Preparation, Signal};
 pub use effective::{SettingOverride, Severity};
 pub use error::{ApiError, Error};
 pub use instance::{
-    BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Forwarded, NamedBackup, NamedRestore, Result, Server,
-    ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Forwarded, NamedBackup, NamedRestore, Result,
+    Server, ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 pub use local::{LocalConfig, LocalServer, Reachable};
 pub use local_status::Identity;

@@ -25,8 +25,8 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::{
-    ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error, Forwarded, NamedBackup, NamedRestore, Promoted,
-    Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error, Forwarded, NamedBackup,
+    NamedRestore, Promoted, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 
 /// The name in the certificate of a deployment's agents.

@@ -9,8 +9,8 @@ use remount_core::{Attempts, BackupId, DeploymentName, InstanceSlug, RestoreId};
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{
-    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Result, Server, ServerStatus, Servers, WalSwitched,
-    WriteProbe,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Result, Server, ServerStatus,
+    Servers, WalSwitched, WriteProbe,
 };
 
 /// Wraps the way to the servers.

@@ -16,8 +16,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use remount_postgres::{
-    ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error as PostgresError, Forwarded, LocalServer,
-    NamedBackup, NamedRestore, Promoted, ServerStatus, WalSwitched, WriteProbe,
+    ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error as PostgresError, Forwarded,
+    LocalServer, NamedBackup, NamedRestore, Promoted, ServerStatus, WalSwitched, WriteProbe,
 };
 
 use crate::config::AgentConfig;

@@ -10,10 +10,10 @@ use remount_store::{ClusterStore, Lease};
 
 use super::journal::RestoreJournal;
 use super::planning;
-use super::target_search::Question;
 use super::run::Direction;
 use super::state::RestoreState;
 use super::steps::RestoreStep;
+use super::target_search::Question;
 use crate::{FlowContext, FlowError, Problem, Result, instances};
 
 /// Looks whether a restore may go in this direction.

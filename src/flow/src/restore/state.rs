@@ -236,8 +236,11 @@ mod tests {
     /// An upgrade that adds a step must neither stop backups nor keep old disks of what an older version ended.
     #[test]
     fn what_a_version_with_other_steps_has_ended_is_read_but_not_resumed() {
-        let begun = What::Begun { steps: ["begin", "verify", "finish"].map(str::to_owned).into() };
-        let events = [begun, intended(), done(), finished(Outcome::Completed)].into_iter().zip(1..);
+        let begun = What::Begun { steps: ["begin", "verify", "promote", "finish"].map(str::to_owned).into() };
+        let steps = [RestoreStep::Verify, RestoreStep::Promote];
+        let events =
+            [begun].into_iter().chain(steps.into_iter().flat_map(|step| [intended(step), done(step)]));
+        let events = events.chain([finished(Outcome::Completed)]).zip(1..);
         let event = |(what, n)| JournalEvent { format: 1, n, at: Timestamp::UNIX_EPOCH, epoch: 1, what };
         let id = RestoreId::at(Timestamp::UNIX_EPOCH, 1);
         let state = RestoreState::of(&id, events.map(event).collect()).unwrap();

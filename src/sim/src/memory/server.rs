@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use remount_core::{BackupId, DeploymentName, InstanceSlug, Lsn, RecoveryTarget, RestoreId, Role, WalSegment};
+use remount_core::{
+    BackupId, DeploymentName, InstanceSlug, Lsn, RecoveryTarget, RestoreId, Role, WalSegment,
+};
 use remount_postgres::{
-    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Recovery, Result, Server, ServerStatus, Servers,
-    WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Recovery, Result, Server,
+    ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 use tokio::time::Instant;
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use remount_core::{BackupId, DeploymentName, InstanceSlug, RestoreId};
 use remount_postgres::{
-    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Result, Server, ServerStatus, Servers, WalSwitched,
-    WriteProbe,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Result, Server, ServerStatus,
+    Servers, WalSwitched, WriteProbe,
 };
 use remount_sim::contract::server;
 
@@ -54,7 +54,7 @@ enum Lie {
     FinishesOnce,
 }
 
-const LIARS: [(Lie, &str); 18] = [
+const LIARS: [(Lie, &str); 19] = [
     (Lie::HidesSettings, "a_primary_says_what_it_is"),
     (Lie::HidesSettings, "a_standby_says_what_it_is"),
     (Lie::AnswersForAnybody, "another_instance_does_not_answer"),

@@ -73,7 +73,7 @@ const WORDS: [(How, &str, &str); 61] = [
     (Type, "Watch", "ProgressReporter"),
     (Function, "say", "print, write_message, or what it writes"),
     (Name, "patient_status", "status_with_retry"),
-    (Name, "next_steps", "next_steps"),
+    (Name, "ways_on", "next_steps"),
     (Name, "stands_still", "waiting_state"),
     (Name, "mend_store", "restore_store"),
     (Name, "is_on_line", "is_on_timeline"),

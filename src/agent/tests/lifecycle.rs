@@ -370,6 +370,7 @@ async fn no_server_is_made_or_started_where_the_disk_is_missing() {
     primary.stop();
     fs::rename(primary.vm.home.join("store"), primary.vm.home.join("store.away")).unwrap();
     fs::create_dir(primary.vm.home.join("store")).unwrap();
+    give_to_vcap(&primary.vm.home.join("store"));
     primary.run();
     assert!(!primary.process.take().unwrap().wait().unwrap().success());
     assert!(primary.log().contains("PostgreSQL may not start"), "{}", primary.log());

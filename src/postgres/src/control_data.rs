@@ -52,7 +52,7 @@ impl Demands {
     }
 
     fn parse(content: &[u8]) -> Option<Self> {
-        const FIRST: usize = 220;
+        const FIRST: usize = 180;
         let mut values = [0; DEMANDED.len()];
         for (number, value) in values.iter_mut().enumerate() {
             *value = u32_at(content, FIRST + 4 * number)?;

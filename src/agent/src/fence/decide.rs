@@ -110,7 +110,7 @@ pub enum Answer {
     /// The published plan, and what is known of the mark's backup.
     OfCopy {
         /// The plan.
-        plan: Option<RestorePlan>,
+        plan: Option<Box<RestorePlan>>,
         /// What became of the backup.
         backup: BackupRecord,
     },

@@ -165,7 +165,7 @@ pub async fn about_copy(store: &StoreClient, backup: &BackupId, deadline: Deadli
             Some(_) => BackupRecord::Nothing, // The plan alone decides.
             None => record_of(&store, backup).await?,
         };
-        Ok(Answer::OfCopy { plan, backup: record })
+        Ok(Answer::OfCopy { plan: plan.map(Box::new), backup: record })
     };
     match store.ask(deadline, question).await {
         Ok(answer) => answer,

@@ -92,7 +92,7 @@ fn plan(change: impl FnOnce(&mut RestorePlan)) -> RestorePlan {
 }
 
 fn of_plan(plan: RestorePlan) -> Option<Answer> {
-    Some(Answer::OfCopy { plan: Some(plan), backup: BackupRecord::Good })
+    Some(Answer::OfCopy { plan: Some(Box::new(plan)), backup: BackupRecord::Good })
 }
 
 fn without_plan(backup: BackupRecord) -> Option<Answer> {

@@ -169,8 +169,7 @@ async fn a_store_that_does_not_answer_is_unanswered() {
 async fn a_folder_that_is_not_there_is_not_made() {
     let root = tempfile::tempdir().unwrap();
     let missing = root.path().join("not-mounted");
-    let json =
-        serde_json::json!({"type": "fs", "root": missing, "signing": {"private_key": remount_sim::keys::PRIVATE}});
+    let json = serde_json::json!({"type": "fs", "root": missing, "signing": {"private_key": remount_sim::keys::PRIVATE}});
     let error = config(json).open(&policy()).unwrap_err();
     assert!(error.to_string().contains("mounted"), "{error}");
     assert!(!missing.exists());

@@ -4,7 +4,7 @@
 
 mod support;
 
-use remount_core::BackupId;
+use remount_core::{BackupId, RestoreId};
 use remount_core::{OperatorError as _, Retry};
 use remount_postgres::{CollationRefresh, Error, Server};
 use serde_json::json;
@@ -94,12 +94,12 @@ async fn indexes_are_rebuilt_where_a_collation_has_another_version() {
     server.execute("CREATE TABLE t (a text COLLATE \"de-x-icu\"); CREATE INDEX ON t (a)").await;
     let node = server.value("SELECT pg_relation_filenode('t_a_idx')::text").await;
     let done = async |restore: &str| {
-        let restore = restore.parse().unwrap();
+        let restore: RestoreId = restore.parse().unwrap();
         until("the rebuild", async || {
             client.refresh_collations(&restore).await.unwrap() != CollationRefresh::Running
         })
         .await;
-        client.refresh_collations(&restore).await.unwrap() // It is told again.
+        client.refresh_collations(&restore).await.unwrap()
     };
     let refreshed = CollationRefresh::Done { databases: vec!["postgres".into()] };
     assert_eq!(done("20261123T010000Z-aaaa").await, refreshed);

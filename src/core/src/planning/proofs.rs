@@ -79,6 +79,12 @@ impl Case {
         Some((tli.parse().unwrap(), quarter.parse().unwrap()))
     }
 
+    /// Whether the backup ends after the target.
+    fn ends_late(&self, line: u32, backup: &BackupManifest) -> bool {
+        !ends_in_time(backup, &self.target)
+            || self.shown(line).is_some_and(|quarter| backup.stop_lsn > at(quarter))
+    }
+
     /// The restore point, where a segment of the line shows it.
     fn shown(&self, line: u32) -> Option<u64> {
         let (tli, quarter) = self.place()?;
@@ -434,6 +440,42 @@ fn check_plan(case: &Case, path: &RecoveryPath) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Whether the target is really not where it was asked for.
+fn judge_elsewhere(
+    case: &Case,
+    error: &PlanError,
+    line: u32,
+    candidates: &[&BackupManifest],
+) -> Result<(), TestCaseError> {
+    match error {
+        PlanError::AbandonedTime { lives, .. } => {
+            let RecoveryTarget::Time(time) = case.target.target else { panic!("no time was asked for") };
+            let then = lives.then.timeline.get();
+            prop_assert!(case.target.timeline.is_none());
+            prop_assert!(case.lived(line, time) != case.lived(then, time), "it is the same state on both");
+            prop_assert!(case.at(time).is_some_and(|at| at >= then), "nobody was there yet");
+        }
+        PlanError::Unverified { .. } => {
+            prop_assert!(!case.target.accept_unverified && case.shown(line).is_none());
+        }
+        PlanError::PartOfTransaction { .. } | PlanError::SeveralPoints { .. } => {
+            prop_assert!(false, "nothing of the kind was written");
+        }
+        PlanError::AbandonedTarget { holder, .. } if case.place().is_some() => {
+            prop_assert!(case.shown(line).is_none());
+            prop_assert!(case.shown(holder.get()).is_some(), "{} does not have it either", holder);
+        }
+        PlanError::AbandonedTarget { holder, .. } => {
+            prop_assert!(holder.get() != line, "the line itself is named");
+            // A time that only another branch has is refused with it.
+            let by_time = matches!(case.target.target, RecoveryTarget::Time(_));
+            prop_assert!(by_time || candidates.iter().all(|backup| !case.can_be_reached(line, backup)));
+        }
+        other => prop_assert!(false, "{other:?} is judged elsewhere"),
+    }
+    Ok(())
+}
+
 /// Whether the reason holds, and whether there is really no plan.
 fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
     let line = case.line();
@@ -460,19 +502,11 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
         }
         PlanError::BeforeFirstBackup { first, .. } => {
             prop_assert!(candidates.is_empty());
-            let late = |backup: &BackupManifest| {
-                !ends_in_time(backup, &case.target)
-                    || case.shown(line).is_some_and(|quarter| backup.stop_lsn > at(quarter))
-            };
-            prop_assert!(find(first).is_some_and(late));
+            prop_assert!(find(first).is_some_and(|backup| case.ends_late(line, backup)));
         }
         PlanError::BeforeNamedBackup { backup, .. } => {
             prop_assert!(candidates.is_empty());
-            let late = |backup: &BackupManifest| {
-                !ends_in_time(backup, &case.target)
-                    || case.shown(line).is_some_and(|quarter| backup.stop_lsn > at(quarter))
-            };
-            prop_assert!(find(backup).is_some_and(late));
+            prop_assert!(find(backup).is_some_and(|backup| case.ends_late(line, backup)));
         }
         PlanError::ForkInsideBackup { backup, .. } | PlanError::AbandonedBackup { backup, .. } => {
             prop_assert!(candidates.is_empty());
@@ -484,29 +518,11 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
             prop_assert!(!case.is_on_timeline(line, backup));
             prop_assert!(!inside || holds_a_part || case.branch(backup.timeline.get()).begin > first);
         }
-        PlanError::AbandonedTime { lives, .. } => {
-            let RecoveryTarget::Time(time) = case.target.target else { panic!("no time was asked for") };
-            let then = lives.then.timeline.get();
-            prop_assert!(case.target.timeline.is_none());
-            prop_assert!(case.lived(line, time) != case.lived(then, time), "it is the same state on both");
-            prop_assert!(case.at(time).is_some_and(|at| at >= then), "nobody was there yet");
-        }
-        PlanError::Unverified { .. } => {
-            prop_assert!(!case.target.accept_unverified && case.shown(line).is_none());
-        }
-        PlanError::PartOfTransaction { .. } | PlanError::SeveralPoints { .. } => {
-            prop_assert!(false, "nothing of the kind was written");
-        }
-        PlanError::AbandonedTarget { holder, .. } if case.place().is_some() => {
-            prop_assert!(case.shown(line).is_none());
-            prop_assert!(case.shown(holder.get()).is_some(), "{} does not have it either", holder);
-        }
-        PlanError::AbandonedTarget { holder, .. } => {
-            prop_assert!(holder.get() != line, "the line itself is named");
-            // A time that only another branch has is refused with it.
-            let by_time = matches!(case.target.target, RecoveryTarget::Time(_));
-            prop_assert!(by_time || candidates.iter().all(|backup| !case.can_be_reached(line, backup)));
-        }
+        PlanError::AbandonedTime { .. }
+        | PlanError::Unverified { .. }
+        | PlanError::PartOfTransaction { .. }
+        | PlanError::SeveralPoints { .. }
+        | PlanError::AbandonedTarget { .. } => judge_elsewhere(case, error, line, &candidates)?,
         PlanError::BeyondEnd { .. } | PlanError::Gap { .. } => {
             prop_assert!(
                 candidates.iter().all(|backup| !case.can_be_reached(line, backup)),

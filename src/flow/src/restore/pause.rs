@@ -77,12 +77,12 @@ pub async fn forward(
 }
 
 /// Where a paused restore stands.
-struct Stand {
+struct PausedAt {
     lsn: Lsn,
     last_commit: Option<Timestamp>,
 }
 
-async fn stands_at(ctx: &FlowContext, plan: &RestorePlan) -> Result<Stand> {
+async fn stands_at(ctx: &FlowContext, plan: &RestorePlan) -> Result<PausedAt> {
     let no_primary = || FlowError::check("the plan names no primary", "begin a new restore");
     let primary = &plan.primary().ok_or_else(no_primary)?.instance;
     let all = instances::all(ctx, &plan.deployment).await?;
@@ -94,7 +94,7 @@ async fn stands_at(ctx: &FlowContext, plan: &RestorePlan) -> Result<Stand> {
             let what = format!("the disk of {primary} has not applied this restore");
             Err(refused(plan, Problem::new(what, format!("`remount rollback {}`", plan.id))))
         }
-        Recovery::AtTarget { lsn, last_commit } => Ok(Stand { lsn, last_commit }),
+        Recovery::AtTarget { lsn, last_commit } => Ok(PausedAt { lsn, last_commit }),
         Recovery::AtEnd { lsn, .. } => {
             let what = format!("all WAL that the archive has is replayed already, up to {lsn}");
             let next = format!("`remount restore accept {0}` or `remount restore give-up {0}`", plan.id);
@@ -109,7 +109,7 @@ async fn stands_at(ctx: &FlowContext, plan: &RestorePlan) -> Result<Stand> {
 }
 
 /// The new target on the planned timeline, where it is certainly ahead of where replay stands.
-fn ahead(plan: &RestorePlan, stands: &Stand, target: &RestoreTarget) -> Result<RestoreTarget, Problem> {
+fn ahead(plan: &RestorePlan, stands: &PausedAt, target: &RestoreTarget) -> Result<RestoreTarget, Problem> {
     let earlier = |at: String| {
         let next = format!(
             "replay goes forward alone: `remount restore give-up {}`, then restore to the earlier point",

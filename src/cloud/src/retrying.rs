@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use remount_core::{Attempts, DiskCid, RequestKey, SnapshotCid};
+use remount_core::{Attempts, DiskCid, RequestKey, SnapshotCid, VmCid};
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{Disk, DiskCloud, DiskSpec, Error, Result, Snapshot, Tags};
@@ -40,6 +40,10 @@ impl DiskCloud for RetryingCloud {
 
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {
         retry(&self.policy, || self.inner.disk(cid)).await
+    }
+
+    async fn is_attached(&self, disk: &DiskCid, vm: &VmCid) -> Result<bool> {
+        retry(&self.policy, || self.inner.is_attached(disk, vm)).await
     }
 
     async fn disks_tagged(&self, tags: &Tags) -> Result<Vec<Disk>> {

@@ -15,7 +15,7 @@ mod wal_segment;
 pub use archive::{ArchiveListing, MoreWal, RunningPrimary};
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{
-    BackupId, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug, RequestKey,
+    BackupId, CloudText, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug, RequestKey,
     RestoreId, Role, RunId, SnapshotCid, SystemIdentifier, VmCid,
 };
 pub use lsn::{Lsn, LsnError};

@@ -14,7 +14,7 @@ mod snapshots;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use remount_core::{DiskCid, RequestKey, SnapshotCid};
+use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
 use serde::Deserialize;
 
 pub use catalog::LocalDisks;
@@ -78,6 +78,11 @@ impl DiskCloud for LocalCloud {
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {
         let cid = cid.clone();
         self.on_thread("read a disk", move |disks| disks.disk(&cid)).await
+    }
+
+    async fn is_attached(&self, disk: &DiskCid, vm: &VmCid) -> Result<bool> {
+        let (disk, vm) = (disk.clone(), vm.clone());
+        self.on_thread("read a disk", move |disks| disks.is_attached(&disk, &vm)).await
     }
 
     async fn disks_tagged(&self, tags: &Tags) -> Result<Vec<Disk>> {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -133,12 +134,15 @@ pub struct DiskSpec {
 /// gone succeeds; a disk has every attribute that was asked for, or is refused; an id comes back as it was given.
 ///
 /// Clouds are consistent in the end: for a while after a create, delete, attach or detach, looks and lists may
-/// answer as before it. Flows give every such answer its time (`Timeouts::settle`); a call that changes something
+/// answer as before it. Flows give every such answer its time ([`DiskCloud::settle`]); a call that changes something
 /// acts on what is.
 #[async_trait]
 pub trait DiskCloud: Debug + Send + Sync {
     /// The cloud's name, as a manifest records it: the property `cloud.type`.
     fn iaas(&self) -> &'static str;
+
+    /// How long looks and lists may answer as before a change; zero where every answer is what is.
+    fn settle(&self) -> Duration;
 
     /// The disk with this id; none where the cloud answers that there is none.
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>>;

@@ -1,6 +1,7 @@
 //! A cloud whose calls are tried again: every one of them may be sent twice, by its key or its nature.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_core::{Attempts, DiskCid, RequestKey, SnapshotCid, VmCid};
@@ -36,6 +37,10 @@ impl Retryable for Error {
 impl DiskCloud for RetryingCloud {
     fn iaas(&self) -> &'static str {
         self.inner.iaas()
+    }
+
+    fn settle(&self) -> Duration {
+        self.inner.settle()
     }
 
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {

@@ -22,6 +22,7 @@ mod fence;
 mod instances;
 mod old_disks;
 mod restore;
+mod settled;
 mod wait;
 
 pub use backup::{BackupRequest, BackupSource, BackupStep, run_backup};

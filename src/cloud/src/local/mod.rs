@@ -12,6 +12,7 @@ mod record;
 mod snapshots;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
@@ -73,6 +74,10 @@ impl LocalCloud {
 impl DiskCloud for LocalCloud {
     fn iaas(&self) -> &'static str {
         "local"
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::ZERO
     }
 
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {

@@ -7,7 +7,7 @@ use remount_core::{BackupId, ClusterName};
 use remount_store::ClusterStore;
 
 use super::Holder;
-use crate::{FlowContext, FlowError, Result};
+use crate::{FlowContext, FlowError, Result, settled};
 use remount_saga::ProgressReporter;
 
 /// Deletes the cluster's snapshots whose backup has no manifest. The caller holds the cluster's lease, so
@@ -45,7 +45,11 @@ pub async fn written(cluster: &ClusterStore, backup: &BackupId) -> Result<bool> 
 
 /// Deletes the snapshots of one backup.
 pub async fn delete_of(ctx: &FlowContext, cluster: &ClusterStore, backup: &BackupId) -> Result<()> {
-    for snapshot in tagged(ctx, &tags_of(cluster.name(), backup)).await? {
+    let tags = tags_of(cluster.name(), backup);
+    // One that was asked for a moment ago may not be listed yet.
+    let any = || async { Ok(Some(tagged(ctx, &tags).await?).filter(|found| !found.is_empty())) };
+    let found = settled::found_soon(ctx, "the snapshot in the cloud's list", any).await?;
+    for snapshot in found.unwrap_or_default() {
         delete(ctx, &snapshot).await?;
     }
     Ok(())

@@ -16,6 +16,8 @@ mod manifest;
 mod snapshot;
 mod source;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use remount_core::documents::BackupManifest;
@@ -98,6 +100,8 @@ struct BackupRun<'a> {
     reporter: ProgressReporter<'a>,
     id: BackupId,
     source: Source,
+    /// Whether a snapshot may exist.
+    asked: AtomicBool,
 }
 
 step_names! {
@@ -174,7 +178,7 @@ pub(crate) async fn under_lease(
         }
     };
     reporter.tell(ProgressKind::Done, Some(format!("{} ({})", source.instance.slug, source.status.role)));
-    let run = BackupRun { ctx, request, holder, reporter, id, source };
+    let run = BackupRun { ctx, request, holder, reporter, id, source, asked: AtomicBool::new(false) };
     let outcome = run.take().await;
     if let Err(error) = &outcome {
         run.reporter.tell(ProgressKind::Failed, Some(Problem::of(error).what));
@@ -288,6 +292,9 @@ impl BackupRun<'_> {
                 self.reporter.note(format!("{error}; the snapshot stays until the next backup looks again"));
                 return;
             }
+        }
+        if !self.asked.load(Ordering::Relaxed) {
+            return;
         }
         if let Err(error) = leftovers::delete_of(self.ctx, self.holder.cluster, &self.id).await {
             self.reporter.note(format!("{error}; the next backup deletes the snapshot"));

@@ -300,7 +300,7 @@ fn row(
         deployment: restore.plan.deployment.clone(),
         instance: planned.instance.clone(),
         disk: disk.clone(),
-        size_mib: cloud.map(|disk| disk.size_mib).or_else(|| orphan.and_then(|orphan| orphan.size)),
+        size_mib: cloud.map(|disk| disk.shape.size_mib).or_else(|| orphan.and_then(|orphan| orphan.size)),
         is_restored: aside.is_restored,
         out_of_use_since,
         age_seconds: out_of_use_since.map(|since| landscape.now.duration_since(since).as_secs().max(0)),

@@ -6,6 +6,7 @@ mod context;
 mod director_change;
 mod estimate;
 mod journal;
+mod new_disk;
 mod planning;
 mod preflight;
 mod prepare;

@@ -66,7 +66,7 @@ async fn plan_and_check(
         return Err(FlowError::Refused { what, problems: findings.problems });
     };
     estimate::fill_in(&store, &path, &mut findings.report).await?;
-    let mut plan = planning::plan(ctx, &survey, request, backup, path);
+    let mut plan = planning::plan(ctx, &survey, request, backup, path, &mut findings.problems);
     plan.estimate_seconds = findings.report.estimate_seconds;
     preflight::backup(ctx, &survey, backup, &plan, &mut findings).await;
     if !findings.problems.is_empty() {

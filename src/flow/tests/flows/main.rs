@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod backup;
+mod disks;
 mod design;
 mod every_step;
 mod old_disks;

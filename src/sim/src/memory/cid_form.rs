@@ -31,6 +31,7 @@ impl CidForm {
         }
     }
 
+    /// As a Director names a VM.
     pub fn vm(self, name: &str) -> VmCid {
         let cid = match self {
             Self::Plain => name.to_owned(),

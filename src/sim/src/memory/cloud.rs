@@ -1,5 +1,7 @@
 //! `DiskCloud` in memory.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use remount_cloud::{
     Disk, DiskCloud, DiskSpec, DiskState, Error, Result, Snapshot, SnapshotState, Tags, tag,
@@ -47,6 +49,10 @@ fn carries(tags: &Tags, wanted: &Tags) -> bool {
 impl DiskCloud for MemoryCloud {
     fn iaas(&self) -> &'static str {
         "memory"
+    }
+
+    fn settle(&self) -> Duration {
+        self.0.state().lag.settle_time()
     }
 
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {

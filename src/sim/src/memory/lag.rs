@@ -2,6 +2,7 @@
 //! many, a seed decides for each change. What changes something acts on what is.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use remount_cloud::{Disk, Snapshot};
 use remount_core::{DiskCid, SnapshotCid, VmCid};
@@ -36,6 +37,11 @@ pub struct SeenDisk {
 impl Lag {
     pub fn begin(&mut self, seed: u64) {
         self.seed = Some(seed);
+    }
+
+    /// Enough for [`LOOKS`] of a caller that does not hurry.
+    pub const fn settle_time(&self) -> Duration {
+        if self.seed.is_some() { Duration::from_millis(400) } else { Duration::ZERO }
     }
 
     /// Time passes: everything is seen as it is.

@@ -58,10 +58,6 @@ impl Fixture for Clouds {
     fn other_forms(&self, disk: &DiskCid) -> Vec<DiskCid> {
         self.0.other_forms(disk)
     }
-
-    fn settle(&self) -> Duration {
-        Duration::from_secs(1)
-    }
 }
 
 #[tokio::test]

@@ -205,7 +205,7 @@ pub(super) async fn gone_is_deleted(subject: Subject) -> Verdict {
     let snapshot = subject.snapshot_of(&disk, "gone").await;
     for _ in 0..2 {
         subject.drop_snapshot(&snapshot.cid).await;
-        until("the snapshot is gone", subject.fixture.settle(), async || {
+        until("the snapshot is gone", subject.settle(), async || {
             subject.cloud.snapshot(&snapshot.cid).await.expect("an answer").is_none()
         })
         .await;
@@ -226,7 +226,7 @@ pub(super) async fn an_attached_disk_stays(subject: Subject) -> Verdict {
         |found: Option<&Disk>| found.is_some_and(|disk| disk.state == DiskState::InUse && disk.attached_to.is_some());
     subject.sees("the disk is in use", &disk, attached).await;
     let is_attached = async |vm: &VmCid| subject.cloud.is_attached(&disk, vm).await.expect("an answer");
-    until("the disk is attached to its VM", subject.fixture.settle(), async || is_attached(&vm).await).await;
+    until("the disk is attached to its VM", subject.settle(), async || is_attached(&vm).await).await;
     let other = VmCid::new(format!("{vm}-other")).expect("a CID");
     assert!(!is_attached(&other).await, "it is attached to two");
     let refused = subject.cloud.delete_disk(&disk).await;

@@ -8,7 +8,7 @@
 //! | an id comes back as it was given, in each form that the CPI has for it | `an_id_comes_back_as_it_was_given` |
 //! | the same key yields the same object, also side by side | `the_same_key_makes_one` |
 //! | a key that made something else is refused | `a_key_is_not_used_for_two_things` |
-//! | what was created is soon found by its tags, and only by them | `created_objects_are_found_by_tag` |
+//! | what was created is found by its tags within `settle`, and only by them | `created_objects_are_found_by_tag` |
 //! | no disk is made from a snapshot that is not complete | `an_incomplete_snapshot_makes_no_disk` |
 //! | delete of what is gone succeeds; the object is gone afterwards | `gone_is_deleted` |
 //! | an attached disk is not deleted, and says where it is attached, and where it is not | `an_attached_disk_stays` |
@@ -34,8 +34,6 @@ use remount_core::{CloudText, DiskCid, RequestKey, SnapshotCid, VmCid};
 
 /// How long a cloud may take to complete a snapshot or a disk of the suite's size.
 const COMPLETION_LIMIT: Duration = Duration::from_secs(600);
-/// How long a cloud may answer as before a change.
-const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// How long a check may take: a few completions.
 const CHECK_LIMIT: Duration = Duration::from_secs(1800);
 
@@ -80,10 +78,6 @@ pub trait Fixture: Debug + Send + Sync {
     /// Other texts with which a Director may name this disk.
     fn other_forms(&self, _disk: &DiskCid) -> Vec<DiskCid> {
         Vec::new()
-    }
-    /// How long looks and lists may answer as before a change.
-    fn settle(&self) -> Duration {
-        SETTLE_LIMIT
     }
     /// Whether the cloud deletes a disk that has snapshots, and a snapshot that has disks.
     fn copies_stand_alone(&self) -> bool {
@@ -182,9 +176,14 @@ impl Subject {
         .await
     }
 
+    /// How long what was changed may be seen as before it.
+    fn settle(&self) -> Duration {
+        self.cloud.settle()
+    }
+
     /// The disks with these tags, once the list shows so many.
     async fn disks(&self, tags: &Tags, count: usize) -> Vec<Disk> {
-        await_some(&format!("{count} disks carry {tags:?}"), self.fixture.settle(), async || {
+        await_some(&format!("{count} disks carry {tags:?}"), self.settle(), async || {
             let found = self.cloud.disks_tagged(tags).await.expect("a list");
             (found.len() == count).then_some(found)
         })
@@ -193,7 +192,7 @@ impl Subject {
 
     /// The snapshots with these tags, once the list shows so many.
     async fn snapshots(&self, tags: &Tags, count: usize) -> Vec<Snapshot> {
-        await_some(&format!("{count} snapshots carry {tags:?}"), self.fixture.settle(), async || {
+        await_some(&format!("{count} snapshots carry {tags:?}"), self.settle(), async || {
             let found = self.cloud.snapshots_tagged(tags).await.expect("a list");
             (found.len() == count).then_some(found)
         })
@@ -202,7 +201,7 @@ impl Subject {
 
     /// Waits until a look at the disk satisfies this.
     async fn sees(&self, what: &str, disk: &DiskCid, wanted: impl Fn(Option<&Disk>) -> bool) {
-        until(what, self.fixture.settle(), async || {
+        until(what, self.settle(), async || {
             wanted(self.cloud.disk(disk).await.expect("an answer").as_ref())
         })
         .await;

@@ -1,6 +1,7 @@
 //! Clouds that lie.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_cloud::{Disk, DiskCloud, DiskSpec, DiskState, Error, Result, Snapshot, SnapshotState, Tags};
@@ -117,6 +118,10 @@ impl Liar {
 impl DiskCloud for Liar {
     fn iaas(&self) -> &'static str {
         "liar"
+    }
+
+    fn settle(&self) -> Duration {
+        self.inner.settle()
     }
 
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {

@@ -17,6 +17,7 @@ mod proofs;
 mod remount_process;
 mod report;
 pub(crate) mod step;
+mod trial;
 
 pub use bench::{Bench, BenchReport};
 pub use bench_programs::{ProgramsBench, ProgramsReport};
@@ -30,4 +31,5 @@ pub use landscape::{DeploymentStatus, InstanceStatus, Landscape, Ran, Status};
 pub use pgbench::Pgbench;
 pub use proofs::{Breakage, CaseReport, Outcome, Proofs, ProofsReport};
 pub use remount_process::RemountProcess;
+pub use trial::{Trial, TrialEvent, TrialReport};
 pub use report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};

@@ -15,5 +15,6 @@ mod states;
 mod stop;
 mod targets;
 mod test_landscape;
+mod trial;
 mod twice;
 mod under_load;

@@ -11,7 +11,7 @@ impl Dice {
         Self(seed)
     }
 
-    pub const fn next(&mut self) -> u64 {
+    pub const fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +21,7 @@ impl Dice {
 
     /// Below `bound`, which is not 0.
     pub const fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.draw() % bound
     }
 
     /// So many times in a hundred.
@@ -34,8 +34,8 @@ impl Dice {
         among.get(usize::try_from(self.below(bound)).ok()?)
     }
 
-    pub const fn between(&mut self, least: Duration, most: Duration) -> Duration {
-        let span = most.saturating_sub(least).as_millis() as u64 + 1;
-        least.saturating_add(Duration::from_millis(self.below(span)))
+    pub fn between(&mut self, least: Duration, most: Duration) -> Duration {
+        let span = u64::try_from(most.saturating_sub(least).as_millis()).unwrap_or(u64::MAX - 1);
+        least + Duration::from_millis(self.below(span + 1))
     }
 }

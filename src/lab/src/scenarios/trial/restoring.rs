@@ -71,6 +71,10 @@ pub async fn restore(
     event.outcome = format!("exit {first}, {end:?}");
     match end {
         None => Ok(()),
+        // Whoever asks it to stop wants the old disks back, whatever was written meanwhile.
+        Some(End::AsBefore) if matches!(trouble, Trouble::Abort(_)) => {
+            judge(field, event, wanted, &before, End::RolledBack).await
+        }
         Some(end) => judge(field, event, wanted, &before, end).await,
     }
 }

@@ -15,8 +15,8 @@ mod wal_segment;
 pub use archive::{ArchiveListing, MoreWal, RunningPrimary};
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{
-    BackupId, CloudText, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug, RequestKey,
-    RestoreId, Role, RunId, SnapshotCid, SystemIdentifier, VmCid,
+    BackupId, CloudText, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug,
+    RequestKey, RestoreId, Role, RunId, SnapshotCid, SystemIdentifier, VmCid,
 };
 pub use lsn::{Lsn, LsnError};
 pub use operator_error::{Attempts, ExitCode, OperatorError, Retry, report};

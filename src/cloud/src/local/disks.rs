@@ -61,7 +61,8 @@ impl LocalDisks {
             return Err(Error::SnapshotNotComplete(snapshot.clone()));
         }
         if spec.like.size_mib < source.size_mib {
-            let detail = format!("{} MiB are less than the snapshot's {}", spec.like.size_mib, source.size_mib);
+            let detail =
+                format!("{} MiB are less than the snapshot's {}", spec.like.size_mib, source.size_mib);
             return Err(refused(&action, detail));
         }
         self.check_quota::<DiskRecord>(&action)

@@ -191,10 +191,7 @@ mod tests {
     #[test]
     fn a_record_keeps_everything_and_the_two_kinds_of_zone_apart() {
         let record: DiskRecord = from_value(full()).unwrap();
-        assert_eq!(
-            (record.az.as_deref(), record.shape.zone.as_deref()),
-            (Some("z1"), Some("westeurope-2"))
-        );
+        assert_eq!((record.az.as_deref(), record.shape.zone.as_deref()), (Some("z1"), Some("westeurope-2")));
         assert_eq!(to_value(&record).unwrap(), full());
         assert_eq!(record.shape.attributes.named().len(), 7);
     }

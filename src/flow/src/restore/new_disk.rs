@@ -19,8 +19,12 @@ pub fn shape(survey: &Survey, backup: &BackupManifest, instance: &Instance) -> R
     let Some(mut shape) = found else {
         let (slug, az) = (&instance.slug, instance.az.as_deref().unwrap_or("no AZ"));
         return Err(Problem::new(
-            format!("nothing tells what the cloud calls the zone of {slug} ({az}): its disk is gone, and no backup was taken while the cluster had a disk there"),
-            format!("give the instance a disk again (`bosh deploy --fix`, or `bosh recreate {slug}`), then run the command again"),
+            format!(
+                "nothing tells what the cloud calls the zone of {slug} ({az}): its disk is gone, and no backup was taken while the cluster had a disk there"
+            ),
+            format!(
+                "give the instance a disk again (`bosh deploy --fix`, or `bosh recreate {slug}`), then run the command again"
+            ),
         ));
     };
     shape.size_mib = shape.size_mib.max(backup.disk.shape.size_mib);
@@ -47,7 +51,10 @@ fn in_zone_of(survey: &Survey, backup: &BackupManifest, instance: &Instance) -> 
     let zone = there.map(|disk| disk.shape.zone.clone());
     let seen = || {
         let newest_first = survey.backups.iter().rev();
-        newest_first.flat_map(records).find(|record| in_az(record, instance)).map(|seen| seen.shape.zone.clone())
+        newest_first
+            .flat_map(records)
+            .find(|record| in_az(record, instance))
+            .map(|seen| seen.shape.zone.clone())
     };
     let zoneless = || records(backup).all(|record| record.shape.zone.is_none()).then_some(None);
     let zone = zone.or_else(seen).or_else(zoneless)?;

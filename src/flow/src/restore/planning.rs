@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use remount_core::documents::RestoreRequest;
-use remount_core::documents::{BackupManifest, DiskShape, FORMAT, PlannedInstance, RecoveryPath, RestorePlan};
+use remount_core::documents::{
+    BackupManifest, DiskShape, FORMAT, PlannedInstance, RecoveryPath, RestorePlan,
+};
 use remount_core::{
     ArchiveListing, MoreWal, RestoreTarget, Role, RunningPrimary, SystemIdentifier, WalSegment, plan_recovery,
 };

@@ -1,7 +1,7 @@
 //! Stopping an instance, changing its disk, starting it: each looks first, each can be repeated.
 
-use remount_core::{DiskCid, VmCid};
 use remount_core::documents::PlannedInstance;
+use remount_core::{DiskCid, VmCid};
 use remount_director::{Error, Instance, StopKind};
 
 use super::context::RestoreContext;

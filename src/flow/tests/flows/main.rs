@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod backup;
-mod disks;
 mod design;
+mod disks;
 mod every_step;
 mod old_disks;
 mod restore;

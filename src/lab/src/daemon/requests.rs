@@ -57,11 +57,7 @@ fn clone_snapshot(landscape: &Landscape, az: &str) -> Result<String> {
     let newest = disks.snapshots_tagged(&Tags::new())?.into_iter().max_by_key(|snapshot| snapshot.created_at);
     let snapshot = newest.context("there is no snapshot")?;
     let spec = DiskSpec {
-        like: DiskShape {
-            zone: Some(cloud_zone(az)),
-            size_mib: snapshot.size_mib,
-            ..DiskShape::default()
-        },
+        like: DiskShape { zone: Some(cloud_zone(az)), size_mib: snapshot.size_mib, ..DiskShape::default() },
         tags: Tags::new(),
     };
     let key = RequestKey::new(format!("by-hand-{}", rand::random::<u32>()))?;

@@ -31,5 +31,5 @@ pub use landscape::{DeploymentStatus, InstanceStatus, Landscape, Ran, Status};
 pub use pgbench::Pgbench;
 pub use proofs::{Breakage, CaseReport, Outcome, Proofs, ProofsReport};
 pub use remount_process::RemountProcess;
-pub use trial::{Trial, TrialEvent, TrialReport};
 pub use report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};
+pub use trial::{Trial, TrialEvent, TrialReport};

@@ -149,7 +149,11 @@ pub fn cloud_zone(az: &str) -> String {
 
 /// What every disk that a deploy makes has beside its size: whoever makes one in its place has to know it.
 fn sold_attributes() -> DiskAttributes {
-    DiskAttributes { iops: NonZeroU32::new(3_000), throughput_mib: NonZeroU32::new(125), ..Default::default() }
+    DiskAttributes {
+        iops: NonZeroU32::new(3_000),
+        throughput_mib: NonZeroU32::new(125),
+        ..Default::default()
+    }
 }
 
 impl Iaas for Machine {

@@ -8,9 +8,9 @@ use remount_core::{DiskCid, InstanceSlug};
 
 use super::RestoreStep;
 use crate::instances;
-use crate::settled;
 use crate::restore::context::RestoreContext;
 use crate::restore::director_change;
+use crate::settled;
 use crate::wait::until;
 use crate::{FlowError, Result};
 use remount_director::{Follow, follow};

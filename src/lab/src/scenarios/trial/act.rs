@@ -11,7 +11,7 @@ use super::model::Id;
 use super::report::TrialEvent;
 use super::restoring;
 use super::target::{Named, Point, Wanted};
-use super::trouble::{KILL_POSTMASTER, Trouble};
+use super::trial_fault::{KILL_POSTMASTER, TrialFault};
 use crate::scenarios::cluster::DEPLOYMENT;
 use crate::scenarios::ledger;
 
@@ -28,7 +28,7 @@ pub enum Act {
     /// A transaction is prepared and stays open, or those that are open are committed.
     Prepare,
     /// A restore, and what goes wrong meanwhile.
-    Restore(Wanted, Trouble),
+    Restore(Wanted, TrialFault),
     /// The last restore is rolled back.
     RollBack,
     /// A server's postmaster is killed.
@@ -50,8 +50,8 @@ impl Field {
             7 if self.last_restore.is_some() => Act::RollBack,
             8 => Act::KillServer(self.dice.below(2)),
             9 => Act::KillVm(self.dice.below(2)),
-            10..=14 => Act::Restore(self.wanted(), Trouble::None),
-            _ => Act::Restore(self.wanted(), Trouble::thrown(&mut self.dice, DEPLOYMENT)),
+            10..=14 => Act::Restore(self.wanted(), TrialFault::None),
+            _ => Act::Restore(self.wanted(), TrialFault::thrown(&mut self.dice, DEPLOYMENT)),
         }
     }
 
@@ -87,7 +87,7 @@ impl Act {
             Self::Backup { quiet } => backup(field, event, quiet).await,
             Self::Point => point(field, event).await,
             Self::Prepare => prepare(field, event).await,
-            Self::Restore(wanted, trouble) => restoring::restore(field, event, &wanted, &trouble).await,
+            Self::Restore(wanted, fault) => restoring::restore(field, event, &wanted, &fault).await,
             Self::RollBack => restoring::roll_back(field, event).await,
             Self::KillServer(index) => kill_server(field, event, index).await,
             Self::KillVm(index) => kill_vm(field, event, index).await,
@@ -178,7 +178,8 @@ async fn prepare(field: &mut Field, event: &mut TrialEvent) -> Result<()> {
     } else {
         event.what = format!("commit of prepared {:?}", field.prepared);
         for gid in std::mem::take(&mut field.prepared) {
-            let id: u64 = gid.trim_start_matches("trial-").parse().context("a prepared transaction's name")?;
+            let id: u64 =
+                gid.trim_start_matches("trial-").parse().context("a prepared transaction's name")?;
             client.batch_execute(&format!("COMMIT PREPARED '{gid}'")).await.context("commit it")?;
             let timeline = field.timeline;
             field.book.write(&Line::Acknowledged { id, timeline, lsn: "", xid: "", at: "" })?;

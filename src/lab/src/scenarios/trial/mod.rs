@@ -23,7 +23,7 @@ mod report;
 mod restoring;
 mod scribe;
 mod target;
-mod trouble;
+mod trial_fault;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -42,7 +42,11 @@ impl Expected {
 fn shown(ids: &[Id]) -> String {
     const MOST: usize = 8;
     let some: Vec<String> = ids.iter().take(MOST).map(ToString::to_string).collect();
-    if ids.len() > MOST { format!("{}, … up to {}", some.join(", "), ids[ids.len() - 1]) } else { some.join(", ") }
+    if ids.len() > MOST {
+        format!("{}, … up to {}", some.join(", "), ids[ids.len() - 1])
+    } else {
+        some.join(", ")
+    }
 }
 
 /// Every timeline that the cluster is known to have lived on.

@@ -1,4 +1,4 @@
-//! Restores under trial: begun, troubled, ended by whatever it takes, and judged.
+//! Restores under trial: begun, disturbed, ended by whatever it takes, and judged.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::field::{Field, Looked, typed};
 use super::model::Model;
 use super::report::TrialEvent;
 use super::target::Wanted;
-use super::trouble::Trouble;
+use super::trial_fault::TrialFault;
 use crate::scenarios::cluster::DEPLOYMENT;
 use crate::scenarios::landscape::Ran;
 use crate::scenarios::remount_process::RemountProcess;
@@ -45,12 +45,12 @@ struct Before {
     restore: Option<String>,
 }
 
-/// A restore with its trouble.
+/// A restore with its fault.
 pub async fn restore(
     field: &mut Field,
     event: &mut TrialEvent,
     wanted: &Wanted,
-    trouble: &Trouble,
+    fault: &TrialFault,
 ) -> Result<()> {
     let before = Before {
         timeline: field.timeline,
@@ -59,76 +59,78 @@ pub async fn restore(
     };
     let fixed = ["restore", "--now", "--deployment", DEPLOYMENT];
     let arguments: Vec<&str> = fixed.into_iter().chain(wanted.target.iter().map(String::as_str)).collect();
-    event.what = format!("restore {}{}", wanted.target.join(" "), named(trouble));
+    event.what = format!("restore {}{}", wanted.target.join(" "), named(fault));
     event.commands.push(typed(&[&["remount", "--"], &arguments[..]].concat()));
-    let ran = troubled(field, event, &arguments, trouble, &before).await?;
-    mend(field, event, trouble).await?;
+    let ran = run_with(field, event, &arguments, fault, &before).await?;
+    mend(field, event, fault).await?;
     let first = ran.code;
     let end = ended(field, event, &ran, &before).await?;
-    if matches!(trouble, Trouble::None) && first != DONE {
+    if matches!(fault, TrialFault::None) && first != DONE {
         event.violations.push(format!("nothing went wrong, and it ended with {first}: {}", ran.text()));
     }
     event.outcome = format!("exit {first}, {end:?}");
     match end {
         None => Ok(()),
         // Whoever asks it to stop wants the old disks back, whatever was written meanwhile.
-        Some(End::AsBefore) if matches!(trouble, Trouble::Abort(_)) => {
+        Some(End::AsBefore) if matches!(fault, TrialFault::Abort(_)) => {
             judge(field, event, wanted, &before, End::RolledBack).await
         }
         Some(end) => judge(field, event, wanted, &before, end).await,
     }
 }
 
-fn named(trouble: &Trouble) -> String {
-    match trouble {
-        Trouble::None => String::new(),
-        Trouble::Kill(at) => format!(", killed after {:.1} s", at.as_secs_f64()),
-        Trouble::Abort(at) => format!(", aborted after {:.1} s", at.as_secs_f64()),
-        Trouble::Between { begin, at, .. } => format!(", {} after {:.1} s", begin.join(" "), at.as_secs_f64()),
-        Trouble::Shell { instance, line, at, .. } => {
+fn named(fault: &TrialFault) -> String {
+    match fault {
+        TrialFault::None => String::new(),
+        TrialFault::Kill(at) => format!(", killed after {:.1} s", at.as_secs_f64()),
+        TrialFault::Abort(at) => format!(", aborted after {:.1} s", at.as_secs_f64()),
+        TrialFault::Between { begin, at, .. } => {
+            format!(", {} after {:.1} s", begin.join(" "), at.as_secs_f64())
+        }
+        TrialFault::Shell { instance, line, at, .. } => {
             let what = line.split_whitespace().next().unwrap_or_default();
             format!(", {what} on {instance} after {:.1} s", at.as_secs_f64())
         }
     }
 }
 
-/// Runs it, and lets the trouble come in its time.
-async fn troubled(
+/// Runs it, and lets the fault come in its time.
+async fn run_with(
     field: &Field,
     event: &mut TrialEvent,
     arguments: &[&str],
-    trouble: &Trouble,
+    fault: &TrialFault,
     before: &Before,
 ) -> Result<Ran> {
-    if let Trouble::Shell { instance, line, at: Duration::ZERO, .. } = trouble {
+    if let TrialFault::Shell { instance, line, at: Duration::ZERO, .. } = fault {
         field.lab(event, &["exec", instance, "--", "/bin/bash", "-c", line]).await?;
     }
-    if let Trouble::Between { begin, at: Duration::ZERO, .. } = trouble {
+    if let TrialFault::Between { begin, at: Duration::ZERO, .. } = fault {
         field.lab(event, &begin.iter().map(String::as_str).collect::<Vec<_>>()).await?.success()?;
     }
     let mut process = RemountProcess::start(&field.cluster.lab, arguments, false)?;
     let comes = async {
-        match trouble {
-            Trouble::Kill(at) => {
+        match fault {
+            TrialFault::Kill(at) => {
                 sleep(*at).await;
                 event.commands.push(format!("kill -9 $(pidof remount)  # after {at:?}"));
                 // One that has ended by then is beyond harm.
                 drop(process.signal(Signal::KILL));
             }
-            Trouble::Abort(at) => {
+            TrialFault::Abort(at) => {
                 sleep(*at).await;
                 let newest = field.newest_restore().await?.filter(|id| Some(id) != before.restore.as_ref());
                 if let Some(id) = newest {
                     field.remount(event, &["abort", &id]).await?;
                 }
             }
-            Trouble::Between { begin, at, end, lasts } if *at > Duration::ZERO => {
+            TrialFault::Between { begin, at, end, lasts } if *at > Duration::ZERO => {
                 sleep(*at).await;
                 field.lab(event, &begin.iter().map(String::as_str).collect::<Vec<_>>()).await?;
                 sleep(*lasts).await;
                 field.lab(event, &end.iter().map(String::as_str).collect::<Vec<_>>()).await?;
             }
-            Trouble::Shell { instance, line, at, .. } if *at > Duration::ZERO => {
+            TrialFault::Shell { instance, line, at, .. } if *at > Duration::ZERO => {
                 sleep(*at).await;
                 field.lab(event, &["exec", instance, "--", "/bin/bash", "-c", line]).await?;
             }
@@ -140,13 +142,13 @@ async fn troubled(
     process.end(RESTORE_LIMIT).await
 }
 
-/// Ends what a trouble has begun.
-async fn mend(field: &Field, event: &mut TrialEvent, trouble: &Trouble) -> Result<()> {
-    match trouble {
-        Trouble::Between { end, at: Duration::ZERO, .. } => {
+/// Ends what a fault has begun.
+async fn mend(field: &Field, event: &mut TrialEvent, fault: &TrialFault) -> Result<()> {
+    match fault {
+        TrialFault::Between { end, at: Duration::ZERO, .. } => {
             field.lab(event, &end.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         }
-        Trouble::Shell { instance, after: Some(line), .. } => {
+        TrialFault::Shell { instance, after: Some(line), .. } => {
             field.lab(event, &["exec", instance, "--", "/bin/bash", "-c", line]).await?;
         }
         _ => {}
@@ -155,12 +157,7 @@ async fn mend(field: &Field, event: &mut TrialEvent, trouble: &Trouble) -> Resul
 }
 
 /// How it ended. One that is stuck, or whose process died, is resumed or rolled back, as an operator would.
-async fn ended(
-    field: &mut Field,
-    event: &mut TrialEvent,
-    ran: &Ran,
-    before: &Before,
-) -> Result<Option<End>> {
+async fn ended(field: &mut Field, event: &mut TrialEvent, ran: &Ran, before: &Before) -> Result<Option<End>> {
     match ran.code {
         DONE => return Ok(Some(End::Restored)),
         UNCHANGED | UNDONE => return Ok(Some(End::AsBefore)),
@@ -242,7 +239,8 @@ async fn is_restored(
     }
     field.restored += 1;
     field.last_restore = field.newest_restore().await?.map(|id| (id, old, open));
-    event.outcome = format!("{}, {} transactions, timeline {}", event.outcome, found.ids.len(), found.timeline);
+    event.outcome =
+        format!("{}, {} transactions, timeline {}", event.outcome, found.ids.len(), found.timeline);
     Ok(())
 }
 

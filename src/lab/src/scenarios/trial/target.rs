@@ -48,7 +48,9 @@ impl Wanted {
     pub fn to(point: &Point, dice: &mut Dice) -> Self {
         let mut point = point.clone();
         let mut target = match &point.named {
-            Named::Backup(id) => return Self { target: vec!["--to-backup".into(), id.clone()], point: Some(point) },
+            Named::Backup(id) => {
+                return Self { target: vec!["--to-backup".into(), id.clone()], point: Some(point) };
+            }
             Named::Instant { time, lsn, last, name } => match (dice.below(4), last) {
                 (0, _) => vec!["--to-lsn".into(), lsn.clone()],
                 (1, _) => vec!["--to-name".into(), name.clone()],

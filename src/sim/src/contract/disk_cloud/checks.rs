@@ -222,8 +222,9 @@ pub(super) async fn gone_is_deleted(subject: Subject) -> Verdict {
 pub(super) async fn an_attached_disk_stays(subject: Subject) -> Verdict {
     let disk = subject.fixture.disk_with("attached").await;
     let vm = subject.fixture.attach(&disk).await;
-    let attached =
-        |found: Option<&Disk>| found.is_some_and(|disk| disk.state == DiskState::InUse && disk.attached_to.is_some());
+    let attached = |found: Option<&Disk>| {
+        found.is_some_and(|disk| disk.state == DiskState::InUse && disk.attached_to.is_some())
+    };
     subject.sees("the disk is in use", &disk, attached).await;
     let is_attached = async |vm: &VmCid| subject.cloud.is_attached(&disk, vm).await.expect("an answer");
     until("the disk is attached to its VM", subject.settle(), async || is_attached(&vm).await).await;

@@ -201,10 +201,8 @@ impl Subject {
 
     /// Waits until a look at the disk satisfies this.
     async fn sees(&self, what: &str, disk: &DiskCid, wanted: impl Fn(Option<&Disk>) -> bool) {
-        until(what, self.settle(), async || {
-            wanted(self.cloud.disk(disk).await.expect("an answer").as_ref())
-        })
-        .await;
+        until(what, self.settle(), async || wanted(self.cloud.disk(disk).await.expect("an answer").as_ref()))
+            .await;
     }
 
     async fn drop_disk(&self, cid: &DiskCid) {

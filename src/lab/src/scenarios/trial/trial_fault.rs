@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::dice::Dice;
 
-/// One trouble, and when it comes after the restore's begin.
+/// One fault, and when it comes after the restore's begin.
 #[derive(Clone, Debug)]
-pub enum Trouble {
+pub enum TrialFault {
     /// Nothing.
     None,
     /// The process is killed.
@@ -35,7 +35,7 @@ fn words(line: &[&str]) -> Vec<String> {
     line.iter().map(|word| (*word).to_owned()).collect()
 }
 
-impl Trouble {
+impl TrialFault {
     pub fn thrown(dice: &mut Dice, deployment: &str) -> Self {
         let at = dice.between(Duration::from_millis(200), RESTORE);
         let lasts = dice.between(Duration::from_secs(1), Duration::from_secs(6));
@@ -79,9 +79,9 @@ impl Trouble {
             ("instances", "lose_answer"),
         ];
         let (on, kind) = dice.choose(&FAULTS).copied().unwrap_or(FAULTS[0]);
-        let fault = json!({"on": on, "kind": kind, "times": 1 + dice.below(2), "skip": dice.below(2)});
+        let ordered = json!({"on": on, "kind": kind, "times": 1 + dice.below(2), "skip": dice.below(2)});
         Self::Between {
-            begin: vec!["break".into(), "director".into(), fault.to_string()],
+            begin: vec!["break".into(), "director".into(), ordered.to_string()],
             at: NO_TIME,
             end: words(&["break", "mend"]),
             lasts: Duration::from_secs(120),

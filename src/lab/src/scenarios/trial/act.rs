@@ -28,7 +28,7 @@ pub enum Act {
     /// A transaction is prepared and stays open, or those that are open are committed.
     Prepare,
     /// A restore, and what goes wrong meanwhile.
-    Restore(Wanted, TrialFault),
+    Restore(Box<Wanted>, TrialFault),
     /// The last restore is rolled back.
     RollBack,
     /// A server's postmaster is killed.
@@ -50,8 +50,11 @@ impl Field {
             7 if self.last_restore.is_some() => Act::RollBack,
             8 => Act::KillServer(self.dice.below(2)),
             9 => Act::KillVm(self.dice.below(2)),
-            10..=14 => Act::Restore(self.wanted(), TrialFault::None),
-            _ => Act::Restore(self.wanted(), TrialFault::thrown(&mut self.dice, DEPLOYMENT)),
+            10..=14 => Act::Restore(Box::new(self.wanted()), TrialFault::None),
+            _ => {
+                let wanted = Box::new(self.wanted());
+                Act::Restore(wanted, TrialFault::thrown(&mut self.dice, DEPLOYMENT))
+            }
         }
     }
 

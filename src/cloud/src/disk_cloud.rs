@@ -5,10 +5,12 @@
 //! Director does, or its record and the cloud would disagree.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use remount_core::documents::DiskShape;
 use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
 use serde::{Deserialize, Serialize};
 
@@ -45,22 +47,31 @@ pub mod tag {
 /// A disk, as the cloud describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
-    /// Its id.
+    /// Its id: the very text that was asked with, or the form in which a create answers. A CPI may have several
+    /// forms of one id, and two texts are not compared.
     pub cid: DiskCid,
-    /// Its size in MiB.
-    pub size_mib: u64,
-    /// Its type in the cloud's words.
-    pub disk_type: String,
-    /// Its availability zone; none where the cloud has zoneless disks.
-    pub az: Option<String>,
+    /// What it is: a disk that takes its place must be the same.
+    pub shape: DiskShape,
     /// Its state.
     pub state: DiskState,
-    /// The VM it is attached to: the truth about attachment, whatever the Director has recorded.
-    pub attached_to: Option<VmCid>,
+    /// The VM it is attached to: the truth about attachment, whatever the Director has recorded. In the cloud's
+    /// words, for people; whether it is a certain VM, [`DiskCloud::is_attached`] tells.
+    pub attached_to: Option<CloudVm>,
     /// The snapshot it was made from.
     pub made_from: Option<SnapshotCid>,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// A VM in the cloud's own words. No [`VmCid`]: a CPI may make that of several parts, so that the two are never
+/// compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudVm(pub String);
+
+impl fmt::Display for CloudVm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// The state of a disk.
@@ -115,12 +126,9 @@ pub enum SnapshotState {
 /// The disk to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskSpec {
-    /// Its size in MiB, not below the snapshot's.
-    pub size_mib: u64,
-    /// Its type in the cloud's words; empty takes the cloud's default.
-    pub disk_type: String,
-    /// The availability zone of the instance that takes it.
-    pub az: Option<String>,
+    /// What it has to be: the disk whose place it takes, or what a manifest says of it. Its size is not below the
+    /// snapshot's.
+    pub like: DiskShape,
     /// Its tags; [`tag::REQUEST`] is set by the cloud's module.
     pub tags: Tags,
 }
@@ -129,14 +137,27 @@ pub struct DiskSpec {
 ///
 /// Guarantees, proved for each implementation by the contract suite (`remount_sim::contract`):
 /// a create with a key that was used before answers with the object made then; delete of what is
-/// gone succeeds; an object that was created is found by its tags in the next list.
+/// gone succeeds; a disk has every attribute that was asked for, or is refused; an id comes back as it was given.
+///
+/// Clouds are consistent in the end: for a while after a create, delete, attach or detach, looks and lists may
+/// answer as before it. Flows give every such answer its time ([`DiskCloud::settle`]); a call that changes something
+/// acts on what is.
 #[async_trait]
 pub trait DiskCloud: Debug + Send + Sync {
     /// The cloud's name, as a manifest records it: the property `cloud.type`.
     fn iaas(&self) -> &'static str;
 
+    /// How long looks and lists may answer as before a change; zero where every answer is what is.
+    fn settle(&self) -> Duration;
+
     /// The disk with this id; none where the cloud answers that there is none.
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>>;
+
+    /// Whether the disk is attached to this VM, both named as the Director names them.
+    ///
+    /// # Errors
+    /// The cloud does not answer. A disk or a VM that does not exist is no error: it is not attached.
+    async fn is_attached(&self, disk: &DiskCid, vm: &VmCid) -> Result<bool>;
 
     /// The disks that carry all of these tags.
     async fn disks_tagged(&self, tags: &Tags) -> Result<Vec<Disk>>;
@@ -160,7 +181,7 @@ pub trait DiskCloud: Debug + Send + Sync {
     /// Deletes the snapshot. One that is already gone counts as deleted.
     async fn delete_snapshot(&self, cid: &SnapshotCid) -> Result<()>;
 
-    /// Looks whether [`DiskCloud::create_disk`] could succeed (size, zone, type, quota), making nothing.
+    /// Looks whether [`DiskCloud::create_disk`] could succeed (size, zone, type, attributes, quota), making nothing.
     ///
     /// # Errors
     /// Those of `create_disk`.

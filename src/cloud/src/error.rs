@@ -1,6 +1,8 @@
 //! What can go wrong with a cloud's disks and snapshots.
 
-use remount_core::{DiskCid, OperatorError, Retry, SnapshotCid, VmCid};
+use remount_core::{DiskCid, OperatorError, Retry, SnapshotCid};
+
+use crate::CloudVm;
 
 /// The clouds for which this version has an adapter.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -34,7 +36,7 @@ pub enum Error {
         /// The disk.
         disk: DiskCid,
         /// The VM it is attached to.
-        vm: VmCid,
+        vm: CloudVm,
     },
     /// A limit of the account is reached.
     #[error("{action}: the quota is used up ({detail})")]
@@ -88,7 +90,7 @@ impl OperatorError for Error {
             Self::SnapshotNotComplete(_) => "wait until the cloud has completed the snapshot, or choose an older backup from `remount list`".into(),
             Self::DiskInUse { disk, .. } => format!("detach the disk through the Director first (`bosh attach-disk GROUP/ID OTHER --disk-properties=copy`), then delete {disk}"),
             Self::QuotaExceeded { .. } => "raise the quota of the account, or delete disks and snapshots that are not needed".into(),
-            Self::Refused { .. } => "fix what the cloud refuses (credentials, zone, size or type), then run the command again".into(),
+            Self::Refused { .. } => "fix what the cloud refuses (credentials, zone, size, type or an attribute), then run the command again".into(),
             Self::Busy { .. } | Self::Unanswered { .. } => "check the cloud's status page, then run the command again".into(),
         })
     }

@@ -14,7 +14,9 @@ mod retrying;
 mod settings;
 
 pub use config::CloudConfig;
-pub use disk_cloud::{Disk, DiskCloud, DiskSpec, DiskState, Result, Snapshot, SnapshotState, Tags, tag};
+pub use disk_cloud::{
+    CloudVm, Disk, DiskCloud, DiskSpec, DiskState, Result, Snapshot, SnapshotState, Tags, tag,
+};
 pub use error::{Adapters, Error};
 pub use local::{Detached, LocalCloud, LocalDisks, Quota};
 pub use retrying::RetryingCloud;

@@ -1,9 +1,10 @@
 //! A cloud whose calls are tried again: every one of them may be sent twice, by its key or its nature.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use remount_core::{Attempts, DiskCid, RequestKey, SnapshotCid};
+use remount_core::{Attempts, DiskCid, RequestKey, SnapshotCid, VmCid};
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{Disk, DiskCloud, DiskSpec, Error, Result, Snapshot, Tags};
@@ -38,8 +39,16 @@ impl DiskCloud for RetryingCloud {
         self.inner.iaas()
     }
 
+    fn settle(&self) -> Duration {
+        self.inner.settle()
+    }
+
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {
         retry(&self.policy, || self.inner.disk(cid)).await
+    }
+
+    async fn is_attached(&self, disk: &DiskCid, vm: &VmCid) -> Result<bool> {
+        retry(&self.policy, || self.inner.is_attached(disk, vm)).await
     }
 
     async fn disks_tagged(&self, tags: &Tags) -> Result<Vec<Disk>> {

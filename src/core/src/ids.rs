@@ -133,6 +133,10 @@ text_id!(
     VmCid, "VM CID", "printable, without blanks, up to 512 characters", is_cid
 );
 text_id!(
+    /// A word of a cloud that is kept and given back, never understood: a key, a level, a group.
+    CloudText, "word of a cloud", "printable, without blanks, up to 512 characters", is_cid
+);
+text_id!(
     /// Decided by us before a create call and kept with the object, so that asking twice makes one.
     RequestKey, "request key", "letters, digits, `-`, `_` and `.`, up to 128", is_path_element
 );

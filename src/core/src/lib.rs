@@ -19,8 +19,8 @@ pub use archive::{
 pub use exit_code::ExitCode;
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{
-    BackupId, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug, RequestKey,
-    RestoreId, Role, RunId, SnapshotCid, StoreId, SystemIdentifier, VmCid,
+    BackupId, CloudText, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug,
+    RequestKey, RestoreId, Role, RunId, SnapshotCid, StoreId, SystemIdentifier, VmCid,
 };
 pub use lsn::{Lsn, LsnError};
 pub use operator_error::{Attempts, OperatorError, Retry, report, with_causes};

@@ -24,6 +24,7 @@ mod instances;
 mod old_disks;
 mod owner;
 mod restore;
+mod settled;
 mod wait;
 
 pub use backup::{BackupRequest, BackupSource, BackupStep, run_backup};

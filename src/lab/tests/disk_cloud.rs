@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use remount_cloud::{
     Detached, DiskCloud, DiskSpec, Error, LocalCloud, LocalDisks, Quota, RetryingCloud, SnapshotState, Tags,
 };
+use remount_core::documents::DiskShape;
 use remount_core::{DiskCid, RequestKey, VmCid};
 use remount_host::RetryPolicy;
 use remount_lab::{namespace, xfs};
@@ -19,6 +20,10 @@ use remount_sim::contract::disk_cloud::{self, Fixture, Pace};
 /// Where the fixture writes: behind anything a partition table would need.
 const OFFSET: u64 = 3 << 20;
 const LENGTH: usize = 64;
+
+fn of_mib(size_mib: u64) -> DiskShape {
+    DiskShape { size_mib, disk_type: "local".into(), ..DiskShape::default() }
+}
 
 #[derive(Clone, Debug)]
 struct Images(LocalDisks);
@@ -35,7 +40,7 @@ impl Images {
 #[async_trait]
 impl Fixture for Images {
     async fn disk_with(&self, content: &str) -> DiskCid {
-        let disk = self.0.create_empty(self.size_mib(), "", self.az()).unwrap().cid;
+        let disk = self.0.create_empty(&self.shape()).unwrap().cid;
         self.write(&disk, content);
         disk
     }
@@ -71,12 +76,8 @@ impl Fixture for Images {
         self.0.set_quota(Quota { snapshot_seconds, ..Quota::default() }).unwrap();
     }
 
-    fn size_mib(&self) -> u64 {
-        64
-    }
-
-    fn az(&self) -> Option<String> {
-        Some("z1".to_owned())
+    fn shape(&self) -> DiskShape {
+        DiskShape { zone: Some("z1".into()), attributes: disk_cloud::every_attribute(), ..of_mib(64) }
     }
 }
 
@@ -113,7 +114,7 @@ fn local_keeps_the_contract_of_every_cloud() {
 fn what_an_interrupted_create_left_is_no_object_and_is_reaped() {
     namespace::run_test("what_an_interrupted_create_left_is_no_object_and_is_reaped", |folder| {
         let (root, Images(disks)) = fresh(folder);
-        let disk = disks.create_empty(64, "", None).unwrap().cid;
+        let disk = disks.create_empty(&of_mib(64)).unwrap().cid;
         let (half, torn) = (root.join("snapshots/snap-0.img"), root.join("snapshots/snap-1.tmp"));
         fs::write(&half, b"half").unwrap();
         fs::write(&torn, b"{\"format\":").unwrap();
@@ -128,7 +129,7 @@ fn what_an_interrupted_create_left_is_no_object_and_is_reaped() {
 fn a_copy_shares_its_blocks_with_the_original() {
     namespace::run_test("a_copy_shares_its_blocks_with_the_original", |folder| {
         let (root, Images(disks)) = fresh(folder);
-        let disk = disks.create_empty(1024, "", None).unwrap().cid;
+        let disk = disks.create_empty(&of_mib(1024)).unwrap().cid;
         let image = File::options().write(true).open(disks.image(&disk)).unwrap();
         for mib in 0..600 {
             image.write_all_at(&vec![7; 1 << 20], mib << 20).unwrap();
@@ -145,7 +146,7 @@ fn a_copy_shares_its_blocks_with_the_original() {
 fn the_cpi_refuses_another_zone_and_a_disk_that_is_attached() {
     namespace::run_test("the_cpi_refuses_another_zone_and_a_disk_that_is_attached", |folder| {
         let (_root, Images(disks)) = fresh(folder);
-        let disk = disks.create_empty(64, "", Some("z1".to_owned())).unwrap().cid;
+        let disk = disks.create_empty(&DiskShape { zone: Some("z1".into()), ..of_mib(64) }).unwrap().cid;
         let (vm, other) = (VmCid::new("vm-1").unwrap(), VmCid::new("vm-2").unwrap());
         assert!(matches!(disks.attach(&disk, &vm, "z2"), Err(Error::Refused { .. })));
         disks.attach(&disk, &vm, "z1").unwrap();
@@ -159,11 +160,11 @@ fn the_cpi_refuses_another_zone_and_a_disk_that_is_attached() {
 fn a_slow_snapshot_is_pending_at_first_and_no_disk_is_made_from_it() {
     namespace::run_test("a_slow_snapshot_is_pending_at_first_and_no_disk_is_made_from_it", |folder| {
         let (_root, Images(disks)) = fresh(folder);
-        let disk = disks.create_empty(64, "", None).unwrap().cid;
+        let disk = disks.create_empty(&of_mib(64)).unwrap().cid;
         disks.set_quota(Quota { snapshot_seconds: Some(1), ..Quota::default() }).unwrap();
         let snapshot = disks.create_snapshot(&disk, &Tags::new(), &key("k")).unwrap();
         assert_eq!(snapshot.state, SnapshotState::Pending);
-        let spec = DiskSpec { size_mib: 64, disk_type: String::new(), az: None, tags: Tags::new() };
+        let spec = DiskSpec { like: of_mib(64), tags: Tags::new() };
         let early = disks.create_disk(&snapshot.cid, &spec, &key("d"));
         assert!(matches!(early, Err(Error::SnapshotNotComplete(_))), "{early:?}");
         while disks.snapshot(&snapshot.cid).unwrap().unwrap().state != SnapshotState::Complete {
@@ -177,7 +178,7 @@ fn a_slow_snapshot_is_pending_at_first_and_no_disk_is_made_from_it() {
 async fn without_reflink_a_snapshot_is_refused_with_the_reason() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let disks = LocalDisks::create(folder.path()).unwrap();
-    let disk = disks.create_empty(1, "", None).unwrap().cid;
+    let disk = disks.create_empty(&of_mib(1)).unwrap().cid;
     let cloud = LocalCloud::open(folder.path()).unwrap();
     let error = cloud.create_snapshot(&disk, &Tags::new(), &key("k")).await.unwrap_err();
     assert!(matches!(&error, Error::Refused { detail, .. } if detail.contains("reflink")), "{error:?}");

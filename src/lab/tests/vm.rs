@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use remount_cloud::{DiskSpec, Tags};
+use remount_core::documents::DiskShape;
 use remount_core::{DiskCid, GroupName, InstanceId, InstanceSlug, RequestKey, VmCid};
 use remount_lab::iaas::{Iaas, IaasError, RenderedFile, RenderedJob, VmSpec};
 use remount_lab::vm::{Machine, MachineConfig};
@@ -116,8 +117,8 @@ fn a_disk_made_from_a_snapshot_takes_the_old_ones_place() {
         let key = |text: &str| RequestKey::new(text).unwrap();
         let snapshot = machine.disks().create_snapshot(&old, &Tags::new(), &key("s")).unwrap();
         inside(&machine, &vm, "echo now > /var/vcap/store/word; sync");
-        let spec =
-            DiskSpec { size_mib: 1024, disk_type: String::new(), az: Some("z1".into()), tags: Tags::new() };
+        let old_shape = machine.disks().disk(&old).unwrap().unwrap().shape;
+        let spec = DiskSpec { like: DiskShape { size_mib: 1024, ..old_shape }, tags: Tags::new() };
         let new = machine.disks().create_disk(&snapshot.cid, &spec, &key("d")).unwrap().cid;
 
         assert_eq!(machine.list_disk(&vm).unwrap(), std::slice::from_ref(&old));

@@ -29,9 +29,9 @@ fn manifest(id: &str, system_identifier: u64) -> BackupManifest {
         "format": 1, "id": id, "cluster": "pg-0001", "deployment": "pg-0001",
         "system_identifier": system_identifier.to_string(), "postgres_version": 150_018,
         "segment_size": 16 << 20, "timeline": 1, "start_lsn": "0/3000028", "stop_lsn": "0/4000000",
-        "started_at": time, "stopped_at": time, "backup_label": "label\n", "az": null,
+        "started_at": time, "stopped_at": time, "backup_label": "label\n",
         "source": {"group": "postgres", "id": "a"}, "source_role": "primary",
-        "disk": "disk-1", "disk_size_mib": 1024, "tool_version": "0.1.0",
+        "disk": {"instance": {"group": "postgres", "id": "a"}, "cid": "disk-1", "size_mib": 1024}, "tool_version": "0.1.0",
         "snapshot": {"iaas": "local", "cid": "snap-1", "created_at": time, "complete": true},
     }))
     .unwrap()

@@ -16,7 +16,8 @@ use jiff::Timestamp;
 use postgres::{Postgres, as_vcap, give_to_vcap, is_root};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use remount_core::documents::{
-    BackupManifest, BackupMark, DiskOwner, PlannedInstance, RecoveryPath, RestorePlan, SnapshotRecord,
+    BackupManifest, BackupMark, DiskOwner, DiskRecord, DiskShape, PlannedInstance, RecoveryPath, RestorePlan,
+    SnapshotRecord,
 };
 use remount_core::{
     BackupId, DeploymentName, DiskCid, InstanceSlug, Lsn, RecoveryTarget, RestoreId, RestoreTarget, Role,
@@ -118,10 +119,13 @@ impl Landscape {
             tablespace_map: String::new(),
             source: instance("i-1"),
             source_role: Role::Primary,
-            az: None,
-            disk: DiskCid::new("disk-1").unwrap(),
-            disk_size_mib: 1024,
-            disk_type: String::new(),
+            disk: DiskRecord {
+                instance: instance("i-1"),
+                cid: DiskCid::new("disk-1").unwrap(),
+                az: None,
+                shape: DiskShape { size_mib: 1024, ..DiskShape::default() },
+            },
+            other_disks: Vec::new(),
             data_bytes: 0,
             settings: Default::default(),
             data_checksums: true,
@@ -273,10 +277,8 @@ impl<'a> Vm<'a> {
         let planned = |(id, role): &(&str, Role)| PlannedInstance {
             instance: instance(id),
             role: *role,
-            az: None,
             old_disk: Some(DiskCid::new("disk-old").unwrap()),
-            disk_size_mib: 1024,
-            disk_type: String::new(),
+            new_disk: DiskShape { size_mib: 1024, ..DiskShape::default() },
             was_running: true,
         };
         RestorePlan {

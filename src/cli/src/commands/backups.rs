@@ -1,7 +1,7 @@
 //! `remount list` and `remount info`.
 
 use remount_core::BackupId;
-use remount_core::documents::BackupManifest;
+use remount_core::documents::{BackupManifest, DiskAttributes, DiskRecord};
 use remount_store::Store;
 
 use super::table::{bytes, sheet, table};
@@ -69,7 +69,7 @@ pub async fn info(store: &Store, id: &BackupId, output: Output) -> Result<(), Fa
 }
 
 fn description(backup: &BackupManifest) -> String {
-    let snapshot = &backup.snapshot;
+    let (snapshot, shape) = (&backup.snapshot, &backup.disk.shape);
     let none = || "none".to_owned();
     sheet(&[
         ("backup", backup.id.to_string()),
@@ -78,13 +78,14 @@ fn description(backup: &BackupManifest) -> String {
         ("system identifier", backup.system_identifier.to_string()),
         ("PostgreSQL", version(backup.postgres_version)),
         ("taken of", format!("{} {}", backup.source_role, backup.source)),
-        ("zone", backup.az.clone().unwrap_or_else(none)),
+        ("zone", zone(&backup.disk)),
         ("timeline", backup.timeline.to_string()),
         ("begun", format!("{} at {}", backup.start_lsn, backup.started_at)),
         ("consistent from", format!("{} at {}", backup.stop_lsn, backup.stopped_at)),
         ("data", data(backup.data_bytes)),
-        ("disk", backup.disk.to_string()),
-        ("disk size", format!("{} {}", bytes(backup.disk_size_mib << 20), backup.disk_type)),
+        ("disk", backup.disk.cid.to_string()),
+        ("disk size", format!("{} {}", bytes(shape.size_mib << 20), shape.disk_type)),
+        ("disk attributes", attributes(&shape.attributes)),
         ("snapshot", format!("{} ({})", snapshot.cid, snapshot.iaas)),
         ("snapshot taken", snapshot.created_at.to_string()),
         ("checksums", if backup.data_checksums { "on" } else { "off" }.into()),
@@ -92,6 +93,18 @@ fn description(backup: &BackupManifest) -> String {
         ("kept until", kept(backup)),
         ("taken by", format!("remount {}", backup.tool_version)),
     ])
+}
+
+/// The cloud's zone, and the Director's name of it.
+fn zone(disk: &DiskRecord) -> String {
+    let zone = disk.shape.zone.as_deref().unwrap_or("none");
+    disk.az.as_ref().map_or_else(|| zone.to_owned(), |az| format!("{zone} (az {az})"))
+}
+
+fn attributes(attributes: &DiskAttributes) -> String {
+    let named: Vec<String> =
+        attributes.named().into_iter().map(|(name, value)| format!("{name} {value}")).collect();
+    if named.is_empty() { "the cloud's defaults".to_owned() } else { named.join(", ") }
 }
 
 fn kept(backup: &BackupManifest) -> String {

@@ -37,8 +37,8 @@ fn description(plan: &RestorePlan, preflight: &PreflightReport) -> String {
         ("WAL", format!("{} to {}", path.segments.0, path.segments.1)),
     ];
     for planned in &plan.instances {
-        let zone = planned.az.as_deref().unwrap_or("no zone");
-        let size = bytes(planned.disk_size_mib << 20);
+        let zone = planned.new_disk.zone.as_deref().unwrap_or("no zone");
+        let size = bytes(planned.new_disk.size_mib << 20);
         let role =
             if plan.primary().is_some_and(|primary| primary == planned) { "primary" } else { "standby" };
         let old = planned.old_disk.as_ref().map_or_else(|| "no disk".into(), |disk| format!("disk {disk}"));
@@ -64,7 +64,8 @@ mod tests {
     fn plan() -> RestorePlan {
         let instance = |n: u8, role: &str, running: bool| {
             json!({"instance": {"group": "postgres", "id": format!("0f5a3b52-9d3c-4b8e-8c11-2f2f3a4b5c6{n}")},
-                   "role": role, "az": "z1", "old_disk": format!("disk-{n}"), "disk_size_mib": 10240,
+                   "role": role, "old_disk": format!("disk-{n}"),
+                   "new_disk": {"zone": "z1", "size_mib": 10240},
                    "was_running": running})
         };
         let document: Value = json!({

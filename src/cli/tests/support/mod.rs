@@ -164,8 +164,10 @@ fn manifest(cluster: &str, id: &str) -> Value {
         "timeline": 1, "start_lsn": "0/2000028", "stop_lsn": "0/2000100",
         "started_at": "2026-11-23T00:45:00Z", "stopped_at": "2026-11-23T00:45:12Z",
         "backup_label": "START WAL LOCATION: 0/2000028\n", "tablespace_map": "",
-        "source": {"group": "postgres", "id": ID}, "source_role": "primary", "az": "z1",
-        "disk": "disk-1", "disk_size_mib": 10240, "disk_type": "ssd", "data_bytes": 1_610_612_736_u64,
+        "source": {"group": "postgres", "id": ID}, "source_role": "primary",
+        "disk": {"instance": {"group": "postgres", "id": ID}, "cid": "disk-1", "az": "z1", "zone": "local-z1",
+                 "size_mib": 10240, "disk_type": "ssd", "attributes": {"iops": 5000, "caching": "read_only"}},
+        "data_bytes": 1_610_612_736_u64,
         "snapshot": {"iaas": "local", "cid": "snap-1", "created_at": "2026-11-23T00:45:05Z", "complete": true},
         "tool_version": "0.1.0", "keep_old_disks_hours": 24,
     })
@@ -184,8 +186,8 @@ fn plan(id: &str) -> Value {
         },
         "backup_label": "", "tool_version": "0.1.0", "keep_old_disks_hours": 24,
         "instances": [{
-            "instance": {"group": "postgres", "id": ID}, "role": "primary", "az": "z1", "old_disk": "disk-1",
-            "disk_size_mib": 10240, "was_running": true,
+            "instance": {"group": "postgres", "id": ID}, "role": "primary", "old_disk": "disk-1",
+            "new_disk": {"zone": "local-z1", "size_mib": 10240}, "was_running": true,
         }],
     })
 }

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 
+use remount_core::documents::DiskShape;
 use remount_core::{DiskCid, VmCid};
 
 use super::LocalDisks;
-use super::disks::new_disk;
+use super::disks::{named, new_disk};
 use super::errors::{broken, refused};
 use super::record::{self, DiskRecord, Quota};
 use crate::{Disk, Error, Result, Tags};
@@ -24,14 +25,14 @@ impl LocalDisks {
     ///
     /// # Errors
     /// The quota is used up, or the file system refuses.
-    pub fn create_empty(&self, size_mib: u64, disk_type: &str, az: Option<String>) -> Result<Disk> {
-        let action = format!("create an empty disk of {size_mib} MiB");
+    pub fn create_empty(&self, like: &DiskShape) -> Result<Disk> {
+        let action = format!("create an empty disk of {} MiB", like.size_mib);
         let _lock = self.lock(&action)?;
         self.check_quota::<DiskRecord>(&action)?;
         self.reap::<DiskRecord>(&action)?;
-        let record = new_disk(size_mib, disk_type, az);
+        let record = new_disk(like);
         let made = File::create_new(self.image(&record.cid)).and_then(|image| {
-            image.set_len(size_mib << 20)?;
+            image.set_len(like.size_mib << 20)?;
             image.sync_all()
         });
         made.map_err(|error| broken(&action, error))?;
@@ -39,21 +40,21 @@ impl LocalDisks {
         Ok(record.into())
     }
 
-    /// CPI `attach_disk`: from now on the disk says that this VM, in zone `az`, has it.
+    /// CPI `attach_disk`: from now on the disk says that this VM, in zone `zone`, has it.
     ///
     /// # Errors
     /// [`Error::DiskNotFound`]; [`Error::DiskInUse`] where any VM has it; [`Error::Refused`] where
     /// it lies in another zone. The disk is then as it was.
-    pub fn attach(&self, disk: &DiskCid, vm: &VmCid, az: &str) -> Result<()> {
+    pub fn attach(&self, disk: &DiskCid, vm: &VmCid, zone: &str) -> Result<()> {
         let action = format!("attach disk {disk} to {vm}");
         let _lock = self.lock(&action)?;
         let mut record =
             self.record::<DiskRecord>(disk.as_str())?.ok_or_else(|| Error::DiskNotFound(disk.clone()))?;
         if let Some(vm) = record.attached_to {
-            return Err(Error::DiskInUse { disk: disk.clone(), vm });
+            return Err(Error::DiskInUse { disk: disk.clone(), vm: named(&vm) });
         }
-        if let Some(other) = record.az.as_deref().filter(|other| *other != az) {
-            return Err(refused(&action, format!("the disk lies in zone {other}, the VM in {az}")));
+        if let Some(other) = record.shape.zone.as_deref().filter(|other| *other != zone) {
+            return Err(refused(&action, format!("the disk lies in zone {other}, the VM in {zone}")));
         }
         record.attached_to = Some(vm.clone());
         self.save(&action, disk.as_str(), &record)

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use remount_core::{DiskCid, RequestKey, SnapshotCid};
+use remount_core::documents::DiskShape;
+use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
 
 use super::LocalDisks;
 use super::catalog::with_key;
 use super::errors::{broken, key_taken, refused};
 use super::image::{clone, new_cid};
 use super::record::{DiskRecord, FORMAT, SnapshotRecord};
-use crate::{Disk, DiskSpec, Error, Result, Snapshot, SnapshotState, Tags};
+use crate::{CloudVm, Disk, DiskSpec, Error, Result, Snapshot, SnapshotState, Tags};
 
 /// The type of a disk for which none was asked.
 const DEFAULT_TYPE: &str = "local";
@@ -28,6 +29,15 @@ impl LocalDisks {
     /// Its document cannot be read.
     pub fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {
         Ok(self.record::<DiskRecord>(cid.as_str())?.map(Disk::from))
+    }
+
+    /// See [`crate::DiskCloud::is_attached`].
+    ///
+    /// # Errors
+    /// Its document cannot be read.
+    pub fn is_attached(&self, disk: &DiskCid, vm: &VmCid) -> Result<bool> {
+        let record = self.record::<DiskRecord>(disk.as_str())?;
+        Ok(record.is_some_and(|record| record.attached_to.as_ref() == Some(vm)))
     }
 
     /// The disks that carry all of these tags.
@@ -50,8 +60,9 @@ impl LocalDisks {
         if Snapshot::from(source.clone()).state != SnapshotState::Complete {
             return Err(Error::SnapshotNotComplete(snapshot.clone()));
         }
-        if spec.size_mib < source.size_mib {
-            let detail = format!("{} MiB are less than the snapshot's {}", spec.size_mib, source.size_mib);
+        if spec.like.size_mib < source.size_mib {
+            let detail =
+                format!("{} MiB are less than the snapshot's {}", spec.like.size_mib, source.size_mib);
             return Err(refused(&action, detail));
         }
         self.check_quota::<DiskRecord>(&action)
@@ -73,10 +84,10 @@ impl LocalDisks {
         let record = DiskRecord {
             made_from: Some(snapshot.clone()),
             tags: with_key(&spec.tags, key),
-            ..new_disk(spec.size_mib, &spec.disk_type, spec.az.clone())
+            ..new_disk(&spec.like)
         };
         let source = self.path::<SnapshotRecord>(snapshot.as_str(), "img");
-        let bytes = Some(spec.size_mib << 20);
+        let bytes = Some(spec.like.size_mib << 20);
         clone(&source, &self.image(&record.cid), bytes).map_err(|error| broken(&action, error))?;
         self.save(&action, record.cid.as_str(), &record)?;
         Ok(record.into())
@@ -90,20 +101,26 @@ impl LocalDisks {
         let action = format!("delete disk {cid}");
         let _lock = self.lock(&action)?;
         match self.record::<DiskRecord>(cid.as_str())?.and_then(|record| record.attached_to) {
-            Some(vm) => Err(Error::DiskInUse { disk: cid.clone(), vm }),
+            Some(vm) => Err(Error::DiskInUse { disk: cid.clone(), vm: named(&vm) }),
             None => self.erase::<DiskRecord>(&action, cid.as_str()),
         }
     }
 }
 
-pub(super) fn new_disk(size_mib: u64, disk_type: &str, az: Option<String>) -> DiskRecord {
-    let disk_type = if disk_type.is_empty() { DEFAULT_TYPE } else { disk_type };
+/// A VM in this cloud's words, which are those of its CPI.
+pub(super) fn named(vm: &VmCid) -> CloudVm {
+    CloudVm(vm.to_string())
+}
+
+pub(super) fn new_disk(like: &DiskShape) -> DiskRecord {
+    let mut shape = like.clone();
+    if shape.disk_type.is_empty() {
+        DEFAULT_TYPE.clone_into(&mut shape.disk_type);
+    }
     DiskRecord {
         format: FORMAT,
         cid: new_cid("disk", DiskCid::new),
-        size_mib,
-        disk_type: disk_type.to_owned(),
-        az,
+        shape,
         attached_to: None,
         made_from: None,
         created_at: Timestamp::now(),

@@ -12,9 +12,10 @@ mod record;
 mod snapshots;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use remount_core::{DiskCid, RequestKey, SnapshotCid};
+use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
 use serde::Deserialize;
 
 pub use catalog::LocalDisks;
@@ -75,9 +76,18 @@ impl DiskCloud for LocalCloud {
         "local"
     }
 
+    fn settle(&self) -> Duration {
+        Duration::ZERO
+    }
+
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {
         let cid = cid.clone();
         self.on_thread("read a disk", move |disks| disks.disk(&cid)).await
+    }
+
+    async fn is_attached(&self, disk: &DiskCid, vm: &VmCid) -> Result<bool> {
+        let (disk, vm) = (disk.clone(), vm.clone());
+        self.on_thread("read a disk", move |disks| disks.is_attached(&disk, &vm)).await
     }
 
     async fn disks_tagged(&self, tags: &Tags) -> Result<Vec<Disk>> {

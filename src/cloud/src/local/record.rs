@@ -12,10 +12,12 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use jiff::Timestamp;
+use remount_core::documents::DiskShape;
 use remount_core::{DiskCid, SnapshotCid, VmCid};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::disks::named;
 use crate::{Disk, DiskState, Snapshot, SnapshotState, Tags};
 
 /// The newest format this program reads and the one it writes.
@@ -26,9 +28,8 @@ pub(super) const FORMAT: u32 = 1;
 pub(super) struct DiskRecord {
     pub(super) format: u32,
     pub(super) cid: DiskCid,
-    pub(super) size_mib: u64,
-    pub(super) disk_type: String,
-    pub(super) az: Option<String>,
+    #[serde(flatten)]
+    pub(super) shape: DiskShape,
     pub(super) attached_to: Option<VmCid>,
     pub(super) made_from: Option<SnapshotCid>,
     pub(super) created_at: Timestamp,
@@ -103,11 +104,9 @@ impl From<DiskRecord> for Disk {
         let state = if record.attached_to.is_some() { DiskState::InUse } else { DiskState::Available };
         Self {
             cid: record.cid,
-            size_mib: record.size_mib,
-            disk_type: record.disk_type,
-            az: record.az,
+            shape: record.shape,
             state,
-            attached_to: record.attached_to,
+            attached_to: record.attached_to.as_ref().map(named),
             made_from: record.made_from,
             tags: record.tags,
         }

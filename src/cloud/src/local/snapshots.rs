@@ -50,7 +50,7 @@ impl LocalDisks {
             format: FORMAT,
             cid: new_cid("snap", SnapshotCid::new),
             disk: disk.clone(),
-            size_mib: source.size_mib,
+            size_mib: source.shape.size_mib,
             created_at,
             complete_at: delay.and_then(|delay| created_at.checked_add(delay).ok()),
             tags: with_key(tags, key),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::DiskRecord;
 use crate::{
-    BackupId, ClusterName, DeploymentName, DiskCid, InstanceSlug, Lsn, Role, SegmentSize, SnapshotCid,
+    BackupId, ClusterName, DeploymentName, InstanceSlug, Lsn, Role, SegmentSize, SnapshotCid,
     SystemIdentifier, TimelineId,
 };
 
@@ -47,15 +48,12 @@ pub struct BackupManifest {
     pub source: InstanceSlug,
     /// What that instance was then.
     pub source_role: Role,
-    /// Its availability zone, as the Director names it.
-    pub az: Option<String>,
     /// The disk that was snapshotted.
-    pub disk: DiskCid,
-    /// The disk's size in MiB.
-    pub disk_size_mib: u64,
-    /// The disk's type in the cloud's words; empty where the cloud has none.
+    pub disk: DiskRecord,
+    /// The disks of the cluster's other instances, as far as the cloud knew them: where one is gone, its zone and
+    /// all else stands here.
     #[serde(default)]
-    pub disk_type: String,
+    pub other_disks: Vec<DiskRecord>,
     /// Bytes of the data directory, to estimate a copy. 0: not measured.
     #[serde(default)]
     pub data_bytes: u64,

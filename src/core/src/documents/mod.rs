@@ -25,6 +25,7 @@
 
 mod abort;
 mod applied;
+mod disk;
 mod fork;
 mod index;
 mod instance;
@@ -44,6 +45,7 @@ use serde::{Deserialize, Serialize};
 
 pub use abort::AbortRequest;
 pub use applied::{AppliedPlan, RecoveryOutcome, open_plan};
+pub use disk::{DiskAttributes, DiskCaching, DiskEncryption, DiskRecord, DiskShape, SectorSize};
 pub use fork::ForkRecord;
 pub use index::IndexEntry;
 pub use instance::{InitialisedNote, InstanceNote};

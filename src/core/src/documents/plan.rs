@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::RestoreOptions;
+use super::{DiskShape, RestoreOptions};
 use crate::{
     BackupId, ClusterName, DeploymentName, DiskCid, GroupName, InstanceSlug, Lsn, RestoreId, RestoreTarget,
     Role, SegmentSize, SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
@@ -42,15 +42,10 @@ pub struct PlannedInstance {
     pub instance: InstanceSlug,
     /// What it will be.
     pub role: Role,
-    /// Its availability zone.
-    pub az: Option<String>,
     /// The disk it had: a rollback needs it. None where the Director knew none.
     pub old_disk: Option<DiskCid>,
-    /// Size of the disk to make, in MiB.
-    pub disk_size_mib: u64,
-    /// Type of the disk to make, in the cloud's words.
-    #[serde(default)]
-    pub disk_type: String,
+    /// The disk to make: what the old one was.
+    pub new_disk: DiskShape,
     /// Whether it ran when the restore was planned.
     pub was_running: bool,
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{PlanError, plan_recovery};
-use crate::documents::{BackupManifest, RecoveryPath, SnapshotRecord};
+use crate::documents::{BackupManifest, DiskRecord, DiskShape, RecoveryPath, SnapshotRecord};
 use crate::{
     ArchiveListing, BackupId, CommitSpan, DeploymentName, Fork, InstanceSlug, Lsn, MarkKind, MoreWal,
     RecoveryTarget, RestoreTarget, Role, RunningPrimary, SegmentSize, SystemIdentifier, TimelineHistory,
@@ -144,12 +144,15 @@ pub(super) fn manifest(
         stopped_at,
         backup_label: String::new(),
         tablespace_map: String::new(),
-        source: instance,
+        source: instance.clone(),
         source_role: Role::Primary,
-        az: None,
-        disk: "disk-1".parse().unwrap(),
-        disk_size_mib: 1024,
-        disk_type: String::new(),
+        disk: DiskRecord {
+            instance,
+            cid: "disk-1".parse().unwrap(),
+            az: None,
+            shape: DiskShape { size_mib: 1024, ..DiskShape::default() },
+        },
+        other_disks: Vec::new(),
         data_bytes: 0,
         settings: std::collections::BTreeMap::new(),
         data_checksums: true,

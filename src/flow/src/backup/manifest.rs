@@ -1,7 +1,7 @@
 //! The manifest of a backup.
 
 use remount_cloud::Snapshot;
-use remount_core::documents::{BackupManifest, FORMAT, SnapshotRecord};
+use remount_core::documents::{BackupManifest, DiskRecord, DiskShape, FORMAT, SnapshotRecord};
 use remount_postgres::BackupEnded;
 
 use super::BackupRun;
@@ -27,10 +27,11 @@ pub fn of(run: &BackupRun<'_>, ended: &BackupEnded, snapshot: &Snapshot) -> Back
         tablespace_map: ended.tablespace_map.clone(),
         source: source.instance.slug.clone(),
         source_role: status.role,
-        az: source.instance.az.clone(),
-        disk: source.disk.clone(),
-        disk_size_mib: snapshot.size_mib,
-        disk_type: source.disk_type.clone(),
+        disk: DiskRecord {
+            shape: DiskShape { size_mib: snapshot.size_mib, ..source.disk.shape.clone() },
+            ..source.disk.clone()
+        },
+        other_disks: source.other_disks.clone(),
         data_bytes: status.data_bytes,
         settings: status.settings.clone(),
         data_checksums: status.data_checksums,

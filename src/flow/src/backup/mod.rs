@@ -17,6 +17,8 @@ mod manifest;
 mod snapshot;
 mod source;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use remount_core::documents::{BackupManifest, BackupRecord};
@@ -101,6 +103,8 @@ struct BackupRun<'a> {
     owner: Owner,
     id: BackupId,
     source: Source,
+    /// Whether a snapshot may exist.
+    asked: AtomicBool,
 }
 
 step_names! {
@@ -177,7 +181,7 @@ pub(crate) async fn under_lease(
         }
     };
     reporter.report(ProgressKind::Done, Some(format!("{} ({})", source.instance.slug, source.status.role)));
-    let run = BackupRun { ctx, request, holder, reporter, owner, id, source };
+    let run = BackupRun { ctx, request, holder, reporter, owner, id, source, asked: AtomicBool::new(false) };
     let outcome = run.take().await;
     if let Err(error) = &outcome {
         run.reporter.report(ProgressKind::Failed, Some(Problem::of(error).what));
@@ -303,6 +307,9 @@ impl BackupRun<'_> {
                 self.reporter.note(format!("{error}; the snapshot stays until the next backup looks again"));
                 return;
             }
+        }
+        if !self.asked.load(Ordering::Relaxed) {
+            return self.settled().await;
         }
         let tags = leftovers::tags_of(&self.owner, cluster.name(), &self.id);
         match leftovers::delete_of(self.ctx, &tags).await {

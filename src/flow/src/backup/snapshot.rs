@@ -1,8 +1,11 @@
 //! The snapshot of a backup: made, its point in time fixed, complete.
 
+use std::sync::atomic::Ordering;
+
 use remount_cloud::{Snapshot, SnapshotState, tag};
 use remount_core::SnapshotCid;
 use remount_host::Poll;
+use tokio::time::Instant;
 
 use super::{BackupRun, leftovers, snapshot_named};
 use crate::wait::until;
@@ -10,35 +13,39 @@ use crate::{FlowError, Result};
 
 /// Makes the snapshot and waits until its point in time is fixed: backup mode may end then.
 pub async fn captured(run: &BackupRun<'_>) -> Result<Snapshot> {
-    let (ctx, disk, key) = (run.ctx, &run.source.disk, run.key()?);
+    let (ctx, disk, key) = (run.ctx, &run.source.disk.cid, run.key()?);
     let mut tags = leftovers::tags_of(&run.owner, run.holder.cluster.name(), &run.id);
     tags.insert(tag::SYSTEM_IDENTIFIER.into(), run.source.status.system_identifier.to_string());
     tags.insert(tag::EPOCH.into(), run.holder.lease.epoch().to_string());
+    run.asked.store(true, Ordering::Relaxed);
     let snapshot = ctx
         .cloud
         .create_snapshot(disk, &tags, &key)
         .await
         .map_err(FlowError::cloud(format!("snapshot disk {disk}")))?;
     let what = format!("{} captured", snapshot_named(&snapshot.cid));
+    let asked = Instant::now();
     let captured = |state| matches!(state, SnapshotState::Captured | SnapshotState::Complete);
-    until(ctx, what, ctx.timeouts.snapshot_captured, || reached(run, &snapshot.cid, captured)).await
+    until(ctx, what, ctx.timeouts.snapshot_captured, || reached(run, &snapshot.cid, asked, captured)).await
 }
 
 /// Waits until disks can be made from the snapshot.
 pub async fn complete(run: &BackupRun<'_>, cid: &SnapshotCid) -> Result<Snapshot> {
     let complete = |state| state == SnapshotState::Complete;
+    let asked = Instant::now();
     // A local snapshot is complete at once, a cloud's after minutes or hours.
-    if let Poll::Ready(snapshot) = reached(run, cid, complete).await? {
+    if let Poll::Ready(snapshot) = reached(run, cid, asked, complete).await? {
         return Ok(snapshot);
     }
     let timeouts = &run.ctx.timeouts;
     let what = format!("{} complete", snapshot_named(cid));
-    until(run.ctx, what, timeouts.snapshot_complete, || reached(run, cid, complete)).await
+    until(run.ctx, what, timeouts.snapshot_complete, || reached(run, cid, asked, complete)).await
 }
 
 async fn reached(
     run: &BackupRun<'_>,
     cid: &SnapshotCid,
+    asked: Instant,
     good: impl Fn(SnapshotState) -> bool,
 ) -> Result<Poll<Snapshot>> {
     let ctx = run.ctx;
@@ -51,6 +58,9 @@ async fn reached(
         Some(snapshot) if good(snapshot.state) => Ok(Poll::Ready(snapshot)),
         Some(snapshot) if snapshot.state != SnapshotState::Failed => {
             Ok(Poll::NotYet(format!("{:?}", snapshot.state)))
+        }
+        None if asked.elapsed() <= ctx.cloud.settle() => {
+            Ok(Poll::NotYet("the cloud does not show it yet".into()))
         }
         _ => Err(FlowError::check(
             format!("the cloud gave up on {}", snapshot_named(cid)),

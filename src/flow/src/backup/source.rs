@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use remount_cloud::Disk;
+use remount_core::documents::DiskRecord;
 use remount_core::{ClusterName, DiskCid, InstanceSlug, Role};
 use remount_director::Instance;
 use remount_postgres::{Server, ServerStatus};
 
 use super::{BackupRequest, BackupSource};
-use crate::{FlowContext, FlowError, Problem, Result, instances};
+use crate::{FlowContext, FlowError, Problem, Result, instances, settled};
 
 /// The server that is backed up.
 pub struct Source {
@@ -17,10 +19,10 @@ pub struct Source {
     pub server: Arc<dyn Server>,
     /// What it said of itself.
     pub status: ServerStatus,
-    /// Its disk.
-    pub disk: DiskCid,
-    /// Its disk's type, in the cloud's words.
-    pub disk_type: String,
+    /// Its disk, and what that is.
+    pub disk: DiskRecord,
+    /// The disks of the other instances, as far as the cloud knows them.
+    pub other_disks: Vec<DiskRecord>,
     /// The primary, which a standby's backup needs.
     pub primary: (InstanceSlug, Arc<dyn Server>),
 }
@@ -61,7 +63,7 @@ pub async fn choose(ctx: &FlowContext, request: &BackupRequest, cluster: &Cluste
     if !problems.is_empty() {
         return Err(refused(problems));
     }
-    let Some((disk, disk_type)) = disk_of(ctx, &instance).await? else {
+    let Some(disk) = disk_of(ctx, &instance).await? else {
         let what = format!("the Director's record of the disk of {slug} and the cloud disagree");
         return Err(refused(vec![Problem::new(
             what,
@@ -70,7 +72,8 @@ pub async fn choose(ctx: &FlowContext, request: &BackupRequest, cluster: &Cluste
     };
     let (server, primary_server) = (instances::server(ctx, &instance)?, instances::server(ctx, &primary)?);
     let primary = (primary.slug, primary_server);
-    Ok(Source { server, status: status.clone(), disk, disk_type, instance, primary })
+    let other_disks = other_disks(ctx, &group, &instance).await;
+    Ok(Source { server, status: status.clone(), disk, other_disks, instance, primary })
 }
 
 fn check(status: &ServerStatus, instance: &Instance, cluster: &ClusterName) -> Vec<Problem> {
@@ -95,11 +98,39 @@ fn check(status: &ServerStatus, instance: &Instance, cluster: &ClusterName) -> V
 }
 
 /// The instance's disk, where Director and cloud agree: a snapshot of another disk would be worthless.
-async fn disk_of(ctx: &FlowContext, instance: &Instance) -> Result<Option<(DiskCid, String)>> {
-    let Some(cid) = instance.disks.first() else {
+async fn disk_of(ctx: &FlowContext, instance: &Instance) -> Result<Option<DiskRecord>> {
+    let (Some(cid), Some(vm)) = (instance.disks.first(), &instance.vm) else {
         return Ok(None);
     };
-    let disk = ctx.disk(cid).await?;
-    let ours = disk.filter(|disk| disk.attached_to.is_some() && disk.attached_to == instance.vm);
-    Ok(ours.map(|disk| (disk.cid, disk.disk_type)))
+    let what = format!("disk {cid} of {}", instance.slug);
+    let look = || async {
+        let attached = ctx.cloud.is_attached(cid, vm).await;
+        if !attached.map_err(FlowError::cloud(format!("look whether {what} is attached to {vm}")))? {
+            return Ok(None);
+        }
+        ctx.cloud.disk(cid).await.map_err(FlowError::cloud(format!("look at {what}")))
+    };
+    let found = settled::found_soon(ctx, &what, look).await?;
+    Ok(found.map(|disk| record(instance, cid, disk)))
+}
+
+fn record(instance: &Instance, cid: &DiskCid, disk: Disk) -> DiskRecord {
+    let (instance, az) = (instance.slug.clone(), instance.az.clone());
+    DiskRecord { instance, az, cid: cid.clone(), shape: disk.shape }
+}
+
+/// What the disks of the other instances are. Without one of them the backup is as good: another one tells it.
+async fn other_disks(ctx: &FlowContext, group: &[Instance], source: &Instance) -> Vec<DiskRecord> {
+    let mut records = Vec::new();
+    for instance in group.iter().filter(|other| other.slug != source.slug) {
+        let Some(cid) = instance.disks.first() else { continue };
+        match ctx.cloud.disk(cid).await {
+            Ok(found) => records.extend(found.map(|disk| record(instance, cid, disk))),
+            Err(error) => log::warn!(
+                disk:% = cid, instance:% = instance.slug, error:% = error;
+                "the manifest does not record a standby's disk: the cloud does not tell what it is"
+            ),
+        }
+    }
+    records
 }

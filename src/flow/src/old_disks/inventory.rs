@@ -300,7 +300,7 @@ fn row(
         deployment: restore.plan.deployment.clone(),
         instance: planned.instance.clone(),
         disk: disk.clone(),
-        size_mib: cloud.map(|disk| disk.size_mib).or_else(|| orphan.and_then(|orphan| orphan.size)),
+        size_mib: cloud.map(|disk| disk.shape.size_mib).or_else(|| orphan.and_then(|orphan| orphan.size)),
         is_restored: aside.is_restored,
         put_aside_because: aside.is_restored.then(|| restore.state.put_aside_because()).flatten(),
         out_of_use_since,

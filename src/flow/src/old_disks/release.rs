@@ -337,8 +337,8 @@ impl Releasing<'_> {
 
     /// Whether the disk goes: a task whose answer was lost, and a cloud, may take a moment.
     async fn goes(&self, old: &OldDisk) -> Result<bool> {
-        let timeouts = &self.ctx.timeouts;
-        let gone = until(self.ctx, format!("disk {} gone", old.disk), timeouts.lost_answer, || async {
+        let limit = self.ctx.timeouts.lost_answer.max(self.ctx.cloud.settle());
+        let gone = until(self.ctx, format!("disk {} gone", old.disk), limit, || async {
             Ok(match self.locate(old).await? {
                 DiskLocation::Nowhere => Poll::Ready(()),
                 DiskLocation::Orphan => Poll::NotYet("an orphan of the Director".into()),

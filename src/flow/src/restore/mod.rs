@@ -8,6 +8,7 @@ mod director_change;
 mod estimate;
 mod journal;
 mod left_recovery;
+mod new_disk;
 mod pause;
 mod places;
 mod planning;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use remount_core::documents::RestoreRequest;
-use remount_core::documents::{BackupManifest, FORMAT, PlannedInstance, RecoveryPath, RestorePlan};
+use remount_core::documents::{
+    BackupManifest, DiskShape, FORMAT, PlannedInstance, RecoveryPath, RestorePlan,
+};
 use remount_core::{
     ArchiveListing, MoreWal, RestoreTarget, Role, RunningPrimary, SystemIdentifier, WalSegment, plan_recovery,
 };
@@ -14,6 +16,7 @@ use remount_postgres::ServerStatus;
 use remount_store::{ClusterStore, WalArchive};
 
 use super::context::RestoreContext;
+use super::new_disk;
 use super::survey::Survey;
 use super::target_search::{self, Question};
 use crate::error::RUN_AGAIN;
@@ -82,15 +85,17 @@ pub async fn confirm(restore: &RestoreContext<'_>) -> Result<()> {
     }
 }
 
-/// The plan.
+/// The plan. What is not known of a disk that has to be made is added to `problems`: such a plan is never begun.
 pub fn plan(
     ctx: &FlowContext,
     survey: &Survey,
     request: &RestoreRequest,
     backup: &BackupManifest,
     path: RecoveryPath,
+    problems: &mut Vec<Problem>,
 ) -> RestorePlan {
-    let planned = |instance: &Instance| planned_instance(survey, backup, instance);
+    let mut planned = |instance: &Instance| planned_instance(survey, backup, instance, problems);
+    let instances = survey.instances.iter().map(&mut planned).collect();
     RestorePlan {
         format: FORMAT,
         id: request.id.clone(),
@@ -103,7 +108,7 @@ pub fn plan(
         path,
         backup_label: backup.backup_label.clone(),
         tablespace_map: backup.tablespace_map.clone(),
-        instances: survey.instances.iter().map(planned).collect(),
+        instances,
         pause: request.pause,
         revision: 1,
         estimate_seconds: 0.0,
@@ -114,17 +119,22 @@ pub fn plan(
     }
 }
 
-fn planned_instance(survey: &Survey, backup: &BackupManifest, instance: &Instance) -> PlannedInstance {
-    let old_disk = instance.disks.first().cloned();
-    let old = old_disk.as_ref().and_then(|cid| survey.disks.get(cid));
+fn planned_instance(
+    survey: &Survey,
+    backup: &BackupManifest,
+    instance: &Instance,
+    problems: &mut Vec<Problem>,
+) -> PlannedInstance {
+    let new_disk = new_disk::shape(survey, backup, instance).unwrap_or_else(|problem| {
+        problems.push(problem);
+        DiskShape { zone: None, ..backup.disk.shape.clone() }
+    });
     let role = if instance.slug == survey.primary { Role::Primary } else { Role::Standby };
     PlannedInstance {
         instance: instance.slug.clone(),
         role,
-        az: old.map_or_else(|| instance.az.clone(), |disk| disk.az.clone()),
-        disk_size_mib: old.map_or(0, |disk| disk.size_mib).max(backup.disk_size_mib),
-        disk_type: old.map_or_else(|| backup.disk_type.clone(), |disk| disk.disk_type.clone()),
-        old_disk,
+        old_disk: instance.disks.first().cloned(),
+        new_disk,
         was_running: instance.desired == "started" && instance.is_running(),
     }
 }

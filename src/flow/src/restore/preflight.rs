@@ -161,15 +161,10 @@ async fn check_disk(
     backup: &BackupManifest,
     planned: &PlannedInstance,
 ) -> Result<String, Problem> {
-    let spec = DiskSpec {
-        size_mib: planned.disk_size_mib,
-        disk_type: planned.disk_type.clone(),
-        az: planned.az.clone(),
-        tags: Tags::new(),
-    };
+    let spec = DiskSpec { like: planned.new_disk.clone(), tags: Tags::new() };
     let snapshot = &backup.snapshot.cid;
-    let zone = planned.az.as_deref().unwrap_or("no zone");
-    let what = format!("a disk of {} MiB for {} in {zone}", spec.size_mib, planned.instance);
+    let zone = spec.like.zone.as_deref().unwrap_or("no zone");
+    let what = format!("a disk of {} MiB for {} in {zone}", spec.like.size_mib, planned.instance);
     match ctx.cloud.check_create_disk(snapshot, &spec).await {
         Ok(()) => Ok(format!("{what} can be made")),
         Err(error) => {

@@ -78,7 +78,7 @@ async fn plan_and_check(
         return Err(FlowError::Refused { what, problems: findings.problems });
     };
     estimate::fill_in(&store, &path, &mut findings.report).await?;
-    let mut plan = planning::plan(ctx, &survey, request, backup, path);
+    let mut plan = planning::plan(ctx, &survey, request, backup, path, &mut findings.problems);
     plan.estimate_seconds = findings.report.estimate_seconds;
     preflight::backup(ctx, &survey, backup, &plan, &mut findings).await;
     let wal = store.wal(plan.path.system_identifier);

@@ -1,13 +1,14 @@
 //! Stopping an instance, changing its disk, starting it: each looks first, each can be repeated.
 
-use remount_core::DiskCid;
 use remount_core::documents::PlannedInstance;
+use remount_core::{DiskCid, VmCid};
 use remount_director::{Error, Instance, StopKind};
 use remount_saga::SagaError as _;
 
 use super::context::RestoreContext;
 use super::director_change::{self, Change};
 use crate::error::RUN_AGAIN;
+use crate::settled;
 use crate::{FlowError, Problem, Result};
 
 /// How often an attach is tried: a CPI that fails once often succeeds the second time.
@@ -143,7 +144,7 @@ async fn put_disk(
             return Err(error);
         }
         director_change::settle(restore).await?;
-        if carries(restore, planned, disk).await? {
+        if carries_finally(restore, planned, disk).await? {
             return Ok(());
         }
         if attempt == ATTACHES {
@@ -179,10 +180,57 @@ pub async fn carries(
     disk: &DiskCid,
 ) -> Result<bool> {
     let instance = restore.instance(&planned.instance).await?;
+    match vm_with(&instance, disk) {
+        Recorded::Other => Ok(false),
+        Recorded::WithoutVm => Ok(true),
+        Recorded::At(vm) => {
+            let what = format!("disk {disk} attached to {}", planned.instance);
+            settled::soon(restore.ctx, &what, || is_attached(restore, disk, vm)).await
+        }
+    }
+}
+
+/// The same where something may have been changed a moment ago: the cloud may still show what was. A server that runs
+/// has its disk.
+async fn carries_finally(
+    restore: &RestoreContext<'_>,
+    planned: &PlannedInstance,
+    disk: &DiskCid,
+) -> Result<bool> {
+    let instance = restore.instance(&planned.instance).await?;
+    match vm_with(&instance, disk) {
+        Recorded::Other => Ok(false),
+        Recorded::WithoutVm => Ok(true),
+        Recorded::At(vm) if instance.is_running() => is_attached(restore, disk, vm).await,
+        Recorded::At(vm) => {
+            let what = format!("what disk {disk} is attached to");
+            settled::finally(restore.ctx, &what, || is_attached(restore, disk, vm)).await
+        }
+    }
+}
+
+/// What the Director has recorded of a disk and an instance.
+enum Recorded<'a> {
+    /// The instance has another disk, none, or several.
+    Other,
+    /// It is the instance's, which gets it when its VM is made: until then the record is all there is.
+    WithoutVm,
+    /// It is the instance's, and has to be attached to this VM.
+    At(&'a VmCid),
+}
+
+fn vm_with<'a>(instance: &'a Instance, disk: &DiskCid) -> Recorded<'a> {
     let recorded = instance.disks.len() == 1 && instance.disks.contains(disk);
-    let attached = look(restore, disk).await?.and_then(|found| found.attached_to);
-    // A detached instance gets its disk when its VM is made: until then the record is all there is.
-    Ok(recorded && (instance.vm.is_none() || attached == instance.vm))
+    match &instance.vm {
+        _ if !recorded => Recorded::Other,
+        None => Recorded::WithoutVm,
+        Some(vm) => Recorded::At(vm),
+    }
+}
+
+async fn is_attached(restore: &RestoreContext<'_>, disk: &DiskCid, vm: &VmCid) -> Result<bool> {
+    let answer = restore.ctx.cloud.is_attached(disk, vm).await;
+    answer.map_err(FlowError::cloud(format!("look whether disk {disk} is attached to {vm}")))
 }
 
 async fn look(restore: &RestoreContext<'_>, disk: &DiskCid) -> Result<Option<remount_cloud::Disk>> {
@@ -196,7 +244,7 @@ pub async fn put_old_disk(restore: &RestoreContext<'_>, planned: &PlannedInstanc
         restore.warn(format!("{} had no disk before: there is none to put back", planned.instance));
         return Ok(());
     };
-    if carries(restore, planned, old).await? {
+    if carries_finally(restore, planned, old).await? {
         return Ok(());
     }
     if let Some(foreign) = foreign_disk(restore, planned).await?

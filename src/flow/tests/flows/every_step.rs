@@ -20,8 +20,8 @@ fn deaths(n: u64) -> [Death; 2] {
 fn failures(bench: &Workbench) -> Vec<(&'static str, Rule)> {
     let (primary, standby) = (bench.landscape.slug(0), bench.landscape.slug(1));
     vec![
-        ("create_disks, first", Rule::once("cloud.create_disk", Fault::Refuse).about("z1")),
-        ("create_disks, second", Rule::once("cloud.create_disk", Fault::Refuse).about("z2")),
+        ("create_disks, first", Rule::once("cloud.create_disk", Fault::Refuse).about("memory-z1")),
+        ("create_disks, second", Rule::once("cloud.create_disk", Fault::Refuse).about("memory-z2")),
         ("last_wal", Rule::once("server.switch_wal", Fault::Refuse).times(30)),
         ("swap_standbys, stop", Rule::once("director.stop", Fault::FailTask).about(&standby)),
         ("swap_standbys, stopped", Rule::once("director.stop", Fault::HalfTask).about(&standby)),

@@ -6,6 +6,7 @@
 mod attacker;
 mod backup;
 mod design;
+mod disks;
 mod every_step;
 mod old_disks;
 mod ownership;

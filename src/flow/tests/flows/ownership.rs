@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use remount_cloud::{DiskSpec, Snapshot, Tags, tag};
-use remount_core::documents::{BackupManifest, BackupRecord, TombstoneKind};
+use remount_core::documents::{BackupManifest, BackupRecord, DiskShape, TombstoneKind};
 use remount_core::{BackupId, RequestKey, SystemIdentifier};
 use remount_sim::memory::{Fault, MemoryObjects, Rule};
 use remount_store::{Objects, Store};
@@ -162,9 +162,7 @@ async fn a_disk_of_an_undone_restore_goes_and_others_stay() {
     tags.insert(tag::RESTORE.into(), request.id.to_string());
     let disk = |tags: &Tags, name: &str| {
         let spec = DiskSpec {
-            size_mib: 10_240,
-            disk_type: String::new(),
-            az: Some("z1".into()),
+            like: DiskShape { size_mib: 10_240, zone: Some("memory-z1".into()), ..DiskShape::default() },
             tags: tags.clone(),
         };
         let key = RequestKey::new(name).unwrap();

@@ -11,28 +11,9 @@ use remount_sim::memory::{Fault, Rule};
 
 use crate::support::{Heard, Workbench};
 
-<<<<<<< HEAD
 fn all_steps() -> Vec<&'static str> {
     ["plan", "preflight"].into_iter().chain(RestoreStep::ALL.map(StepName::as_str)).collect()
 }
-=======
-const ALL_STEPS: [&str; 14] = [
-    "plan",
-    "preflight",
-    "begin",
-    "create_disks",
-    "last_wal",
-    "publish",
-    "swap_standbys",
-    "stop_primary",
-    "swap_primary",
-    "recover",
-    "verify",
-    "promote",
-    "rejoin",
-    "finish",
-];
->>>>>>> h-promote
 
 #[tokio::test]
 async fn a_running_cluster_goes_back_to_the_instant_before_the_disaster() {

@@ -47,7 +47,7 @@ impl Subject for BackupProof {
     }
 
     async fn new(_: Column) -> Self {
-        let mut bench = Workbench::new();
+        let mut bench = Workbench::lagging(super::seed());
         bench.retry_within(Duration::from_millis(800));
         bench.ctx.timeouts.agent_lease = AGENT_LEASE;
         bench.landscape.commit(5).await;

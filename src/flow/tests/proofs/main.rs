@@ -8,6 +8,8 @@ mod restore;
 #[path = "../flows/support/mod.rs"]
 mod support;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use futures_util::stream::{self, StreamExt as _};
 use remount_sim::proofs::{Column, ProofCase, Report, Subject, prove};
 
@@ -24,6 +26,13 @@ async fn every_step_in_every_way_ends_restored_or_as_before() {
         std::fs::write(&file, serde_json::to_string_pretty(&report).unwrap()).unwrap();
     }
     assert!(report.violations().is_empty(), "violations:\n{}", report.violations().join("\n"));
+}
+
+/// How each case's cloud lags: another seed for each, from the one that `REMOUNT_SEED` gives.
+fn seed() -> u64 {
+    static CASES: AtomicU64 = AtomicU64::new(0);
+    let given = std::env::var("REMOUNT_SEED").ok().and_then(|seed| seed.parse::<u64>().ok()).unwrap_or(0);
+    given.wrapping_mul(1 << 32) + CASES.fetch_add(1, Ordering::Relaxed)
 }
 
 async fn proved<S: Subject>() -> Vec<ProofCase> {

@@ -113,7 +113,7 @@ impl Subject for RestoreProof {
     }
 
     async fn new(column: Column) -> Self {
-        let mut bench = Workbench::new();
+        let mut bench = Workbench::lagging(super::seed());
         let (wanted, target) = bench.disaster().await;
         bench.retry_within(Duration::from_millis(800));
         let timeouts = &mut bench.ctx.timeouts;

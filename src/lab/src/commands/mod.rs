@@ -11,6 +11,7 @@ mod proofs;
 mod scenarios;
 mod signal;
 mod status;
+mod trial;
 mod up;
 
 use std::path::PathBuf;
@@ -75,6 +76,9 @@ enum Command {
     Demo(scenarios::DemoArguments),
     /// Break every step of backup and restore in every way, and look at the world after each.
     Proofs(proofs::ProofsArguments),
+    /// A ledger of acknowledged transactions, restores of every kind, everything that goes wrong, by a seed; and a
+    /// checker that knows only the ledger.
+    Trial(trial::TrialArguments),
     /// Measure.
     Bench(scenarios::BenchArguments),
     /// The daemon; started by `up`.
@@ -111,6 +115,7 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::Secret(secret) => secret.run(&folder).map(|()| 0),
         Command::Demo(demo) => demo.run(&folder).map(|()| 0),
         Command::Proofs(proofs) => proofs.run(&folder),
+        Command::Trial(trial) => trial.run(&folder),
         Command::Bench(bench) => bench.run(&folder),
         Command::Daemon(daemon) => daemon.run(&folder).map(|()| 0),
         Command::VmInit => vm::init::run().context("run a VM's first process").map(|()| 0),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Customers come by loopback; commit times are tracked, so that the stories know what was committed when; and
+/// Customers come by loopback; commit times are tracked, so that the stories know what was committed when; transactions can be prepared; and
 /// a test sees within seconds that a broken store is refused and a dead process's lease ends.
 pub fn for_the_lab(manifest: &mut Value) {
     for part in ["instance_groups", "addons"] {
@@ -22,7 +22,7 @@ fn change(job: &mut Value) {
     match name.as_str() {
         "postgres" => {
             properties["client_cidrs"] = json!(["127.0.0.0/8"]);
-            properties["settings"] = json!({"track_commit_timestamp": "on"});
+            properties["settings"] = json!({"track_commit_timestamp": "on", "max_prepared_transactions": 10});
         }
         "remount-agent" => properties["pre_start"]["deadline_seconds"] = json!(20),
         "remount" => properties["backup"]["lease_seconds"] = json!(10),

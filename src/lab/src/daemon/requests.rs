@@ -2,11 +2,13 @@
 
 use anyhow::{Context, Result};
 use remount_cloud::{DiskSpec, Quota, Tags};
+use remount_core::documents::DiskShape;
 use remount_core::{RequestKey, VmCid};
 
 use super::deployments::Landscape;
 use crate::control::Request;
 use crate::iaas::Iaas as _;
+use crate::vm::cloud_zone;
 
 /// Does it and answers.
 pub(super) fn answer(landscape: &Landscape, request: Request) -> Result<String> {
@@ -55,9 +57,7 @@ fn clone_snapshot(landscape: &Landscape, az: &str) -> Result<String> {
     let newest = disks.snapshots_tagged(&Tags::new())?.into_iter().max_by_key(|snapshot| snapshot.created_at);
     let snapshot = newest.context("there is no snapshot")?;
     let spec = DiskSpec {
-        size_mib: snapshot.size_mib,
-        disk_type: String::new(),
-        az: Some(az.to_owned()),
+        like: DiskShape { zone: Some(cloud_zone(az)), size_mib: snapshot.size_mib, ..DiskShape::default() },
         tags: Tags::new(),
     };
     let key = RequestKey::new(format!("by-hand-{}", rand::random::<u32>()))?;

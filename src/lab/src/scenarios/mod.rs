@@ -17,6 +17,7 @@ mod proofs;
 mod remount_process;
 mod report;
 pub(crate) mod step;
+mod trial;
 
 pub use bench::{Bench, BenchReport};
 pub use bench_programs::{ProgramsBench, ProgramsReport};
@@ -31,3 +32,4 @@ pub use pgbench::Pgbench;
 pub use proofs::{Breakage, CaseReport, Outcome, Proofs, ProofsReport};
 pub use remount_process::RemountProcess;
 pub use report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};
+pub use trial::{Trial, TrialEvent, TrialReport};

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::num::NonZeroU32;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use remount_cloud::{Detached, LocalDisks, Tags};
+use remount_core::documents::{DiskAttributes, DiskShape};
 use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
 use serde::de::DeserializeOwned;
 
@@ -139,6 +141,21 @@ impl Machine {
     }
 }
 
+/// What the cloud calls the zone of an AZ: not what the Director calls it, as in every real cloud.
+#[must_use]
+pub fn cloud_zone(az: &str) -> String {
+    format!("lab-1-{az}")
+}
+
+/// What every disk that a deploy makes has beside its size: whoever makes one in its place has to know it.
+fn sold_attributes() -> DiskAttributes {
+    DiskAttributes {
+        iops: NonZeroU32::new(3_000),
+        throughput_mib: NonZeroU32::new(125),
+        ..Default::default()
+    }
+}
+
 impl Iaas for Machine {
     fn create_vm(&self, spec: &VmSpec) -> Result<VmCid> {
         let cid = VmCid::new(format!("vm-{:016x}", rand::random::<u64>())).expect("printable");
@@ -152,7 +169,11 @@ impl Iaas for Machine {
         let vm = self.vm(cid, "delete_vm")?;
         vm.link.end().map_err(|error| cloud_error("delete_vm", error))?;
         let disks = self.disks.disks_tagged(&Tags::new()).map_err(|error| cloud_error("delete_vm", error))?;
-        for disk in disks.into_iter().filter(|disk| disk.attached_to.as_ref() == Some(cid)) {
+        for disk in disks {
+            let is_its = self.disks.is_attached(&disk.cid, cid);
+            if !is_its.map_err(|error| cloud_error("delete_vm", error))? {
+                continue;
+            }
             self.released(&disk.cid, "delete_vm")?;
             self.disks.detach(&disk.cid, cid).map_err(|error| cloud_error("delete_vm", error))?;
         }
@@ -168,13 +189,16 @@ impl Iaas for Machine {
     }
 
     fn create_disk(&self, size_mib: u64, disk_type: &str, az: &str) -> Result<DiskCid> {
-        let made = self.disks.create_empty(size_mib, disk_type, Some(az.to_owned()));
+        let disk_type = disk_type.to_owned();
+        let attributes = sold_attributes();
+        let like = DiskShape { zone: Some(cloud_zone(az)), size_mib, disk_type, attributes };
+        let made = self.disks.create_empty(&like);
         made.map(|disk| disk.cid).map_err(|error| disk_error("create_disk", error))
     }
 
     fn attach_disk(&self, vm: &VmCid, disk: &DiskCid) -> Result<()> {
         let az = self.vm(vm, "attach_disk")?.spec.az.clone();
-        self.disks.attach(disk, vm, &az).map_err(|error| disk_error("attach_disk", error))?;
+        self.disks.attach(disk, vm, &cloud_zone(&az)).map_err(|error| disk_error("attach_disk", error))?;
         // Attached to nobody, it can only be on its way out of a VM that died a moment ago.
         self.released(disk, "attach_disk")
     }
@@ -231,8 +255,7 @@ impl Iaas for Machine {
     }
 
     fn mount_disk(&self, vm: &VmCid, disk: &DiskCid) -> Result<()> {
-        let found = self.disks.disk(disk).map_err(|error| disk_error("mount_disk", error))?;
-        if found.and_then(|found| found.attached_to).as_ref() != Some(vm) {
+        if !self.disks.is_attached(disk, vm).map_err(|error| disk_error("mount_disk", error))? {
             // The agent waits for a device that never comes up.
             let text = "Action Failed mount_disk: Mounting persistent disk: Getting real device path: \
                         Timed out getting real device path";

@@ -23,4 +23,4 @@ mod machine;
 mod paths;
 pub mod protocol;
 
-pub use machine::{Machine, MachineConfig};
+pub use machine::{Machine, MachineConfig, cloud_zone};

@@ -16,5 +16,6 @@ mod states;
 mod stop;
 mod targets;
 mod test_landscape;
+mod trial;
 mod twice;
 mod under_load;

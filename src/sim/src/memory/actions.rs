@@ -6,7 +6,7 @@ use remount_core::{DiskCid, InstanceSlug, VmCid};
 use remount_director::{OrphanedDisk, StopKind};
 
 use super::MemoryLandscape;
-use super::state::{MemoryInstance, State};
+use super::state::{MemoryInstance, State, cloud_zone};
 use super::tasks::{Failure, Work};
 
 /// What the Director says where our pre-start refuses.
@@ -161,14 +161,14 @@ fn attach_by_cpi(state: &mut State, index: usize, cid: &DiskCid, vm: &VmCid) -> 
             format!("CPI error 'Bosh::Clouds::{kind}' with message '{message}' in 'attach_disk' CPI method");
         Err((100, cpi))
     };
-    let Some(found) = state.disks.get(cid) else {
+    let Some(found) = state.disk(cid) else {
         return refused("DiskNotFound", format!("Disk '{cid}' not found"));
     };
     if found.disk.state != DiskState::Available {
         return refused("CloudError", format!("Disk '{cid}' is {:?}", found.disk.state));
     }
-    if found.disk.az.as_deref() != Some(&state.instances[index].az) {
-        return refused("CloudError", format!("Disk '{cid}' lies in zone {:?}", found.disk.az));
+    if found.disk.shape.zone.as_deref() != Some(&cloud_zone(&state.instances[index].az)) {
+        return refused("CloudError", format!("Disk '{cid}' lies in zone {:?}", found.disk.shape.zone));
     }
     state.attach(cid, vm);
     state.tag_as_bosh_does(cid, index);
@@ -242,6 +242,6 @@ fn delete_orphan(state: &mut State, disk: &DiskCid) {
     let before = state.orphans.len();
     state.orphans.retain(|orphan| orphan.disk_cid != *disk);
     if state.orphans.len() < before {
-        state.disks.remove(disk);
+        state.delete_disk(disk);
     }
 }

@@ -1,12 +1,15 @@
 //! `DiskCloud` in memory.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use remount_cloud::{
     Disk, DiskCloud, DiskSpec, DiskState, Error, Result, Snapshot, SnapshotState, Tags, tag,
 };
-use remount_core::{DiskCid, RequestKey, SnapshotCid};
+use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
 
 use super::MemoryLandscape;
+use super::cid_form::name_of;
 use super::faults::{Fault, lost};
 use super::mishaps::Quota;
 use super::state::{MemorySnapshot, State};
@@ -48,24 +51,32 @@ impl DiskCloud for MemoryCloud {
         "memory"
     }
 
+    fn settle(&self) -> Duration {
+        self.0.state().lag.settle_time()
+    }
+
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {
         let lose = self.begin("cloud.disk", cid.as_str())?;
         let mut state = self.0.state();
-        let found = state.disks.get_mut(cid).map(|disk| {
-            let seen = disk.disk.clone();
-            if disk.disk.state == DiskState::Creating {
-                disk.disk.state = DiskState::Available;
-            }
-            seen
-        });
+        let seen = state.see_disk(&name_of(cid));
+        if let Some(made) = state.disk_mut(cid).filter(|made| made.disk.state == DiskState::Creating) {
+            made.disk.state = DiskState::Available;
+        }
+        let found = seen.map(|seen| Disk { cid: cid.clone(), ..seen.disk });
         answer("cloud.disk", lose, found)
+    }
+
+    async fn is_attached(&self, disk: &DiskCid, vm: &VmCid) -> Result<bool> {
+        let lose = self.begin("cloud.is_attached", disk.as_str())?;
+        let seen = self.0.state().see_disk(&name_of(disk));
+        answer("cloud.is_attached", lose, seen.is_some_and(|seen| seen.vm.as_ref() == Some(vm)))
     }
 
     async fn disks_tagged(&self, tags: &Tags) -> Result<Vec<Disk>> {
         let lose = self.begin("cloud.disks_tagged", "")?;
-        let state = self.0.state();
-        let found = state.disks.values().filter(|disk| carries(&disk.disk.tags, tags));
-        answer("cloud.disks_tagged", lose, found.map(|disk| disk.disk.clone()).collect())
+        let mut found = self.0.state().see_disks();
+        found.retain(|disk| carries(&disk.tags, tags));
+        answer("cloud.disks_tagged", lose, found)
     }
 
     async fn create_snapshot(&self, disk: &DiskCid, tags: &Tags, key: &RequestKey) -> Result<Snapshot> {
@@ -76,7 +87,7 @@ impl DiskCloud for MemoryCloud {
         let request = Tags::from([(tag::REQUEST.into(), key.to_string())]);
         let made = state.snapshots.values().find(|made| carries(&made.snapshot.tags, &request)).cloned();
         let made = match made {
-            Some(made) if made.snapshot.disk == *disk => made.snapshot,
+            Some(made) if name_of(&made.snapshot.disk) == name_of(disk) => made.snapshot,
             Some(made) => return Err(key_taken(key, made.snapshot.cid.as_str())),
             None => take_snapshot(&mut state, disk, tags)?,
         };
@@ -86,6 +97,9 @@ impl DiskCloud for MemoryCloud {
     async fn snapshot(&self, cid: &SnapshotCid) -> Result<Option<Snapshot>> {
         let lose = self.begin("cloud.snapshot", cid.as_str())?;
         let mut state = self.0.state();
+        if let Some(past) = state.see_past_snapshot(cid) {
+            return answer("cloud.snapshot", lose, past);
+        }
         let found = state.snapshots.get_mut(cid).map(|made| {
             made.looks = made.looks.saturating_sub(1);
             made.snapshot.state = match made.looks {
@@ -100,14 +114,17 @@ impl DiskCloud for MemoryCloud {
 
     async fn snapshots_tagged(&self, tags: &Tags) -> Result<Vec<Snapshot>> {
         let lose = self.begin("cloud.snapshots_tagged", "")?;
-        let state = self.0.state();
-        let found = state.snapshots.values().filter(|made| carries(&made.snapshot.tags, tags));
-        answer("cloud.snapshots_tagged", lose, found.map(|made| made.snapshot.clone()).collect())
+        let mut found = self.0.state().see_snapshots();
+        found.retain(|snapshot| carries(&snapshot.tags, tags));
+        answer("cloud.snapshots_tagged", lose, found)
     }
 
     async fn delete_snapshot(&self, cid: &SnapshotCid) -> Result<()> {
         let lose = self.begin("cloud.delete_snapshot", cid.as_str())?;
-        self.0.state().snapshots.remove(cid);
+        let mut state = self.0.state();
+        state.remember_snapshot(cid);
+        state.snapshots.remove(cid);
+        drop(state);
         answer("cloud.delete_snapshot", lose, ())
     }
 
@@ -118,7 +135,7 @@ impl DiskCloud for MemoryCloud {
     }
 
     async fn create_disk(&self, snapshot: &SnapshotCid, spec: &DiskSpec, key: &RequestKey) -> Result<Disk> {
-        let lose = self.begin("cloud.create_disk", spec.az.as_deref().unwrap_or_default())?;
+        let lose = self.begin("cloud.create_disk", spec.like.zone.as_deref().unwrap_or_default())?;
         let mut state = self.0.state();
         let request = Tags::from([(tag::REQUEST.into(), key.to_string())]);
         let made = state.disks.values().find(|disk| carries(&disk.disk.tags, &request)).cloned();
@@ -133,8 +150,8 @@ impl DiskCloud for MemoryCloud {
         let mut tags = spec.tags.clone();
         tags.extend(request);
         let content = state.snapshots[snapshot].content.clone();
-        let cid = state.new_disk(spec.size_mib, spec.az.as_deref().unwrap_or_default(), content);
-        let disk = state.disks.get_mut(&cid).ok_or_else(|| Error::DiskNotFound(cid.clone()))?;
+        let cid = state.new_disk(&spec.like, content);
+        let disk = state.disk_mut(&cid).ok_or_else(|| Error::DiskNotFound(cid.clone()))?;
         disk.disk.tags = tags;
         disk.disk.made_from = Some(snapshot.clone());
         disk.disk.state = DiskState::Creating;
@@ -144,22 +161,22 @@ impl DiskCloud for MemoryCloud {
     async fn delete_disk(&self, cid: &DiskCid) -> Result<()> {
         let lose = self.begin("cloud.delete_disk", cid.as_str())?;
         let mut state = self.0.state();
-        if let Some(vm) = state.disks.get(cid).and_then(|disk| disk.disk.attached_to.clone()) {
+        if let Some(vm) = state.disk(cid).and_then(|disk| disk.disk.attached_to.clone()) {
             return Err(Error::DiskInUse { disk: cid.clone(), vm });
         }
-        state.disks.remove(cid);
+        state.delete_disk(cid);
         answer("cloud.delete_disk", lose, ())
     }
 }
 
 fn take_snapshot(state: &mut State, disk: &DiskCid, tags: Tags) -> Result<Snapshot> {
-    let source = state.disks.get(disk).ok_or_else(|| Error::DiskNotFound(disk.clone()))?.clone();
+    let source = state.disk(disk).ok_or_else(|| Error::DiskNotFound(disk.clone()))?.clone();
     check_quota(state, "create snapshot")?;
     let cid = SnapshotCid::new(format!("snapshot-{}", state.number())).expect("a CID");
     let snapshot = Snapshot {
         cid: cid.clone(),
         disk: disk.clone(),
-        size_mib: source.disk.size_mib,
+        size_mib: source.disk.shape.size_mib,
         state: SnapshotState::Pending,
         created_at: state.now,
         region: String::new(),
@@ -167,6 +184,7 @@ fn take_snapshot(state: &mut State, disk: &DiskCid, tags: Tags) -> Result<Snapsh
         tags,
     };
     let made = MemorySnapshot { snapshot: snapshot.clone(), content: source.content, looks: 2 * LOOKS };
+    state.remember_snapshot(&cid);
     state.snapshots.insert(cid, made);
     Ok(snapshot)
 }
@@ -176,8 +194,8 @@ fn check(state: &State, snapshot: &SnapshotCid, spec: &DiskSpec) -> Result<()> {
     if made.snapshot.state != SnapshotState::Complete {
         return Err(Error::SnapshotNotComplete(snapshot.clone()));
     }
-    if spec.size_mib < made.snapshot.size_mib {
-        let detail = format!("{} MiB is less than the snapshot's", spec.size_mib);
+    if spec.like.size_mib < made.snapshot.size_mib {
+        let detail = format!("{} MiB is less than the snapshot's", spec.like.size_mib);
         return Err(Error::Refused { action: "create disk".into(), detail });
     }
     check_quota(state, "create disk")

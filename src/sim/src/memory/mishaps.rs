@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use remount_cloud::Tags;
+use remount_core::documents::DiskShape;
 use remount_core::{DiskCid, VmCid};
 use remount_director::TaskId;
 use remount_postgres::SettingOverride;
 use tokio::sync::Notify;
 
 use super::MemoryLandscape;
-use super::state::{BackupMode, Content};
+use super::cid_form::{name_of, other_form};
+use super::state::{BackupMode, Content, cloud_zone, sold};
 use super::tasks::Work;
 
 impl MemoryLandscape {
@@ -92,19 +94,20 @@ impl MemoryLandscape {
     pub fn copy_disk_of(&self, index: usize, size_mib: u64) -> DiskCid {
         let mut state = self.state();
         let (az, disk) = (state.instances[index].az.clone(), state.instances[index].disk.clone());
-        let content = disk.and_then(|disk| state.disks.get(&disk)).map(|disk| disk.content.clone());
-        state.new_disk(size_mib, &az, content.unwrap_or_default())
+        let content = disk.and_then(|disk| state.disk(&disk)).map(|disk| disk.content.clone());
+        let shape = DiskShape { size_mib, zone: Some(cloud_zone(&az)), ..sold() };
+        state.new_disk(&shape, content.unwrap_or_default())
     }
 
     /// A new disk with a file on it and no data directory.
-    pub fn new_disk(&self, size_mib: u64, az: &str, file: &str) -> DiskCid {
+    pub fn new_disk(&self, shape: &DiskShape, file: &str) -> DiskCid {
         let content = Content { file: file.to_owned(), ..Default::default() };
-        self.state().new_disk(size_mib, az, content)
+        self.state().new_disk(shape, content)
     }
 
     /// Overwrites the file of [`MemoryLandscape::new_disk`].
     pub fn write_file(&self, disk: &DiskCid, file: &str) {
-        if let Some(found) = self.state().disks.get_mut(disk) {
+        if let Some(found) = self.state().disk_mut(disk) {
             found.content.file = file.to_owned();
         }
     }
@@ -112,7 +115,7 @@ impl MemoryLandscape {
     /// The file of a disk.
     #[must_use]
     pub fn file_of(&self, disk: &DiskCid) -> Option<String> {
-        self.state().disks.get(disk).map(|found| found.content.file.clone())
+        self.state().disk(disk).map(|found| found.content.file.clone())
     }
 
     /// Attaches a disk to a new VM that no instance has, as another program's CPI would.
@@ -123,6 +126,19 @@ impl MemoryLandscape {
         vm
     }
 
+    /// A disk vanishes from the cloud, whoever had it.
+    pub fn lose_disk(&self, disk: &DiskCid) {
+        let mut state = self.state();
+        state.detach(disk);
+        state.delete_disk(disk);
+    }
+
+    /// Other texts that name this disk.
+    #[must_use]
+    pub fn other_forms(&self, disk: &DiskCid) -> Vec<DiskCid> {
+        vec![other_form(name_of(disk).as_str()), name_of(disk)]
+    }
+
     /// Detaches a disk behind everybody's back.
     pub fn detach_behind(&self, disk: &DiskCid) {
         self.state().detach(disk);
@@ -131,7 +147,7 @@ impl MemoryLandscape {
     /// The VM that the cloud has a disk attached to.
     #[must_use]
     pub fn attached_to(&self, disk: &DiskCid) -> Option<VmCid> {
-        self.state().disks.get(disk).and_then(|found| found.disk.attached_to.clone())
+        self.state().disk(disk).and_then(|found| found.vm.clone())
     }
 
     /// The account's quota is used up, or is not any more.
@@ -184,7 +200,7 @@ impl MemoryLandscape {
     pub fn lose_data(&self, index: usize) {
         let mut state = self.state();
         let disk = state.instances[index].disk.clone();
-        if let Some(found) = disk.and_then(|disk| state.disks.get_mut(&disk)) {
+        if let Some(found) = disk.and_then(|disk| state.disk_mut(&disk)) {
             found.content.data = None;
         }
     }

@@ -5,7 +5,8 @@
 //! * the Director: tasks that go on when nobody waits for them, a deployment lock that stop and start need and
 //!   attach does not, bounded workers, a failed attach that leaves the old disk detached while the record says
 //!   otherwise, `disk_cid unique` found only after the detach, a soft start that never looks at disks, orphans;
-//! * the cloud: snapshots and disks that take a while, tags, creates made one by their key;
+//! * the cloud: snapshots and disks that take a while, tags, creates made one by their key, zones with other names than
+//!   the Director's, CIDs of several parts, looks that see the past for a while ([`MemoryLandscape::lag`]);
 //! * PostgreSQL: commits in WAL segments that are archived in the store, streaming, backup mode that ends by
 //!   itself, `backup.json` on the disk and the agent's decision table (`docs/design.md`, section 5), replay to a target
 //!   or a refusal to start, promotion to a new timeline, a standby that must not start before the fork is known.
@@ -15,10 +16,12 @@
 
 mod actions;
 mod boot;
+mod cid_form;
 mod cloud;
 mod crashing_objects;
 mod director;
 mod faults;
+mod lag;
 mod mishaps;
 mod objects;
 mod postgres;
@@ -33,11 +36,13 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use remount_cloud::DiskCloud;
+use remount_core::documents::DiskShape;
 use remount_core::{BackupId, ClusterName, DeploymentName, DiskCid, InstanceId, InstanceSlug, TimelineId};
 use remount_director::Director;
 use remount_postgres::Servers;
 use remount_store::{ClusterStore, Store};
 
+pub use cid_form::CidForm;
 pub use crashing_objects::{CrashingObjects, Death, DeathAt, StoreFault, StoreFaultKind, Written};
 pub use faults::{Fault, Rule};
 pub use mishaps::Quota;
@@ -70,10 +75,16 @@ impl MemoryLandscape {
     /// One cluster with `standbys`, running, its archive and documents in `store`.
     #[must_use]
     pub fn new(store: Store, name: &str, standbys: usize) -> Self {
+        Self::with_cids(store, name, standbys, CidForm::Plain)
+    }
+
+    /// The same, with CIDs of this form.
+    #[must_use]
+    pub fn with_cids(store: Store, name: &str, standbys: usize, form: CidForm) -> Self {
         let cluster = ClusterName::new(name).expect("a test's name is a cluster name");
         let deployment = DeploymentName::new(name).expect("a test's name is a deployment name");
         let inner = Inner {
-            state: Mutex::new(State::running(name, standbys)),
+            state: Mutex::new(State::running(name, standbys, form)),
             store,
             cluster,
             deployment,
@@ -154,6 +165,22 @@ impl MemoryLandscape {
         let state = self.state();
         let mut all = state.disks.values().filter_map(|disk| disk.content.data.as_ref());
         all.any(|data| data.rows().contains(&row))
+    }
+
+    /// From now on looks at the cloud may see the past for a while after each change, by this seed.
+    pub fn lag(&self, seed: u64) {
+        self.state().lag.begin(seed);
+    }
+
+    /// Time passes, longer than a cloud needs to show what is.
+    pub fn settle(&self) {
+        self.state().lag.settle();
+    }
+
+    /// What the cloud says a disk is.
+    #[must_use]
+    pub fn shape_of(&self, disk: &DiskCid) -> Option<DiskShape> {
+        self.state().disk(disk).map(|found| found.disk.shape.clone())
     }
 
     /// Sets how long a Director task takes.
@@ -237,13 +264,18 @@ impl MemoryLandscape {
         let state = self.state();
         let instance = &state.instances[index];
         let attached = instance.vm.as_ref().and_then(|vm| state.disk_on(vm));
+        // One disk in two forms is one disk.
+        let attached = attached.map(|cid| match &instance.disk {
+            Some(recorded) if cid_form::name_of(recorded) == cid_form::name_of(&cid) => recorded.clone(),
+            _ => cid,
+        });
         (instance.disk.clone(), attached)
     }
 
     /// Every disk that the cloud has.
     #[must_use]
     pub fn disks(&self) -> BTreeSet<DiskCid> {
-        self.state().disks.keys().cloned().collect()
+        self.state().disks.values().map(|disk| disk.disk.cid.clone()).collect()
     }
 
     /// How many snapshots the cloud has.

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use remount_cloud::{Disk, DiskState, Snapshot, Tags};
+use remount_core::documents::DiskShape;
 use remount_core::{BackupId, DiskCid, GroupName, InstanceId, InstanceSlug, RestoreId, SnapshotCid, VmCid};
 use remount_director::{OrphanedDisk, Task, TaskId};
 use remount_postgres::{BackupBegun, BackupEnded, SettingOverride};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::cid_form::{CidForm, cloud_vm, name_of};
 use super::faults::Rule;
+use super::lag::Lag;
 use super::mishaps::Quota;
 use super::postgres::Data;
 use super::tasks::LOCK_WAIT;
@@ -22,7 +25,10 @@ use super::tasks::LOCK_WAIT;
 pub struct State {
     /// The one deployment.
     pub deployment: String,
+    /// By the name that the cloud knows them by, see [`State::disk`].
     pub disks: BTreeMap<DiskCid, MemoryDisk>,
+    pub lag: Lag,
+    pub form: CidForm,
     pub snapshots: BTreeMap<SnapshotCid, MemorySnapshot>,
     pub vms: BTreeMap<VmCid, Vm>,
     pub instances: Vec<MemoryInstance>,
@@ -47,6 +53,8 @@ pub struct State {
 #[derive(Clone, Debug)]
 pub struct MemoryDisk {
     pub disk: Disk,
+    /// The VM it is attached to, as the Director names it.
+    pub vm: Option<VmCid>,
     pub content: Content,
 }
 
@@ -151,12 +159,29 @@ pub struct MemoryTask {
 /// The size of every disk that a deploy made.
 pub const DISK_MIB: u64 = 10_240;
 
+/// What every disk is that a deploy made: with each attribute there is, so that none can be forgotten.
+pub fn sold() -> DiskShape {
+    DiskShape {
+        zone: None,
+        size_mib: DISK_MIB,
+        disk_type: "memory".into(),
+        attributes: crate::contract::disk_cloud::every_attribute(),
+    }
+}
+
+/// What the cloud calls the zone of an AZ: not what the Director calls it.
+pub fn cloud_zone(az: &str) -> String {
+    format!("memory-{az}")
+}
+
 impl State {
     /// A primary and its standbys, all running, streaming.
-    pub fn running(deployment: &str, standbys: usize) -> Self {
+    pub fn running(deployment: &str, standbys: usize, form: CidForm) -> Self {
         let mut state = Self {
             deployment: deployment.to_owned(),
             disks: BTreeMap::new(),
+            lag: Lag::default(),
+            form,
             snapshots: BTreeMap::new(),
             vms: BTreeMap::new(),
             instances: Vec::new(),
@@ -176,7 +201,9 @@ impl State {
         for index in 0..=standbys {
             let az = format!("z{}", index + 1);
             let content = Content { data: Some(Data::new(index > 0, state.now)), ..Content::default() };
-            let disk = state.new_disk(DISK_MIB, &az, content);
+            let shape = DiskShape { zone: Some(cloud_zone(&az)), ..sold() };
+            let name = name_of(&state.new_disk(&shape, content));
+            let disk = form.old_disk(name.as_str());
             let vm = state.new_vm();
             state.vms.get_mut(&vm).expect("just made").running = true;
             state.attach(&disk, &vm);
@@ -207,6 +234,23 @@ impl State {
         state
     }
 
+    /// The disk that this CID names, in whatever form.
+    pub fn disk(&self, cid: &DiskCid) -> Option<&MemoryDisk> {
+        self.disks.get(&name_of(cid))
+    }
+
+    /// The same, to be changed.
+    pub fn disk_mut(&mut self, cid: &DiskCid) -> Option<&mut MemoryDisk> {
+        self.disks.get_mut(&name_of(cid))
+    }
+
+    /// A disk is gone.
+    pub fn delete_disk(&mut self, cid: &DiskCid) {
+        let name = name_of(cid);
+        self.remember_disk(&name);
+        self.disks.remove(&name);
+    }
+
     /// A number that was never used.
     pub fn number(&mut self) -> u64 {
         self.next += 1;
@@ -214,19 +258,19 @@ impl State {
     }
 
     /// A disk, available, without tags.
-    pub fn new_disk(&mut self, size_mib: u64, az: &str, content: Content) -> DiskCid {
-        let cid = DiskCid::new(format!("disk-{}", self.number())).expect("a CID");
+    pub fn new_disk(&mut self, shape: &DiskShape, content: Content) -> DiskCid {
+        let name = DiskCid::new(format!("disk-{}", self.number())).expect("a CID");
+        let cid = self.form.disk(name.as_str());
         let disk = Disk {
             cid: cid.clone(),
-            size_mib,
-            disk_type: "memory".into(),
-            az: Some(az.into()),
+            shape: shape.clone(),
             state: DiskState::Available,
             attached_to: None,
             made_from: None,
             tags: Tags::new(),
         };
-        self.disks.insert(cid.clone(), MemoryDisk { disk, content });
+        self.remember_disk(&name);
+        self.disks.insert(name, MemoryDisk { disk, vm: None, content });
         cid
     }
 
@@ -241,7 +285,8 @@ impl State {
 
     /// A VM without a disk.
     pub fn new_vm(&mut self) -> VmCid {
-        let cid = VmCid::new(format!("vm-{}", self.number())).expect("a CID");
+        let name = format!("vm-{}", self.number());
+        let cid = self.form.vm(&name);
         self.vms.insert(
             cid.clone(),
             Vm { answers: true, serves: true, running: false, backup: BackupMode::Idle },
@@ -251,7 +296,7 @@ impl State {
 
     /// The disk that is attached to a VM.
     pub fn disk_on(&self, vm: &VmCid) -> Option<DiskCid> {
-        let on = |disk: &&MemoryDisk| disk.disk.attached_to.as_ref() == Some(vm);
+        let on = |disk: &&MemoryDisk| disk.vm.as_ref() == Some(vm);
         self.disks.values().find(on).map(|disk| disk.disk.cid.clone())
     }
 
@@ -259,7 +304,7 @@ impl State {
     pub fn content_mut(&mut self, index: usize) -> Option<&mut Content> {
         let vm = self.instances[index].vm.clone()?;
         let disk = self.disk_on(&vm)?;
-        self.disks.get_mut(&disk).map(|disk| &mut disk.content)
+        self.disk_mut(&disk).map(|disk| &mut disk.content)
     }
 
     /// The VM of an instance.
@@ -275,7 +320,7 @@ impl State {
 
     /// Whether the cloud has a disk attached to a VM.
     pub fn is_attached(&self, disk: &DiskCid, vm: &VmCid) -> bool {
-        self.disks.get(disk).is_some_and(|found| found.disk.attached_to.as_ref() == Some(vm))
+        self.disk(disk).is_some_and(|found| found.vm.as_ref() == Some(vm))
     }
 
     /// The place of an instance.
@@ -290,7 +335,7 @@ impl State {
             return None;
         }
         let disk = self.disk_on(vm)?;
-        self.disks.get(&disk)?.content.data.as_ref()
+        self.disk(&disk)?.content.data.as_ref()
     }
 
     /// The same, to be changed.
@@ -301,15 +346,19 @@ impl State {
 
     /// Attaches a disk that is nobody's.
     pub fn attach(&mut self, cid: &DiskCid, vm: &VmCid) {
-        if let Some(disk) = self.disks.get_mut(cid) {
-            disk.disk.attached_to = Some(vm.clone());
+        self.remember_disk(&name_of(cid));
+        if let Some(disk) = self.disk_mut(cid) {
+            disk.vm = Some(vm.clone());
+            disk.disk.attached_to = Some(cloud_vm(vm));
             disk.disk.state = DiskState::InUse;
         }
     }
 
     /// Takes a disk from the VM it is attached to.
     pub fn detach(&mut self, cid: &DiskCid) {
-        if let Some(disk) = self.disks.get_mut(cid) {
+        self.remember_disk(&name_of(cid));
+        if let Some(disk) = self.disk_mut(cid) {
+            disk.vm = None;
             disk.disk.attached_to = None;
             disk.disk.state = DiskState::Available;
         }
@@ -350,7 +399,7 @@ impl State {
 
     /// Whether any server is in backup mode, or any attached disk carries `backup.json`.
     pub fn in_backup_mode(&self) -> bool {
-        let marked = |disk: &MemoryDisk| disk.disk.attached_to.is_some() && disk.content.backup.is_some();
+        let marked = |disk: &MemoryDisk| disk.vm.is_some() && disk.content.backup.is_some();
         self.vms.values().any(|vm| vm.backup.in_progress().is_some()) || self.disks.values().any(marked)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_cloud::RetryingCloud;
+use remount_core::documents::DiskShape;
 use remount_core::{DiskCid, VmCid};
 use remount_host::RetryPolicy;
 use remount_sim::contract::disk_cloud::{self, Fixture, Quota};
@@ -18,7 +19,7 @@ pub struct Clouds(pub MemoryLandscape);
 #[async_trait]
 impl Fixture for Clouds {
     async fn disk_with(&self, content: &str) -> DiskCid {
-        self.0.new_disk(self.size_mib(), "z1", content)
+        self.0.new_disk(&self.shape(), content)
     }
 
     async fn overwrite(&self, disk: &DiskCid, content: &str) {
@@ -45,12 +46,17 @@ impl Fixture for Clouds {
         true
     }
 
-    fn size_mib(&self) -> u64 {
-        2048
+    fn shape(&self) -> DiskShape {
+        DiskShape {
+            zone: Some("memory-z1".to_owned()),
+            size_mib: 2048,
+            disk_type: "memory".into(),
+            attributes: disk_cloud::every_attribute(),
+        }
     }
 
-    fn az(&self) -> Option<String> {
-        Some("z1".to_owned())
+    fn other_forms(&self, disk: &DiskCid) -> Vec<DiskCid> {
+        self.0.other_forms(disk)
     }
 }
 
@@ -58,6 +64,16 @@ impl Fixture for Clouds {
 async fn memory_keeps_the_contract() {
     let landscape = landscape();
     disk_cloud::run("memory", landscape.cloud(), Arc::new(Clouds(landscape))).await.assert_holds();
+}
+
+#[tokio::test]
+async fn memory_that_shows_the_past_for_a_while_keeps_the_contract() {
+    for seed in 0..20 {
+        let landscape = landscape();
+        landscape.lag(seed);
+        let name = format!("memory, seed {seed}");
+        disk_cloud::run(&name, landscape.cloud(), Arc::new(Clouds(landscape))).await.assert_holds();
+    }
 }
 
 #[tokio::test]

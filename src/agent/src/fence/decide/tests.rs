@@ -1,7 +1,9 @@
 //! Each row of the table.
 
 use jiff::Timestamp;
-use remount_core::documents::{BackupMark, PlannedInstance, RecoveryPath, RestoreOptions, RestorePlan};
+use remount_core::documents::{
+    BackupMark, DiskShape, PlannedInstance, RecoveryPath, RestoreOptions, RestorePlan,
+};
 use remount_core::{
     Lsn, RecoveryTarget, RestoreId, RestoreTarget, SegmentSize, SnapshotCid, TimelineHistory, TimelineId,
     WalSegment,
@@ -77,10 +79,8 @@ fn plan(change: impl FnOnce(&mut RestorePlan)) -> RestorePlan {
         instances: vec![PlannedInstance {
             instance: instance("i-1"),
             role: Role::Primary,
-            az: None,
             old_disk: None,
-            disk_size_mib: 1,
-            disk_type: String::new(),
+            new_disk: DiskShape { size_mib: 1, ..DiskShape::default() },
             was_running: true,
         }],
         estimate_seconds: 0.0,

@@ -11,7 +11,7 @@ use remount_store::{ClusterStore, Error};
 
 use crate::backup::Holder;
 use crate::owner::{Owner, is_before};
-use crate::{FlowContext, FlowError, Result};
+use crate::{FlowContext, FlowError, Result, settled};
 
 /// Deletes the snapshots of backups of which the store says that they failed, or that they were begun by an owner
 /// before us and never became good.
@@ -124,7 +124,10 @@ pub async fn give_up(
 
 /// Deletes the snapshots of one backup that has a tombstone.
 pub async fn delete_of(ctx: &FlowContext, tags: &Tags) -> Result<()> {
-    for snapshot in tagged(ctx, tags).await? {
+    // One that was asked for a moment ago may not be listed yet.
+    let any = || async { Ok(Some(tagged(ctx, tags).await?).filter(|found| !found.is_empty())) };
+    let found = settled::found_soon(ctx, "the snapshot in the cloud's list", any).await?;
+    for snapshot in found.unwrap_or_default() {
         delete(ctx, &snapshot).await?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
-use remount_cloud::{Disk, DiskSpec, DiskState, tag};
+use remount_cloud::{Disk, DiskSpec, DiskState, Tags, tag};
 use remount_core::documents::PlannedInstance;
 use remount_core::{DiskCid, InstanceSlug};
 
@@ -11,12 +11,14 @@ use crate::instances;
 use crate::restore::context::RestoreContext;
 use crate::restore::director_change;
 use crate::restore::wal_check;
+use crate::settled;
 use crate::wait::until;
 use crate::{FlowError, Result};
 use remount_director::{Follow, follow};
 use remount_host::Poll;
 use remount_saga::{Probe, Step};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// The step.
 pub struct CreateDisks;
@@ -50,12 +52,7 @@ impl<'r> Step<RestoreContext<'r>> for CreateDisks {
             );
             return Ok(());
         }
-        let disks = restore
-            .ctx
-            .cloud
-            .disks_tagged(&restore.restore_tags())
-            .await
-            .map_err(FlowError::cloud("look for the disks of this restore"))?;
+        let disks = made(restore, &restore.restore_tags()).await?;
         refuse_active(restore, &disks).await?;
         try_join_all(disks.iter().map(|disk| delete(restore, &disk.cid))).await?;
         restore.notes().new_disks.clear();
@@ -85,12 +82,7 @@ async fn create(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Resu
     let action = format!("make the new disk of {}", planned.instance);
     let mut tags = restore.disk_tags(planned);
     tags.insert(tag::EPOCH.into(), restore.lease.epoch().to_string());
-    let spec = DiskSpec {
-        size_mib: planned.disk_size_mib,
-        disk_type: planned.disk_type.clone(),
-        az: planned.az.clone(),
-        tags,
-    };
+    let spec = DiskSpec { like: planned.new_disk.clone(), tags };
     let (key, snapshot) = (restore.disk_key(planned)?, &restore.plan.path.snapshot);
     let disk = restore
         .ctx
@@ -99,24 +91,43 @@ async fn create(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Resu
         .await
         .map_err(FlowError::cloud(action.clone()))?;
     restore.notes().new_disks.insert(planned.instance.clone(), disk.cid.clone());
-    let timeouts = &restore.ctx.timeouts;
+    let (timeouts, asked) = (&restore.ctx.timeouts, Instant::now());
     until(restore.ctx, format!("disk {} usable", disk.cid), timeouts.disk_usable, || {
-        usable(restore, &disk.cid)
+        usable(restore, &disk.cid, asked)
     })
     .await?;
     restore.reporter.note(format!("{}: disk {} from snapshot {snapshot}", planned.instance, disk.cid));
     Ok(NewDisk { instance: planned.instance.clone(), disk: disk.cid })
 }
 
-async fn usable(restore: &RestoreContext<'_>, cid: &DiskCid) -> Result<Poll<()>> {
+async fn usable(restore: &RestoreContext<'_>, cid: &DiskCid, asked: Instant) -> Result<Poll<()>> {
     let disk = restore.ctx.disk(cid).await?;
     match disk.map(|disk| disk.state) {
         Some(DiskState::Available | DiskState::InUse) => Ok(Poll::Ready(())),
         Some(DiskState::Creating) => Ok(Poll::NotYet("the cloud is still making it".into())),
+        None if asked.elapsed() <= restore.ctx.cloud.settle() => {
+            Ok(Poll::NotYet("the cloud does not show it yet".into()))
+        }
         Some(DiskState::Failed) | None => Err(FlowError::check(
             format!("the cloud gave up on disk {cid}"),
             "look at the disk in the cloud's console, then run the command again",
         )),
+    }
+}
+
+/// The disks that this restore made. Where fewer are listed than may exist, one may not be shown yet: it would leak.
+async fn made(restore: &RestoreContext<'_>, tags: &Tags) -> Result<Vec<Disk>> {
+    let list = || async {
+        let listed = restore.ctx.cloud.disks_tagged(tags).await;
+        listed.map_err(FlowError::cloud("look for the disks of this restore"))
+    };
+    let all = || {
+        let listed = list();
+        async { Ok(Some(listed.await?).filter(|found| found.len() >= restore.plan.instances.len())) }
+    };
+    match settled::found_soon(restore.ctx, "the disks of this restore in the cloud's list", all).await? {
+        Some(all) => Ok(all),
+        None => list().await,
     }
 }
 
@@ -126,7 +137,11 @@ async fn refuse_active(restore: &RestoreContext<'_>, disks: &[Disk]) -> Result<(
     for disk in disks {
         let holder = all.iter().find(|instance| instance.disks.contains(&disk.cid));
         let name = holder.map(|instance| instance.slug.to_string());
-        if let Some(name) = name.or(disk.attached_to.as_ref().map(ToString::to_string)) {
+        let attached = match &disk.attached_to {
+            Some(vm) if !is_detached(restore, &disk.cid).await? => Some(vm.to_string()),
+            _ => None,
+        };
+        if let Some(name) = name.or(attached) {
             return Err(FlowError::check(
                 format!("disk {} of this restore is still in {name}", disk.cid),
                 "put the old disk back first",
@@ -134,6 +149,16 @@ async fn refuse_active(restore: &RestoreContext<'_>, disks: &[Disk]) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Whether no VM has a disk. The old disk may have taken its place a moment ago.
+async fn is_detached(restore: &RestoreContext<'_>, cid: &DiskCid) -> Result<bool> {
+    settled::soon(restore.ctx, &format!("disk {cid} detached"), || async {
+        let found = restore.ctx.cloud.disk(cid).await;
+        let found = found.map_err(FlowError::cloud(format!("look at disk {cid}")))?;
+        Ok(found.is_none_or(|disk| disk.attached_to.is_none()))
+    })
+    .await
 }
 
 /// The Director deletes what it has recorded, the cloud the rest.

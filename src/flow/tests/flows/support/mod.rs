@@ -18,7 +18,7 @@ use remount_flow::{
 };
 use remount_host::{Pace, RetryPolicy};
 use remount_postgres::RetryingServers;
-use remount_sim::memory::{CrashingObjects, MemoryLandscape, MemoryObjects};
+use remount_sim::memory::{CidForm, CrashingObjects, MemoryLandscape, MemoryObjects};
 use remount_store::{Keyring, Objects, RetryingObjects, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -76,10 +76,21 @@ impl Workbench {
     }
 
     pub fn with_standbys(standbys: usize) -> Self {
+        Self::with_cids(standbys, CidForm::Plain)
+    }
+
+    /// A cloud that shows the past for a while after each change, by this seed; its CIDs have several parts.
+    pub fn lagging(seed: u64) -> Self {
+        let bench = Self::with_cids(1, CidForm::Composite);
+        bench.landscape.lag(seed);
+        bench
+    }
+
+    fn with_cids(standbys: usize, form: CidForm) -> Self {
         let objects = Arc::new(MemoryObjects::new());
         let crashing = Arc::new(CrashingObjects::over(objects.clone()));
         let direct: Arc<dyn Objects> = objects.clone();
-        let landscape = MemoryLandscape::new(Store::new(direct, key()), "pg-0001", standbys);
+        let landscape = MemoryLandscape::with_cids(Store::new(direct, key()), "pg-0001", standbys, form);
         let through: Arc<dyn Objects> = crashing.clone();
         let ctx = FlowContext {
             cloud: landscape.cloud(),
@@ -128,6 +139,7 @@ impl Workbench {
     /// Lets the lease of a driver that died end.
     pub fn lease_ends(&self) {
         self.objects.advance(self.ctx.timeouts.lease_term * 3);
+        self.landscape.settle();
     }
 
     /// A backup, five rows, the instant to restore to, then the disaster: rows that must not be there.

@@ -92,7 +92,7 @@ impl Cluster {
     }
 
     /// The cloud's folder, which only the daemon's mount namespace shows.
-    pub(super) fn cloud(&self) -> Result<PathBuf> {
+    pub(in crate::scenarios) fn cloud(&self) -> Result<PathBuf> {
         let daemon = self.folder.running().context("the landscape is not up")?;
         let inside = self.folder.cloud();
         let inside = inside.strip_prefix("/").context("the landscape's folder is not absolute")?.to_owned();

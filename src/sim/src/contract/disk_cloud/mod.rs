@@ -4,12 +4,14 @@
 //! |---|---|
 //! | a snapshot is the disk at one moment: later writes do not reach it | `a_snapshot_keeps_the_content` |
 //! | a disk made from it has that content, its size, type, zone and tags | `a_disk_has_the_snapshots_content` |
+//! | a disk is what was asked for, to the last attribute, and the cloud says so | `a_disk_is_what_the_old_one_was` |
+//! | an id comes back as it was given, in each form that the CPI has for it | `an_id_comes_back_as_it_was_given` |
 //! | the same key yields the same object, also side by side | `the_same_key_makes_one` |
 //! | a key that made something else is refused | `a_key_is_not_used_for_two_things` |
-//! | what was created is found by its tags in the next list, and only by them | `created_objects_are_found_by_tag` |
+//! | what was created is found by its tags within `settle`, and only by them | `created_objects_are_found_by_tag` |
 //! | no disk is made from a snapshot that is not complete | `an_incomplete_snapshot_makes_no_disk` |
 //! | delete of what is gone succeeds; the object is gone afterwards | `gone_is_deleted` |
-//! | an attached disk is not deleted, and says where it is attached | `an_attached_disk_stays` |
+//! | an attached disk is not deleted, and says where it is attached, and where it is not | `an_attached_disk_stays` |
 //! | unknown ids and too small sizes are told apart and make nothing | `refusals_make_nothing` |
 //! | a quota that is used up is told as such, and stops nothing that was made | `a_used_up_quota_makes_nothing` |
 //! | a snapshot outlives its disk, and a disk its snapshot, where the cloud allows it | `copies_stand_alone` |
@@ -18,15 +20,17 @@
 mod checks;
 
 use std::fmt::Debug;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::suite::{self, checks};
-use super::wait::await_some;
+use super::wait::{await_some, until};
 use super::{Check, Report};
 use async_trait::async_trait;
 use remount_cloud::{Disk, DiskCloud, DiskSpec, DiskState, Snapshot, SnapshotState, Tags, tag};
-use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
+use remount_core::documents::{DiskAttributes, DiskCaching, DiskEncryption, DiskShape, SectorSize};
+use remount_core::{CloudText, DiskCid, RequestKey, SnapshotCid, VmCid};
 
 /// How long a cloud may take to complete a snapshot or a disk of the suite's size.
 const COMPLETION_LIMIT: Duration = Duration::from_secs(600);
@@ -37,6 +41,8 @@ const CHECK_LIMIT: Duration = Duration::from_secs(1800);
 const CHECKS: &[Check<Subject>] = checks![Subject:
     checks::a_snapshot_keeps_the_content,
     checks::a_disk_has_the_snapshots_content,
+    checks::a_disk_is_what_the_old_one_was,
+    checks::an_id_comes_back_as_it_was_given,
     checks::the_same_key_makes_one,
     checks::a_key_is_not_used_for_two_things,
     checks::created_objects_are_found_by_tag,
@@ -52,7 +58,7 @@ const CHECKS: &[Check<Subject>] = checks![Subject:
 /// What the suite needs beyond the trait: in production a CPI, a VM and a file system do it.
 #[async_trait]
 pub trait Fixture: Debug + Send + Sync {
-    /// Makes a disk of [`Fixture::size_mib`] in [`Fixture::az`] with this content at some place of its own.
+    /// Makes a disk of [`Fixture::shape`] with this content at some place of its own.
     async fn disk_with(&self, content: &str) -> DiskCid;
     /// Overwrites the content of a disk made by [`Fixture::disk_with`].
     async fn overwrite(&self, disk: &DiskCid, content: &str);
@@ -67,13 +73,30 @@ pub trait Fixture: Debug + Send + Sync {
     /// Lets snapshots take a while until they are complete, or lifts that again. One that they take by themselves
     /// is good enough.
     async fn slow_snapshots(&self, _pace: Pace) {}
-    /// The size of the disks.
-    fn size_mib(&self) -> u64;
-    /// Their zone.
-    fn az(&self) -> Option<String>;
+    /// What the disks are: with every attribute that the cloud has, see [`every_attribute`].
+    fn shape(&self) -> DiskShape;
+    /// Other texts with which a Director may name this disk.
+    fn other_forms(&self, _disk: &DiskCid) -> Vec<DiskCid> {
+        Vec::new()
+    }
     /// Whether the cloud deletes a disk that has snapshots, and a snapshot that has disks.
     fn copies_stand_alone(&self) -> bool {
         true
+    }
+}
+
+/// Each attribute there is, for a cloud that has them all.
+#[must_use]
+pub fn every_attribute() -> DiskAttributes {
+    let word = |text: &str| Some(CloudText::new(text).expect("a word"));
+    DiskAttributes {
+        iops: NonZeroU32::new(5_000),
+        throughput_mib: NonZeroU32::new(250),
+        performance_level: word("PL1"),
+        caching: Some(DiskCaching::ReadOnly),
+        resource_group: word("databases"),
+        sector_bytes: Some(SectorSize::Bytes4096),
+        encryption: Some(DiskEncryption { key: word("key-1"), scheme: word("customer") }),
     }
 }
 
@@ -119,12 +142,7 @@ impl Subject {
     }
 
     fn spec(&self, name: &str) -> DiskSpec {
-        DiskSpec {
-            size_mib: self.fixture.size_mib(),
-            disk_type: String::new(),
-            az: self.fixture.az(),
-            tags: self.tags(name),
-        }
+        DiskSpec { like: self.fixture.shape(), tags: self.tags(name) }
     }
 
     async fn snapshot_of(&self, disk: &DiskCid, name: &str) -> Snapshot {
@@ -136,7 +154,7 @@ impl Subject {
     /// Waits until the cloud calls the snapshot complete.
     async fn completed(&self, cid: &SnapshotCid) -> Snapshot {
         await_some(&format!("snapshot {cid} is complete"), COMPLETION_LIMIT, async || {
-            let found = self.cloud.snapshot(cid).await.expect("an answer").expect("the snapshot made before");
+            let found = self.cloud.snapshot(cid).await.expect("an answer")?;
             assert_ne!(found.state, SnapshotState::Failed, "the cloud gave up on {cid}");
             (found.state == SnapshotState::Complete).then_some(found)
         })
@@ -151,11 +169,40 @@ impl Subject {
     /// Waits until the cloud calls the disk available.
     async fn available(&self, cid: &DiskCid) -> Disk {
         await_some(&format!("disk {cid} is available"), COMPLETION_LIMIT, async || {
-            let found = self.cloud.disk(cid).await.expect("an answer").expect("the disk made before");
+            let found = self.cloud.disk(cid).await.expect("an answer")?;
             assert_ne!(found.state, DiskState::Failed, "the cloud gave up on {cid}");
             (found.state == DiskState::Available).then_some(found)
         })
         .await
+    }
+
+    /// How long what was changed may be seen as before it.
+    fn settle(&self) -> Duration {
+        self.cloud.settle()
+    }
+
+    /// The disks with these tags, once the list shows so many.
+    async fn disks(&self, tags: &Tags, count: usize) -> Vec<Disk> {
+        await_some(&format!("{count} disks carry {tags:?}"), self.settle(), async || {
+            let found = self.cloud.disks_tagged(tags).await.expect("a list");
+            (found.len() == count).then_some(found)
+        })
+        .await
+    }
+
+    /// The snapshots with these tags, once the list shows so many.
+    async fn snapshots(&self, tags: &Tags, count: usize) -> Vec<Snapshot> {
+        await_some(&format!("{count} snapshots carry {tags:?}"), self.settle(), async || {
+            let found = self.cloud.snapshots_tagged(tags).await.expect("a list");
+            (found.len() == count).then_some(found)
+        })
+        .await
+    }
+
+    /// Waits until a look at the disk satisfies this.
+    async fn sees(&self, what: &str, disk: &DiskCid, wanted: impl Fn(Option<&Disk>) -> bool) {
+        until(what, self.settle(), async || wanted(self.cloud.disk(disk).await.expect("an answer").as_ref()))
+            .await;
     }
 
     async fn drop_disk(&self, cid: &DiskCid) {

@@ -1,10 +1,11 @@
 //! Clouds that lie.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_cloud::{Disk, DiskCloud, DiskSpec, DiskState, Error, Result, Snapshot, SnapshotState, Tags};
-use remount_core::{DiskCid, RequestKey, SnapshotCid};
+use remount_core::{DiskCid, RequestKey, SnapshotCid, VmCid};
 use remount_sim::contract::disk_cloud;
 
 use super::assert_caught;
@@ -19,6 +20,14 @@ enum Lie {
     DropsTags,
     /// The same tags find every object of the run.
     FindsTooMuch,
+    /// A disk is made without what is paid for.
+    ForgetsAttributes,
+    /// The zone of a disk is what the Director calls it.
+    NamesZonesAsTheDirector,
+    /// An id comes back in the form that the cloud likes best.
+    RewritesIds,
+    /// Its word for a VM is compared with the Director's.
+    ComparesTexts,
     /// Every request is a new one.
     IgnoresKeys,
     /// A key is answered with whatever it made.
@@ -39,10 +48,14 @@ enum Lie {
     DeletesNothing,
 }
 
-const LIARS: [(Lie, &str); 12] = [
+const LIARS: [(Lie, &str); 16] = [
     (Lie::CopiesLive, "a_snapshot_keeps_the_content"),
     (Lie::DropsTags, "a_disk_has_the_snapshots_content"),
     (Lie::FindsTooMuch, "created_objects_are_found_by_tag"),
+    (Lie::ForgetsAttributes, "a_disk_is_what_the_old_one_was"),
+    (Lie::NamesZonesAsTheDirector, "a_disk_is_what_the_old_one_was"),
+    (Lie::RewritesIds, "an_id_comes_back_as_it_was_given"),
+    (Lie::ComparesTexts, "an_attached_disk_stays"),
     (Lie::IgnoresKeys, "the_same_key_makes_one"),
     (Lie::AnswersAnyKey, "a_key_is_not_used_for_two_things"),
     (Lie::IsBusyUntilComplete, "an_incomplete_snapshot_makes_no_disk"),
@@ -107,12 +120,25 @@ impl DiskCloud for Liar {
         "liar"
     }
 
+    fn settle(&self) -> Duration {
+        self.inner.settle()
+    }
+
     async fn disk(&self, cid: &DiskCid) -> Result<Option<Disk>> {
         let mut found = self.inner.disk(cid).await?;
+        if let Some(disk) = found.as_mut().filter(|_| self.lie == Lie::RewritesIds) {
+            disk.cid = DiskCid::new(format!("disk_name:{cid}")).unwrap();
+        }
         if let Some(disk) = found.as_mut().filter(|_| self.lie == Lie::HidesAttachments) {
             (disk.attached_to, disk.state) = (None, DiskState::Available);
         }
         Ok(found)
+    }
+
+    async fn is_attached(&self, disk: &DiskCid, vm: &VmCid) -> Result<bool> {
+        // What compares its own word for a VM with the Director's.
+        let compared = self.inner.is_attached(disk, vm).await?;
+        Ok(compared && self.lie != Lie::ComparesTexts)
     }
 
     async fn disks_tagged(&self, tags: &Tags) -> Result<Vec<Disk>> {
@@ -152,7 +178,12 @@ impl DiskCloud for Liar {
         let snapshot = if self.lie == Lie::CopiesLive { &self.live(snapshot).await? } else { snapshot };
         let mut spec = DiskSpec { tags: self.tags(&spec.tags), ..spec.clone() };
         if let Some(source) = self.inner.snapshot(snapshot).await?.filter(|_| self.lie == Lie::RoundsUp) {
-            spec.size_mib = spec.size_mib.max(source.size_mib);
+            spec.like.size_mib = spec.like.size_mib.max(source.size_mib);
+        }
+        match self.lie {
+            Lie::ForgetsAttributes => spec.like.attributes.encryption = None,
+            Lie::NamesZonesAsTheDirector => spec.like.zone = Some("z1".into()),
+            _ => {}
         }
         self.busy(self.inner.create_disk(snapshot, &spec, &self.key(key)).await)
     }

@@ -14,8 +14,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use remount_core::BackupId;
 use remount_core::documents::{self, AppliedPlan, BackupMark, DiskOwner, FORMAT, InitialisedNote};
+use remount_core::{BackupId, StoreId};
 use remount_host::{Account, Directories, durable};
 use remount_postgres::Error as PostgresError;
 use serde::Serialize;
@@ -72,8 +72,14 @@ impl Disk {
     ///
     /// # Errors
     /// The file system's; there may be a mark or none.
-    pub fn mark_backup(&self, backup: &BackupId, owner: DiskOwner, now: Timestamp) -> Result<()> {
-        let mark = BackupMark { format: FORMAT, backup: backup.clone(), owner, started_at: now };
+    pub fn mark_backup(
+        &self,
+        backup: &BackupId,
+        owner: DiskOwner,
+        store: StoreId,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mark = BackupMark { format: FORMAT, backup: backup.clone(), owner, store, started_at: now };
         write(&self.0.backup_mark(), &mark)
     }
 

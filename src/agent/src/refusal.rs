@@ -1,7 +1,7 @@
 //! Why PostgreSQL may not start, and what to do about it, for the operator who reads `bosh task`.
 
 use remount_core::documents::DiskOwner;
-use remount_core::{BackupId, InstanceSlug, RestoreId, SystemIdentifier};
+use remount_core::{BackupId, InstanceSlug, RestoreId, StoreId, SystemIdentifier};
 
 /// A refusal of the fence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +70,19 @@ pub enum Refusal {
         found: Box<DiskOwner>,
         /// Whose it would have to be.
         wanted: Box<DiskOwner>,
+    },
+    /// A mark of a backup in another store.
+    #[error(
+        "the disk has the mark of backup {backup} in the object store {found}, and the store that is configured is {}",
+        wanted.as_ref().map_or_else(|| "another one (it has no store.json)".into(), ToString::to_string)
+    )]
+    OtherStore {
+        /// The backup.
+        backup: BackupId,
+        /// The mark's store.
+        found: StoreId,
+        /// The configured one's id.
+        wanted: Option<StoreId>,
     },
     /// Another job started a server on the copy.
     #[error(
@@ -187,6 +200,11 @@ impl Refusal {
             Self::NoFork { .. } => {
                 "look at the primary and at `remount journal`; once the restore has reached its step `rejoin`, \
                  `bosh start --no-converge` this instance again"
+                    .into()
+            }
+            Self::OtherStore { .. } => {
+                "if bucket, prefix or folder of the properties `store.*` were changed, set them back, deploy and start the instance \
+                 again; else the disk is a copy from elsewhere: attach the disk this instance had before"
                     .into()
             }
             Self::Withdrawn { .. } | Self::NoPlan { .. } | Self::CopyOfAnother { .. } => {

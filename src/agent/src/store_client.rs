@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use remount_core::ClusterName;
 use remount_host::{Deadline, RetryPolicy};
-use remount_store::{ClusterStore, Error as StoreError, StoreConfig};
+use remount_store::{ClusterStore, Error as StoreError, Store, StoreConfig};
 
 /// Between two attempts at a file system that is not mounted yet.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -39,6 +39,19 @@ impl StoreClient {
         Q: FnOnce(ClusterStore) -> A,
         A: Future<Output = Result<T, StoreError>>,
     {
+        let cluster = self.cluster.clone();
+        self.ask_store(deadline, |store| question(store.cluster(&cluster))).await
+    }
+
+    /// The same, of the whole store.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn ask_store<T, Q, A>(&self, deadline: Deadline, question: Q) -> Result<T, StoreError>
+    where
+        Q: FnOnce(Store) -> A,
+        A: Future<Output = Result<T, StoreError>>,
+    {
         let store = loop {
             match self.config.open(&RetryPolicy::until(deadline)) {
                 Ok(store) => break store,
@@ -51,6 +64,6 @@ impl StoreClient {
                 }
             }
         };
-        question(store.cluster(&self.cluster)).await
+        question(store).await
     }
 }

@@ -25,7 +25,7 @@
 //! after the mark was removed from the running disk.
 
 use remount_core::documents::{BackupMark, DiskOwner, RestorePlan};
-use remount_core::{BackupId, InstanceSlug, Role, SystemIdentifier};
+use remount_core::{BackupId, InstanceSlug, Role, StoreId, SystemIdentifier};
 use remount_postgres::{DataDirectory, DataState, Identity};
 
 use super::processes::Worker;
@@ -113,6 +113,8 @@ pub enum Answer {
         plan: Option<Box<RestorePlan>>,
         /// What became of the backup.
         backup: BackupRecord,
+        /// The store's id; none where the control plane has never worked in it.
+        store: Option<StoreId>,
     },
     /// Nothing, for so long.
     Silence {
@@ -129,12 +131,10 @@ pub enum BackupRecord {
     /// Nothing: it never ended.
     Nothing,
     /// A tombstone: it failed, and will never be a backup.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the store's tombstones are yet to be read"))]
     Failed,
     /// A manifest.
     Good,
     /// A tombstone: it was a backup, and is deleted.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the store's tombstones are yet to be read"))]
     Pruned,
 }
 
@@ -207,7 +207,12 @@ fn of_marked(facts: &Facts, data: SystemIdentifier, mark: &BackupMark, answer: O
     }
     match answer {
         Some(Answer::OfCopy { plan: Some(plan), .. }) => of_planned(facts, data, mark, plan),
-        Some(Answer::OfCopy { plan: None, backup }) => of_unplanned(facts, data, mark, *backup),
+        Some(Answer::OfCopy { plan: None, store, .. }) if store.as_ref() != Some(&mark.store) => {
+            // It knows nothing of the backup, and that proves nothing.
+            let (found, wanted) = (mark.store.clone(), store.clone());
+            Decision::Refuse(Refusal::OtherStore { backup: backup(), found, wanted })
+        }
+        Some(Answer::OfCopy { plan: None, backup, .. }) => of_unplanned(facts, data, mark, *backup),
         Some(Answer::Silence { seconds, detail }) => {
             Decision::Refuse(Refusal::copy_and_unanswered(backup(), *seconds, detail.clone()))
         }

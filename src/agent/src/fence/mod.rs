@@ -15,11 +15,11 @@ pub mod processes;
 
 use std::time::Duration;
 
-use remount_core::documents::{ForkRecord, RestorePlan};
+use remount_core::documents::{self, ForkRecord, RestorePlan, TombstoneKind};
 use remount_core::{BackupId, WalSegment};
 use remount_host::{Account, Deadline};
 use remount_postgres::{DataDirectory, Identity};
-use remount_store::{ClusterStore, Error as StoreError};
+use remount_store::{ClusterStore, Error as StoreError, Store};
 
 use crate::config::AgentConfig;
 use crate::disk::Disk;
@@ -159,15 +159,17 @@ impl Fence {
 
 /// What the store says of a copy: the published plan, and what became of the backup of its mark.
 pub async fn about_copy(store: &StoreClient, backup: &BackupId, deadline: Deadline) -> Answer {
-    let question = |store: ClusterStore| async move {
-        let plan = store.published().await?;
+    let cluster = store.cluster().clone();
+    let question = |store: Store| async move {
+        let (id, cluster) = (store.id().await?, store.cluster(&cluster));
+        let plan = cluster.published().await?;
         let record = match plan {
             Some(_) => BackupRecord::Nothing, // The plan alone decides.
-            None => record_of(&store, backup).await?,
+            None => record_of(&cluster, backup).await?,
         };
-        Ok(Answer::OfCopy { plan: plan.map(Box::new), backup: record })
+        Ok(Answer::OfCopy { plan: plan.map(Box::new), backup: record, store: id })
     };
-    match store.ask(deadline, question).await {
+    match store.ask_store(deadline, question).await {
         Ok(answer) => answer,
         Err(source) => silence(store, deadline, &source),
     }
@@ -175,7 +177,14 @@ pub async fn about_copy(store: &StoreClient, backup: &BackupId, deadline: Deadli
 
 /// What the store has of a backup: its manifest, or the tombstone under the same name.
 async fn record_of(store: &ClusterStore, backup: &BackupId) -> Result<BackupRecord, StoreError> {
-    Ok(if store.backup(backup).await?.is_some() { BackupRecord::Good } else { BackupRecord::Nothing })
+    Ok(match store.backup_record(backup).await? {
+        None => BackupRecord::Nothing,
+        Some(documents::BackupRecord::Manifest(_)) => BackupRecord::Good,
+        Some(documents::BackupRecord::Tombstone(stone)) => match stone.tombstone {
+            TombstoneKind::Failed => BackupRecord::Failed,
+            TombstoneKind::Pruned => BackupRecord::Pruned,
+        },
+    })
 }
 
 fn silence(store: &StoreClient, deadline: Deadline, source: &StoreError) -> Answer {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use remount_core::BackupId;
+use remount_core::{BackupId, StoreId};
 use remount_host::durable;
 use remount_postgres::{
     BackupBegun, BackupEnded, BackupSession, ControlData, Error as PostgresError, LocalServer, Reachable,
@@ -116,7 +116,8 @@ impl BackupKeeper {
         self.must_be_no_copy().await?;
         self.settings_must_carry_it().await?;
         self.refuse_other_disks()?;
-        let (session, begun) = self.enter(backup, lease_seconds).await?;
+        let store = self.judge.store_id().await?;
+        let (session, begun) = self.enter(backup, store, lease_seconds).await?;
         let mut now = InProgress { session, begun: begun.clone(), until: Instant::now() };
         now.renew();
         *state = State::InProgress(now);
@@ -273,10 +274,15 @@ impl BackupKeeper {
     }
 
     /// The mark first, synced; then backup mode; then everything that a snapshot is to hold, synced.
-    async fn enter(&self, backup: &BackupId, lease_seconds: u64) -> Result<(BackupSession, BackupBegun)> {
+    async fn enter(
+        &self,
+        backup: &BackupId,
+        store: StoreId,
+        lease_seconds: u64,
+    ) -> Result<(BackupSession, BackupBegun)> {
         let data = &self.server.config().data_directory;
         let system_identifier = ControlData::read_system_identifier(data)?;
-        self.disk.mark_backup(backup, self.judge.owner(system_identifier), Timestamp::now())?;
+        self.disk.mark_backup(backup, self.judge.owner(system_identifier), store, Timestamp::now())?;
         let entered = match BackupSession::start(&self.server, backup).await {
             Ok(session) => self.sync().await.map(|()| session),
             Err(error) => Err(error.into()),

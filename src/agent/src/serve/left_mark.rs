@@ -3,14 +3,14 @@
 //! Only the store tells the two apart. PostgreSQL may run on a copy: started by hand, or by another release's job before
 //! the fence has looked. The mark is then all that still says so.
 
-use remount_core::SystemIdentifier;
 use remount_core::documents::{BackupMark, DiskOwner};
+use remount_core::{StoreId, SystemIdentifier};
 use remount_host::Deadline;
 use remount_postgres::{ControlData, DataDirectory, Identity};
 
 use crate::config::AgentConfig;
 use crate::disk::Disk;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fence::about_copy;
 use crate::fence::decide::{Decision, Facts, decide, owner_of};
 use crate::store_client::StoreClient;
@@ -48,6 +48,24 @@ impl MarkJudge {
     /// Whose the disk is, by what this VM is.
     pub fn owner(&self, data: SystemIdentifier) -> DiskOwner {
         owner_of(&self.identity, data)
+    }
+
+    /// The store that this agent archives into. The control plane has drawn its id before it begins a backup.
+    ///
+    /// # Errors
+    /// The store does not answer, or has no id.
+    pub async fn store_id(&self) -> Result<StoreId> {
+        let deadline = Deadline::after_seconds(STORE_SECONDS);
+        let asked = self.store.ask_store(deadline, |store| async move { store.id().await }).await;
+        let problem = match asked {
+            Ok(Some(id)) => return Ok(id),
+            Ok(None) => "it has no store.json".to_owned(),
+            Err(error) => remount_core::with_causes(&error),
+        };
+        Err(Error::Server {
+            what: format!("there can be no backup without the object store: {problem}"),
+            next: "compare the properties `store.*` of the jobs remount-agent and remount: both have to name one store".into(),
+        })
     }
 
     /// Judges a mark that this process has not made.

@@ -17,11 +17,11 @@ use postgres::{Postgres, as_vcap, give_to_vcap, is_root};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use remount_core::documents::{
     BackupManifest, BackupMark, DiskOwner, DiskRecord, DiskShape, PlannedInstance, RecoveryPath, RestorePlan,
-    SnapshotRecord,
+    SnapshotRecord, StoreDocument,
 };
 use remount_core::{
     BackupId, DeploymentName, DiskCid, InstanceSlug, Lsn, RecoveryTarget, RestoreId, RestoreTarget, Role,
-    SegmentSize, SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
+    SegmentSize, SnapshotCid, StoreId, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
 };
 use remount_faultproxy::{Identity, Proxy, ProxyConfig, Script, Upstream, UpstreamTls};
 use remount_postgres::{AgentsConfig, ControlData, RemoteServer, RemoteServers, agent_tls_name};
@@ -60,6 +60,8 @@ impl Landscape {
         // The build's own folder is closed to vcap; the agent looks for `remount-wal` beside itself.
         fs::copy(env!("CARGO_BIN_EXE_remount-agent"), landscape.program()).unwrap();
         landscape.write_fetch();
+        let document = StoreDocument { format: 1, id: store_id() };
+        fs::write(landscape.path("store/store.json"), serde_json::to_vec(&document).unwrap()).unwrap();
         give_to_vcap(landscape.home.path());
         landscape
     }
@@ -248,7 +250,8 @@ impl<'a> Vm<'a> {
     /// The same, as a copy of anybody's disk has it.
     pub fn mark_of(&self, backup: &BackupId, owner: DiskOwner) {
         fs::create_dir_all(self.home.join("store/remount")).unwrap();
-        let mark = BackupMark { format: 1, backup: backup.clone(), owner, started_at: Timestamp::UNIX_EPOCH };
+        let (backup, store) = (backup.clone(), store_id());
+        let mark = BackupMark { format: 1, backup, owner, store, started_at: Timestamp::UNIX_EPOCH };
         let mark = serde_json::to_value(mark).unwrap();
         fs::write(self.mark_file(), mark.to_string()).unwrap();
         give_to_vcap(&self.home.join("store/remount"));
@@ -444,6 +447,11 @@ impl Ca {
         let [certificate, key, ca] = files;
         (certificate, key, ca)
     }
+}
+
+/// The id of the landscape's store.
+pub fn store_id() -> StoreId {
+    StoreId::of(7)
 }
 
 pub fn errors(output: &Output) -> String {

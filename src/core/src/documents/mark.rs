@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{BackupId, ClusterName, InstanceId, SystemIdentifier};
+use crate::{BackupId, ClusterName, InstanceId, StoreId, SystemIdentifier};
 
 /// A backup is being taken of this disk, or this disk is a copy made from that backup's snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,11 +16,13 @@ pub struct BackupMark {
     /// Whose disk it was when it was marked. Who finds the mark of somebody else has a copy.
     #[serde(flatten)]
     pub owner: DiskOwner,
+    /// The store that its manifest is to be in. Another one knows nothing of the backup, which proves nothing.
+    pub store: StoreId,
     /// When it was begun, by the VM's clock.
     pub started_at: Timestamp,
 }
 
-/// Whose a disk is. All of it has to match: what it says more (the store's id) belongs here.
+/// Whose a disk is. All of it has to match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskOwner {
     /// The cluster.

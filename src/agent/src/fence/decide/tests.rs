@@ -29,6 +29,10 @@ fn identity() -> Identity {
     }
 }
 
+fn store() -> StoreId {
+    StoreId::of(7)
+}
+
 /// A disk with data, without a mark, on a VM that has never looked.
 fn plain() -> Facts {
     Facts { seen_here: false, ..Facts::of_running(&identity(), DATA) }
@@ -37,7 +41,8 @@ fn plain() -> Facts {
 /// A disk with this instance's own mark.
 fn marked() -> Facts {
     let owner = owner_of(&identity(), DATA);
-    let mark = BackupMark { format: 1, backup: backup(), owner, started_at: Timestamp::UNIX_EPOCH };
+    let mark =
+        BackupMark { format: 1, backup: backup(), owner, store: store(), started_at: Timestamp::UNIX_EPOCH };
     Facts { mark: Some(mark), ..plain() }
 }
 
@@ -92,11 +97,11 @@ fn plan(change: impl FnOnce(&mut RestorePlan)) -> RestorePlan {
 }
 
 fn of_plan(plan: RestorePlan) -> Option<Answer> {
-    Some(Answer::OfCopy { plan: Some(Box::new(plan)), backup: BackupRecord::Good })
+    Some(Answer::OfCopy { plan: Some(Box::new(plan)), backup: BackupRecord::Good, store: None })
 }
 
 fn without_plan(backup: BackupRecord) -> Option<Answer> {
-    Some(Answer::OfCopy { plan: None, backup })
+    Some(Answer::OfCopy { plan: None, backup, store: Some(store()) })
 }
 
 fn silence() -> Option<Answer> {
@@ -177,5 +182,15 @@ fn a_copy_of_another_is_one_whatever_the_store_says() {
             let decision = decide(&facts, without_plan(record).as_ref());
             assert_eq!(word(&decision), "CopyOfAnother", "{facts:?} {record:?}");
         }
+    }
+}
+
+/// A changed prefix, or an emptied bucket: "no manifest" is then no proof that this is the original.
+#[test]
+fn another_store_proves_nothing_of_a_mark() {
+    for other in [None, Some(StoreId::of(8))] {
+        let answer = Answer::OfCopy { plan: None, backup: BackupRecord::Nothing, store: other.clone() };
+        let refusal = Refusal::OtherStore { backup: backup(), found: store(), wanted: other };
+        assert_eq!(decide(&marked(), Some(&answer)), Decision::Refuse(refusal));
     }
 }

@@ -223,7 +223,7 @@ impl<'a> FaultyRestore<'a> {
         let name = format!("{segment}.");
         let is_it = |path: &PathBuf| {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            file.starts_with(&name) && !file.ends_with(".backup")
+            file.starts_with(&name) && !file.ends_with(".backup") && !file.ends_with(".summary")
         };
         let mut files = fs::read_dir(folder).context("list the archive")?.flatten().map(|entry| entry.path());
         let path = files.find(is_it).with_context(|| format!("segment {segment} is not there"))?;

@@ -182,7 +182,7 @@ async fn a_gap_in_the_archive_is_refused_with_its_segment() {
     bench.landscape.commit(5000).await;
     bench.landscape.stop_all().await;
     let segments: Vec<String> =
-        bench.object_names().await.into_iter().filter(|n| n.contains("/wal/")).collect();
+        bench.object_names().await.into_iter().filter(|n| n.ends_with(".raw")).collect();
     assert!(segments.len() > 3, "{segments:?}");
     bench.ctx.store.objects().delete(&segments[segments.len() - 2]).await.unwrap();
     let old = bench.old_state();

@@ -43,7 +43,10 @@ impl UnderLoad {
         let segments = || -> Result<BTreeSet<u64>> {
             let entries = fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
             let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-            Ok(names.filter(|name| !name.contains(".backup")).filter_map(|name| number(&name)).collect())
+            Ok(names
+                .filter(|name| !name.contains(".backup") && !name.contains(".summary"))
+                .filter_map(|name| number(&name))
+                .collect())
         };
         let last = number(&last).context("the server names no segment")?;
         eventually("the last segment is archived", || async { Ok(segments()?.contains(&last)) }).await?;

@@ -13,9 +13,6 @@
 //! PostgreSQL documentation, "Recovery Control Functions", "Recovery Target", "Hot Standby: Administrator's Overview"
 //! (a standby pauses on insufficient settings), and the wait event `RecoveryRetrieveRetryInterval`.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,6 +21,7 @@ use remount_host::{Deadline, blocking};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
+use crate::control_data::ControlData;
 use crate::local::{database, database_error, get, lsn, one, timeline_hex};
 use crate::recovery_settings::expected_target;
 use crate::{Error, LocalServer, Result};
@@ -205,57 +203,27 @@ impl LocalServer {
     /// Which settings are below those of the primary whose WAL is replayed: PostgreSQL pauses on them, and a pause on
     /// them is none at the target. None where all suffice.
     async fn insufficient(&self, client: &Client) -> Result<Option<String>> {
-        let program = self.config().bin_directory.join("pg_controldata");
+        const ACTION: &str = "read the control file";
         let data_directory = self.config().data_directory.clone();
-        let failed = |detail: String| Error::Database { action: "read the control file".into(), detail };
-        let lost = |error| std::io::Error::other(error);
-        let asked = blocking(move || control_data(program, data_directory), lost).await;
-        let needed = asked.map_err(|error| failed(error.to_string()))?;
-        if needed.len() != REQUIRED.len() {
-            return Err(failed(format!(
-                "pg_controldata tells {} of {} settings",
-                needed.len(),
-                REQUIRED.len()
-            )));
-        }
+        let lost = |error| Error::Database {
+            action: ACTION.into(),
+            detail: format!("the look at it failed: {error}"),
+        };
+        let read = blocking(move || ControlData::read(&data_directory), lost).await;
+        // The server rewrites it in place: a look that finds it torn is repeated.
+        let failed = |error: Error| Error::Database { action: ACTION.into(), detail: error.to_string() };
+        let needed = read.map_err(failed)?.demands;
         let mut low = Vec::new();
-        for (setting, _) in REQUIRED {
+        for (setting, needs) in needed.each() {
             let query = format!("SELECT current_setting('{setting}')");
             let row = one(client, "ask for the settings", &query).await?;
-            let (has, needs) = (get::<String>(&row, 0)?, needed[setting]);
-            if has.parse::<u64>().map_err(database_error)? < needs {
+            let has = get::<String>(&row, 0)?;
+            if has.parse::<u32>().map_err(database_error)? < needs {
                 low.push(format!("{setting} is {has} and has to be at least {needs}"));
             }
         }
         Ok((!low.is_empty()).then(|| low.join(", ")))
     }
-}
-
-/// Settings that have to be at least as on the primary, and as `pg_controldata` names them.
-const REQUIRED: [(&str, &str); 5] = [
-    ("max_connections", "max_connections setting"),
-    ("max_worker_processes", "max_worker_processes setting"),
-    ("max_wal_senders", "max_wal_senders setting"),
-    ("max_prepared_transactions", "max_prepared_xacts setting"),
-    ("max_locks_per_transaction", "max_locks_per_xact setting"),
-];
-
-fn control_data(program: PathBuf, data_directory: PathBuf) -> std::io::Result<BTreeMap<&'static str, u64>> {
-    let mut command = Command::new(program);
-    command.env("LC_ALL", "C").arg("-D").arg(data_directory).stdin(Stdio::null());
-    let output = command.output()?;
-    if !output.status.success() {
-        return Err(std::io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-    }
-    Ok(required(&String::from_utf8_lossy(&output.stdout)))
-}
-
-fn required(text: &str) -> BTreeMap<&'static str, u64> {
-    let value = |words: &str| {
-        let rest = text.lines().find_map(|line| line.strip_prefix(words)?.strip_prefix(':'))?;
-        rest.trim().parse().ok()
-    };
-    REQUIRED.into_iter().filter_map(|(setting, words)| Some((setting, value(words)?))).collect()
 }
 
 async fn has_target(client: &Client, target: &RestoreTarget) -> Result<bool> {
@@ -266,19 +234,4 @@ async fn has_target(client: &Client, target: &RestoreTarget) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_control_file_tells_every_setting_that_recovery_needs() {
-        let text = "pg_control version number:            1300\nmax_connections setting:              100\n\
-                    max_worker_processes setting:         8\nmax_wal_senders setting:              10\n\
-                    max_prepared_xacts setting:           0\nmax_locks_per_xact setting:           64\n";
-        let needed = required(text);
-        assert_eq!(needed.len(), REQUIRED.len());
-        assert_eq!((needed["max_connections"], needed["max_prepared_transactions"]), (100, 0));
-    }
 }

@@ -220,25 +220,32 @@ async fn a_recovery_stays_at_its_target(major: u32) {
     assert!(!directory.is_standby() && !directory.awaits_recovery(), "it starts as a primary from now on");
 }
 
-/// PostgreSQL pauses, too, where a setting is lower than the backed-up server's: that is no target.
+/// PostgreSQL pauses, too, where it replays that the primary raised a setting above its own: that is no target.
 async fn a_pause_on_low_settings_is_told_from_a_target(major: u32) {
     let past = past(major).await;
+    let mut primary = Postgres::at(major, past.home.path(), "a");
+    primary.spawn_with(&["-c", "max_connections=150", "-c", "synchronous_standby_names="]);
+    primary.wait_until_reachable().await;
+    primary.execute("INSERT INTO ledger VALUES (6)").await;
+    primary.execute("SELECT pg_create_restore_point('raised')").await;
+    primary.stop();
     let mut server = past.disk("low");
-    let target = past.targets[2].0.clone();
+    let target = RestoreTarget::of(RecoveryTarget::Name("raised".into()));
     let plan = plan(&past.ended, target.clone(), TimelineHistory::first());
     prepare(&server, past.home.path(), &plan, RecoveryGoal::Reach);
-    server.spawn_with(&["-c", "archive_mode=off", "-c", "max_connections=50"]);
+    server.spawn_with(&["-c", "archive_mode=off"]);
     server.wait_until_reachable().await;
     let until = std::time::Instant::now() + support::WAIT_LIMIT;
     let why = loop {
-        match server.server().recovery(Some(&target)).await.unwrap() {
-            Recovery::Blocked { why, .. } => break why,
-            other => assert!(other.arrived().is_none(), "{other}"),
+        match server.server().recovery(Some(&target)).await {
+            Ok(Recovery::Blocked { why, .. }) => break why,
+            Ok(other) => assert!(other.arrived().is_none(), "{other}"),
+            Err(error) => assert!(matches!(error, Error::Database { .. }), "{error}"),
         }
         assert!(std::time::Instant::now() < until, "{}", server.log_text());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
-    assert_eq!(why, "max_connections is 50 and has to be at least 100");
+    assert_eq!(why, "max_connections is 100 and has to be at least 150");
     assert!(server.server().promote(&target).await.is_err(), "it is not where it is to be");
 }
 

@@ -292,7 +292,7 @@ impl<'a> Vm<'a> {
             group: None,
             created_at: Timestamp::UNIX_EPOCH,
             requested_by: "test".into(),
-            target: RestoreTarget::of(RecoveryTarget::Latest),
+            target: RestoreTarget::of(RecoveryTarget::Name("good".into())),
             path: RecoveryPath {
                 backup: backup(),
                 snapshot: SnapshotCid::new("snap-1").unwrap(),

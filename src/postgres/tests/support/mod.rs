@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use remount_core::{Lsn, RestoreTarget};
-use remount_postgres::{LocalConfig, LocalServer, Reachable};
+use remount_postgres::{LocalConfig, LocalServer, Reachable, Recovery};
 
 /// Generous: the machine is small and other tests run.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(90);
@@ -198,11 +198,12 @@ impl Postgres {
         let until = Instant::now() + WAIT_LIMIT;
         loop {
             self.wait_until_reachable().await;
-            let recovery = self.server().recovery(Some(target)).await.unwrap();
-            if let Some(lsn) = recovery.arrived() {
+            // A control file that is just rewritten is looked at again.
+            let recovery = self.server().recovery(Some(target)).await;
+            if let Some(lsn) = recovery.as_ref().ok().and_then(Recovery::arrived) {
                 return lsn;
             }
-            assert!(Instant::now() < until, "{recovery}: {}", self.log_text());
+            assert!(Instant::now() < until, "{recovery:?}: {}", self.log_text());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -2,6 +2,7 @@
 //! Time, randomness and what the world says arrive as arguments.
 
 mod archive;
+mod crc32c;
 pub mod documents;
 mod history;
 mod ids;
@@ -12,6 +13,7 @@ mod target;
 mod timeline;
 mod wal_segment;
 
+pub use crc32c::crc32c;
 pub use archive::{ArchiveListing, MoreWal, RunningPrimary};
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{

@@ -56,6 +56,7 @@ fn plan(ended: &BackupEnded, target: RestoreTarget, timeline: TimelineHistory) -
         instances: Vec::new(),
         estimate_seconds: 0.0,
         keep_old_disks_hours: 24,
+        accept_loss: Vec::new(),
         tool_version: "test".into(),
     }
 }

@@ -27,6 +27,7 @@ mod releases;
 mod requests;
 mod restores;
 mod retrying;
+mod stop_notes;
 mod store;
 mod transport;
 mod wal;
@@ -41,6 +42,6 @@ pub use requests::Requests;
 pub use retrying::RetryingObjects;
 pub use store::Store;
 pub use wal::{
-    ArchiveFile, ArchiveFileError, Codec, PushOptions, Pushed, SegmentHeader, WalArchive, WalConfig,
-    WalListing,
+    ArchiveFile, ArchiveFileError, Codec, PushOptions, Pushed, SegmentHeader, WalArchive, WalConfig, WalEnd,
+    WalListing, below,
 };

@@ -68,6 +68,7 @@ fn request(restore: &str) -> RestoreRequest {
         requested_by: "me".into(),
         requested_at: "2026-11-23T01:00:00Z".parse().unwrap(),
         on_failure: OnFailure::Rollback,
+        accept_loss: Vec::new(),
     }
 }
 

@@ -292,6 +292,7 @@ impl<'a> Vm<'a> {
             instances: instances.iter().map(planned).collect(),
             estimate_seconds: 1.0,
             keep_old_disks_hours: 24,
+            accept_loss: Vec::new(),
             tool_version: "test".into(),
         }
     }

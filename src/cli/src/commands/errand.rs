@@ -143,6 +143,7 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
         requested_by: PROPERTIES.into(),
         requested_at: now,
         on_failure: options.on_failure,
+        accept_loss: options.accept_loss.clone(),
     };
     Ok(store.requests().put(&request).await?)
 }

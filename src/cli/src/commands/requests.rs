@@ -59,6 +59,7 @@ pub fn from(options: &RestoreOptions) -> Result<RestoreRequest, Failure> {
         requested_by: requester(),
         requested_at: now,
         on_failure: options.on_failure.into(),
+        accept_loss: options.accept_loss.iter().copied().map(Into::into).collect(),
     })
 }
 

@@ -7,11 +7,13 @@
 //! | `restores/<id>/plan.json` | [`RestorePlan`] |
 //! | `restores/<id>/journal/<n>.json` | [`JournalEvent`] |
 //! | `restores/<id>/fork.json` | [`ForkRecord`] |
+//! | `restores/<id>/tail.json` | [`TailRecord`] |
 //! | `restores/<id>/abort.json` | [`AbortRequest`] |
 //! | `restores/<id>/released.json` | [`ReleaseNote`] |
 //! | `restores/current.json` | [`PublishedPlan`] |
 //! | `requests/<id>.json`, `.done.json` | [`RestoreRequest`], [`RequestOutcome`] |
 //! | `instances/<id>.json` | [`InstanceNote`] |
+//! | `instances/<id>.stopped.json` | [`StopNote`] |
 //! | `index/backups/<id>.json`, `index/restores/<id>.json` | [`IndexEntry`] |
 //! | `lease/<epoch>.json`, `.beat`, `.released` | [`LeaseDocument`], [`LeaseSign`] |
 //! | on the disk: `backup.json` | [`BackupMark`] |
@@ -34,6 +36,7 @@ mod plan;
 mod published;
 mod release;
 mod request;
+mod stop_note;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -50,7 +53,8 @@ pub use mark::BackupMark;
 pub use plan::{PlannedInstance, RecoveryPath, RestorePlan};
 pub use published::PublishedPlan;
 pub use release::ReleaseNote;
-pub use request::{OnFailure, RequestOutcome, RestoreRequest};
+pub use request::{AcceptedLoss, OnFailure, RequestOutcome, RestoreRequest};
+pub use stop_note::{StopNote, TailRecord, WalTail};
 
 /// The newest document format this program writes and reads.
 pub const FORMAT: u32 = 1;

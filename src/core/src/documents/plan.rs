@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::AcceptedLoss;
 use crate::{
     BackupId, ClusterName, DeploymentName, DiskCid, GroupName, InstanceSlug, Lsn, RestoreId, RestoreTarget,
     Role, SegmentSize, SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
@@ -90,6 +91,9 @@ pub struct RestorePlan {
     /// How long the old disks are kept after the restore's end, in hours: what was promised when it began,
     /// whatever the configuration says when somebody looks.
     pub keep_old_disks_hours: u64,
+    /// The losses that the operator has accepted, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept_loss: Vec<AcceptedLoss>,
     /// The version of Remount that planned it.
     pub tool_version: String,
 }
@@ -99,6 +103,12 @@ impl RestorePlan {
     #[must_use]
     pub fn primary(&self) -> Option<&PlannedInstance> {
         self.instances.iter().find(|planned| planned.role == Role::Primary)
+    }
+
+    /// Whether the operator has accepted this loss.
+    #[must_use]
+    pub fn accepts(&self, loss: AcceptedLoss) -> bool {
+        self.accept_loss.contains(&loss)
     }
 
     /// The instances that follow it.

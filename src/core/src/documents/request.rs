@@ -17,6 +17,22 @@ pub enum OnFailure {
     Hold,
 }
 
+/// A loss that an operator accepts beforehand, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AcceptedLoss {
+    /// Commits whose WAL is not in the archive, of a restore to `latest`.
+    UnarchivedWal,
+}
+
+impl std::fmt::Display for AcceptedLoss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::UnarchivedWal => "unarchived-wal",
+        })
+    }
+}
+
 /// A request for a restore, to be carried out by the errand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreRequest {
@@ -39,6 +55,9 @@ pub struct RestoreRequest {
     /// What to do when it fails midway.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// The losses that are accepted; without a name here, what would lose something is not done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept_loss: Vec<AcceptedLoss>,
 }
 
 /// How a request ended.

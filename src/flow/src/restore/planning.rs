@@ -100,6 +100,7 @@ pub fn plan(
         instances: survey.instances.iter().map(planned).collect(),
         estimate_seconds: 0.0,
         keep_old_disks_hours: ctx.old_disks.keep_hours,
+        accept_loss: request.accept_loss.clone(),
         tool_version: env!("CARGO_PKG_VERSION").into(),
     }
 }

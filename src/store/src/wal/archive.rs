@@ -83,7 +83,9 @@ impl WalArchive {
     pub async fn push(&self, file: &ArchiveFile, content: Bytes, options: PushOptions) -> Result<Pushed> {
         let unfit = |fault| Error::Unfit { file: file.to_string(), fault };
         let facts = match file {
-            ArchiveFile::Segment(segment) | ArchiveFile::Partial(segment) => {
+            ArchiveFile::Segment(segment)
+            | ArchiveFile::Partial(segment)
+            | ArchiveFile::Tail { segment, .. } => {
                 let (owner, size) = (self.system_identifier, options.segment_size);
                 let header = SegmentHeader::check(&content, *segment, owner, size).map_err(unfit)?;
                 self.check_parent(file, *segment, &header).await?;
@@ -265,7 +267,9 @@ impl WalArchive {
     fn check_content(&self, file: &ArchiveFile, unpacked: &Unpacked) -> Result<(), SegmentFault> {
         let first = &unpacked.first[..];
         match file {
-            ArchiveFile::Segment(segment) | ArchiveFile::Partial(segment) => {
+            ArchiveFile::Segment(segment)
+            | ArchiveFile::Partial(segment)
+            | ArchiveFile::Tail { segment, .. } => {
                 let header = SegmentHeader::parse(first)?;
                 let (actual_bytes, expected_bytes) =
                     (unpacked.raw_bytes, u64::from(header.segment_size.bytes()));
@@ -300,7 +304,7 @@ impl WalArchive {
 
 /// The small text files stay readable for people.
 const fn is_compressed(file: &ArchiveFile) -> bool {
-    matches!(file, ArchiveFile::Segment(_) | ArchiveFile::Partial(_))
+    matches!(file, ArchiveFile::Segment(_) | ArchiveFile::Partial(_) | ArchiveFile::Tail { .. })
 }
 
 const fn codec_for(file: &ArchiveFile, wanted: Codec) -> Codec {

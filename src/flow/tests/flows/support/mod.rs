@@ -115,6 +115,7 @@ impl Workbench {
             requested_by: "test".into(),
             requested_at: self.landscape.now(),
             on_failure: OnFailure::Rollback,
+            accept_loss: Vec::new(),
         }
     }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// What the text of an [`Error::Config`] begins with.
 const CONFIG_PREFIX: &str = "configuration: ";
+/// What stands before the detail in the text of an [`Error::NoRoom`].
+const NO_ROOM: &str = "the disk is too full: ";
 
 /// A call to a server or its agent failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,14 @@ pub enum Error {
     NotPrimary {
         /// What was asked for.
         action: String,
+    },
+    /// The disk has no room for it; the server would end with a PANIC. Nothing was done.
+    #[error("{action}: the disk is too full: {detail}")]
+    NoRoom {
+        /// What was asked for.
+        action: String,
+        /// What is free and what is needed.
+        detail: String,
     },
     /// A file of the data directory or of Remount is not as it must be.
     #[error("{path}: {detail}")]
@@ -78,6 +88,7 @@ impl From<&Error> for ApiError {
             Error::BackupInProgress(backup) => ("backup_in_progress", Some(backup)),
             Error::NoBackup(backup) => ("no_backup", Some(backup)),
             Error::NotPrimary { .. } => ("not_primary", None),
+            Error::NoRoom { .. } => ("no_room", None),
             Error::Database { .. } => ("database", None),
             Error::Unreachable { .. } => ("unreachable", None),
             Error::File { .. } => ("file", None),
@@ -95,6 +106,10 @@ impl ApiError {
             ("backup_in_progress", Some(backup)) => Error::BackupInProgress(backup),
             ("no_backup", Some(backup)) => Error::NoBackup(backup),
             ("not_primary", _) => Error::NotPrimary { action: action.into() },
+            ("no_room", _) => {
+                let detail = self.message.split_once(NO_ROOM).map_or(&*self.message, |(_, detail)| detail);
+                Error::NoRoom { action: action.into(), detail: detail.into() }
+            }
             // A full or read-only disk does not pass by waiting, and PostgreSQL's log says nothing of it.
             ("file", _) => {
                 let (path, detail) = self.message.split_once(": ").unwrap_or(("a file", &self.message));
@@ -129,6 +144,9 @@ impl OperatorError for Error {
             Self::BackupInProgress(_) => "wait until that backup has ended, or run `remount journal`".into(),
             Self::NoBackup(_) => "run the backup again".into(),
             Self::NotPrimary { .. } => "run the command again: it reads the roles again and asks the primary".into(),
+            Self::NoRoom { .. } => {
+                "free room on the persistent disk (never below pg_wal), or enlarge it (`persistent_disk_type`) and deploy".into()
+            }
             Self::File { .. } => {
                 "check on the instance whether the disk of that file is full or read-only, and whether the file was changed by hand"
                     .into()
@@ -149,6 +167,13 @@ mod tests {
         assert_eq!(told.to_string(), full.to_string());
         assert_eq!(told.retry(), Retry::Never);
         assert!(told.next_step().unwrap().contains("disk"));
+    }
+
+    #[test]
+    fn no_room_is_told_as_such_across_the_agents_api() {
+        let full = Error::NoRoom { action: "switch WAL".into(), detail: "0 MiB are free".into() };
+        let told = ApiError::from(&full).into_error("switch WAL");
+        assert_eq!((told.to_string(), told.retry()), (full.to_string(), Retry::Never));
     }
 
     #[test]

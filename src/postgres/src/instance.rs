@@ -10,6 +10,7 @@
 //! | [`Server::end_backup`] | `POST /v1/backup/end` |
 //! | [`Server::abort_backup`] | `POST /v1/backup/abort` |
 //! | [`Server::switch_wal`] | `POST /v1/wal/switch` |
+//! | [`Server::archive_streamed`] | `POST /v1/wal/streamed` |
 //! | [`Server::write_probe`] | `POST /v1/probe` |
 //! | [`Server::finish_restore`] | `POST /v1/restore/finish` |
 
@@ -19,13 +20,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use remount_core::documents::WalTail;
 use remount_core::{
     BackupId, ClusterName, InstanceSlug, Lsn, RestoreId, Role, SegmentSize, SystemIdentifier, TimelineId,
     WalSegment,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, FreeSpace};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -69,6 +71,18 @@ pub struct ServerStatus {
     pub collation_versions: BTreeMap<String, String>,
     /// Bytes below the data directory's file system.
     pub data_bytes: u64,
+    /// What the data directory's file system has left.
+    pub data_free: FreeSpace,
+    /// What the file system of its WAL has left.
+    pub wal_free: FreeSpace,
+}
+
+impl ServerStatus {
+    /// Why a checkpoint and a switch of WAL would risk the server; none where they have room.
+    #[must_use]
+    pub fn lacks_room(&self) -> Option<String> {
+        self.wal_free.lacks(self.segment_size).or_else(|| self.data_free.lacks(self.segment_size))
+    }
 }
 
 /// Backup mode was entered.
@@ -114,6 +128,19 @@ pub struct WalSwitched {
     pub lsn: Lsn,
     /// The segment that was closed: wait for it in the archive.
     pub last_segment: WalSegment,
+}
+
+/// A standby's WAL is in the archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamedWal {
+    /// The timeline it has streamed.
+    pub timeline: TimelineId,
+    /// All before is in the archive, or in the tail: the end of the last record that it has replayed.
+    pub end: Lsn,
+    /// How many segments are left for another call; without them nothing here is complete.
+    pub left: usize,
+    /// The records of the segment that is not full yet.
+    pub tail: Option<WalTail>,
 }
 
 /// The body of `POST /v1/backup/begin`.
@@ -182,6 +209,13 @@ pub trait Server: Debug + Send + Sync {
 
     /// Checkpoints and switches to a new WAL segment, on a primary.
     async fn switch_wal(&self) -> Result<WalSwitched>;
+
+    /// Archives what a standby has streamed and the archive lacks: where its primary cannot. Full segments under their
+    /// names, as the primary would; what it has of the next one as a tail.
+    ///
+    /// # Idempotence
+    /// What is archived is archived. Call again while segments are left: a call takes some seconds and no more.
+    async fn archive_streamed(&self) -> Result<StreamedWal>;
 
     /// Writes and flushes, on a primary.
     async fn write_probe(&self) -> Result<WriteProbe>;

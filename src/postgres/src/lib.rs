@@ -22,6 +22,7 @@ mod local_status;
 mod recovery_settings;
 mod remote;
 mod retrying;
+mod room;
 
 pub use backup_session::BackupSession;
 pub use control_data::{ControlData, DatabaseState};
@@ -29,10 +30,11 @@ pub use data_directory::{DataDirectory, DataState, Preparation};
 pub use error::{ApiError, Error};
 pub use instance::{
     BackupBegun, BackupEnded, BeginBackup, NamedBackup, NamedRestore, Result, Server, ServerStatus, Servers,
-    WalSwitched, WriteProbe,
+    StreamedWal, WalSwitched, WriteProbe,
 };
-pub use local::{LocalConfig, LocalServer, Reachable};
+pub use local::{LocalConfig, LocalServer, Reachable, Received};
 pub use local_status::Identity;
 pub use recovery_settings::{RecoveryGoal, RecoverySettings};
 pub use remote::{AGENT_TLS_NAME, AgentsConfig, RemoteServer, RemoteServers};
 pub use retrying::RetryingServers;
+pub use room::FreeSpace;

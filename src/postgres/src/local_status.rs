@@ -9,7 +9,7 @@ use remount_core::{
 use tokio_postgres::Client;
 
 use crate::local::{answer, database, get, lsn, one, segment_size, timeline_hex};
-use crate::{LocalServer, Result, ServerStatus};
+use crate::{FreeSpace, LocalServer, Result, ServerStatus};
 use remount_host::config_file::Blocks;
 use remount_host::durable;
 
@@ -111,6 +111,8 @@ impl LocalServer {
             data_checksums: get(&row, 9)?,
             collation_versions: pairs(&client, COLLATIONS).await?,
             data_bytes: self.data_bytes()?,
+            data_free: FreeSpace::of(&self.config().data_directory)?,
+            wal_free: self.wal_free()?,
         })
     }
 

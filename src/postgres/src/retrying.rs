@@ -8,7 +8,7 @@ use remount_core::{Attempts, BackupId, InstanceSlug, RestoreId};
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{
-    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
 };
 
 /// Wraps the way to the servers.
@@ -73,6 +73,10 @@ impl Server for RetryingServer {
 
     async fn switch_wal(&self) -> Result<WalSwitched> {
         retry(&self.policy, || self.inner.switch_wal()).await
+    }
+
+    async fn archive_streamed(&self) -> Result<StreamedWal> {
+        retry(&self.policy, || self.inner.archive_streamed()).await
     }
 
     async fn write_probe(&self) -> Result<WriteProbe> {

@@ -13,7 +13,9 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use remount_core::InstanceId;
 use remount_postgres::LocalServer;
+use remount_store::ClusterStore;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,13 +27,17 @@ use crate::disk::Disk;
 use crate::error::{Result, system};
 use crate::hooks;
 use backup::BackupKeeper;
-use remount_host::{Account, FileLock, is_root};
+use crate::store_client::StoreClient;
+use remount_host::{Account, Deadline, FileLock, is_root};
 
 const CONNECTIONS_MAX: usize = 64;
 const HANDSHAKE_SECONDS: u64 = 10;
 const HEADER_SECONDS: u64 = 30;
 /// Long enough for the longest call (a checkpoint on a slow disk); then the peer connects anew.
 const CONNECTION_SECONDS: u64 = 3600;
+/// Between two attempts to remove the note of the last stop, and of each.
+const FORGET_PAUSE: Duration = Duration::from_secs(10);
+const FORGET_SECONDS: u64 = 60;
 /// A limit of file descriptors passes; trying again at once would only use the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -53,6 +59,7 @@ async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
     let server = LocalServer::new(config.postgres.clone());
     let keeper = BackupKeeper::new(server, disk);
     keeper.clone().remove_stale_mark();
+    tokio::spawn(forget_stop(config.store_client(), config.identity.instance.id.clone()));
     let deployment = config.identity.deployment.clone();
     let routes = api::routes(Arc::new(config), keeper.clone());
     let mut stop = Stop::new()?;
@@ -76,6 +83,19 @@ async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
     keeper.shut_down().await?;
     log::info!("the agent has stopped");
     Ok(())
+}
+
+/// What the note of the last stop says is not so any more: the server writes again. Where the store does not answer, it is
+/// asked for as long as this process lives: neither can anything be archived then.
+async fn forget_stop(store: StoreClient, id: InstanceId) {
+    loop {
+        let forget = |store: ClusterStore| async { store.forget_stop_note(&id).await };
+        match store.ask(Deadline::after_seconds(FORGET_SECONDS), forget).await {
+            Ok(()) => return,
+            Err(error) => log::warn!(error:% = error; "the note of the last stop is not removed from the store yet"),
+        }
+        tokio::time::sleep(FORGET_PAUSE).await;
+    }
 }
 
 /// Each of two agents would take the other's `backup.json` for a stale one.

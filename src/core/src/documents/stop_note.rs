@@ -19,6 +19,9 @@ pub struct StopNote {
     pub system_identifier: SystemIdentifier,
     /// What the control file says that the server was doing, as `shut down`.
     pub state: String,
+    /// Whether it followed a primary: the note says nothing then of what that one wrote.
+    #[serde(default)]
+    pub follows: bool,
     /// The timeline of the last WAL.
     pub timeline: TimelineId,
     /// Where the last checkpoint's record begins.
@@ -42,10 +45,10 @@ pub struct StopNote {
 }
 
 impl StopNote {
-    /// Whether every commit on its disk is in the store.
+    /// Whether it was a primary, and every commit on its disk is in the store.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.unarchived.is_empty() && self.undetermined.is_none()
+        !self.follows && self.unarchived.is_empty() && self.undetermined.is_none()
     }
 
     /// What is missing in the store, as one sentence; none where nothing is.
@@ -58,6 +61,7 @@ impl StopNote {
                 let count = self.unarchived.len();
                 Some(format!("{count} files of WAL are not archived, {first} to {last}{reason}"))
             }
+            _ if self.follows => Some("it was a standby: what its primary wrote last is not known".into()),
             _ => self.undetermined.as_ref().map(|why| format!("it is not known whether all WAL is archived: {why}")),
         }
     }

@@ -8,6 +8,7 @@ mod end;
 mod header;
 mod name;
 mod object;
+mod tail;
 
 pub use archive::{PushOptions, Pushed, WalArchive, WalListing};
 pub use codec::Codec;

@@ -89,7 +89,8 @@ async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
 /// asked for as long as this process lives: neither can anything be archived then.
 async fn forget_stop(store: StoreClient, id: InstanceId) {
     loop {
-        let forget = |store: ClusterStore| async { store.forget_stop_note(&id).await };
+        let id = &id;
+        let forget = |store: ClusterStore| async move { store.forget_stop_note(id).await };
         match store.ask(Deadline::after_seconds(FORGET_SECONDS), forget).await {
             Ok(()) => return,
             Err(error) => log::warn!(error:% = error; "the note of the last stop is not removed from the store yet"),

@@ -2,6 +2,7 @@
 
 mod abort;
 mod archive;
+mod at_stake;
 mod context;
 mod director_change;
 mod estimate;
@@ -13,12 +14,14 @@ mod publication;
 mod queue_notice;
 mod report;
 mod rollback_check;
+mod rollback_look;
 mod run;
 mod state;
 mod status_report;
 mod steps;
 mod survey;
 mod swap;
+mod unarchived;
 
 pub use abort::{AbortPoint, abort_restore};
 pub use prepare::plan_restore;
@@ -27,3 +30,4 @@ pub use run::{resume_restore, rollback_restore, run_restore};
 pub(crate) use state::unfinished;
 pub use state::{RestorePhase, RestoreState};
 pub use steps::RestoreStep;
+pub(crate) use unarchived::missing_wal;

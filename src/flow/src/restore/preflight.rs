@@ -21,15 +21,15 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn problem(&mut self, what: impl Into<String>, next: impl Into<String>) {
+    pub(super) fn problem(&mut self, what: impl Into<String>, next: impl Into<String>) {
         self.problems.push(Problem::new(what, next));
     }
 
-    fn check(&mut self, line: impl Into<String>) {
+    pub(super) fn check(&mut self, line: impl Into<String>) {
         self.report.checks.push(line.into());
     }
 
-    fn warn(&mut self, line: impl Into<String>) {
+    pub(super) fn warn(&mut self, line: impl Into<String>) {
         self.report.warnings.push(line.into());
     }
 }

@@ -7,7 +7,7 @@ use remount_store::ClusterStore;
 
 use super::preflight::{self, Findings};
 use super::report::{PreflightReport, StepReport};
-use super::{estimate, planning, survey};
+use super::{at_stake, estimate, planning, survey};
 use crate::{FlowContext, FlowError, Problem, Result};
 
 /// Plan and preflight come before the saga's steps.
@@ -69,6 +69,7 @@ async fn plan_and_check(
     let mut plan = planning::plan(ctx, &survey, request, backup, path);
     plan.estimate_seconds = findings.report.estimate_seconds;
     preflight::backup(ctx, &survey, backup, &plan, &mut findings).await;
+    at_stake::check(&store, &survey, &plan, &mut findings).await?;
     if !findings.problems.is_empty() {
         return Err(FlowError::Refused { what, problems: findings.problems });
     }

@@ -25,6 +25,7 @@ mod postgres;
 mod server;
 mod state;
 mod tasks;
+mod unarchived;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,7 @@ pub use crashing_objects::{CrashingObjects, Death, DeathAt, StoreFault, StoreFau
 pub use faults::{Fault, Rule};
 pub use mishaps::Quota;
 pub use objects::MemoryObjects;
+pub use unarchived::Archiving;
 
 use state::State;
 

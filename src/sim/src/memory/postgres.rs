@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use remount_core::{Lsn, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
-use remount_store::Metadata;
 use serde::{Deserialize, Serialize};
 
 use super::MemoryLandscape;
 use super::state::State;
+use super::unarchived::Archiving;
 
 /// The only system identifier here.
 pub const SYSTEM: SystemIdentifier = SystemIdentifier(7_300_000_000_000_000_001);
@@ -105,13 +105,11 @@ impl Data {
     }
 
     /// The segments that are closed and not archived, with their records.
-    fn to_archive(&self) -> Vec<(WalSegment, Vec<Record>)> {
+    pub(super) fn to_archive(&self) -> Vec<(WalSegment, Vec<Record>)> {
         let mut segments = Vec::new();
         let mut segment = WalSegment::containing(self.timeline, self.archived, size());
         while segment.end(size()) <= self.lsn {
-            let inside =
-                |record: &&Record| segment.start(size()) <= record.lsn && record.lsn < segment.end(size());
-            segments.push((segment, self.records.iter().filter(inside).cloned().collect()));
+            segments.push((segment, self.inside(segment)));
             segment = segment.next(size());
         }
         segments
@@ -183,20 +181,13 @@ impl MemoryLandscape {
     }
 
     pub(crate) async fn archive_of(&self, index: usize) {
+        if self.state().instances[index].archiving != Archiving::Works {
+            return;
+        }
         let closed = self.state().running_data(index).map(Data::to_archive).unwrap_or_default();
         for (segment, records) in closed {
-            let content = serde_json::to_vec(&records).expect("records are JSON");
-            let mut metadata = Metadata::from([
-                ("raw-bytes".to_owned(), size().bytes().to_string()),
-                ("raw-sha256".to_owned(), "0".repeat(64)),
-            ]);
-            let commits = records.iter().filter(|record| record.what != What::Other);
-            if let Some(at) = commits.map(|record| record.at).max() {
-                metadata.insert("last-commit".to_owned(), at.to_string());
-            }
-            let path = self.segment_path(segment);
-            match self.store().objects().create(&path, content.into(), &metadata).await {
-                Ok(_) => {
+            match self.create_segment(segment, &records).await {
+                Ok(()) => {
                     if let Some(data) = self.state().running_data_mut(index) {
                         (data.archived, data.last_archived) = (segment.end(size()), Some(segment));
                     }
@@ -218,7 +209,7 @@ impl MemoryLandscape {
         self.fetch(*segment).await.is_ok_and(|found| found.is_some())
     }
 
-    fn segment_path(&self, segment: WalSegment) -> String {
+    pub(super) fn segment_path(&self, segment: WalSegment) -> String {
         format!("clusters/{}/{SYSTEM}/wal/{}/{segment}.raw", self.inner.cluster, segment.timeline.hex())
     }
 }

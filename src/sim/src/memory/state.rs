@@ -16,6 +16,7 @@ use super::faults::Rule;
 use super::mishaps::Quota;
 use super::postgres::Data;
 use super::tasks::LOCK_WAIT;
+use super::unarchived::Archiving;
 
 /// Everything.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ pub struct Content {
     pub backup: Option<BackupId>,
     /// The plans it has applied.
     pub applied: Vec<RestoreId>,
+    /// Whether it has no room left.
+    pub is_full: bool,
     /// A file beside all that.
     pub file: String,
 }
@@ -130,6 +133,7 @@ pub struct MemoryInstance {
     pub recorded_mib: u64,
     pub desired: String,
     pub ignored: bool,
+    pub archiving: Archiving,
 }
 
 /// A Director task.
@@ -186,6 +190,7 @@ impl State {
                 recorded_mib: DISK_MIB,
                 desired,
                 ignored: false,
+                archiving: Archiving::default(),
             });
         }
         state

@@ -1,7 +1,7 @@
 //! `remount plan` and `remount restore`: what is restored, and how.
 
 use clap::{Args, Subcommand, ValueEnum};
-use remount_core::documents::OnFailure;
+use remount_core::documents::{AcceptedLoss, OnFailure};
 use remount_core::{DeploymentName, GroupName};
 
 use super::TargetArguments;
@@ -44,6 +44,9 @@ pub struct RestoreOptions {
     /// What to do when a step fails
     #[arg(long, value_enum, default_value_t = OnFailureArgument::Rollback)]
     pub on_failure: OnFailureArgument,
+    /// Accept a loss by its name; without, a restore that would lose something is refused or undone
+    #[arg(long, value_enum, value_name = "LOSS")]
+    pub accept_loss: Vec<AcceptedLossArgument>,
     /// Plan and check only; nothing is changed
     #[arg(long)]
     pub dry_run: bool,
@@ -62,6 +65,21 @@ impl RestoreOptions {
             )
         };
         self.deployment.clone().ok_or_else(missing)
+    }
+}
+
+/// A loss that is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AcceptedLossArgument {
+    /// Commits whose WAL is not in the archive, of a restore to the newest commit
+    UnarchivedWal,
+}
+
+impl From<AcceptedLossArgument> for AcceptedLoss {
+    fn from(argument: AcceptedLossArgument) -> Self {
+        match argument {
+            AcceptedLossArgument::UnarchivedWal => Self::UnarchivedWal,
+        }
     }
 }
 

@@ -127,8 +127,8 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
     let asked = store.requests().pending().await?;
     let same = |request: &RestoreRequest| {
         request.requested_by == PROPERTIES
-            && (&request.deployment, &request.group, &request.target)
-                == (&deployment, &options.group, &target)
+            && (&request.deployment, &request.group, &request.target, &request.accept_loss)
+                == (&deployment, &options.group, &target, &options.accept_loss)
     };
     if asked.iter().any(same) {
         return Ok(());

@@ -11,3 +11,4 @@ mod restore;
 mod rollback;
 mod support;
 mod transcripts;
+mod unarchived;

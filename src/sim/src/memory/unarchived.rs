@@ -26,6 +26,11 @@ impl MemoryLandscape {
         self.state().instances[index].archiving = archiving;
     }
 
+    /// Commits `count` transactions on the primary, which archives nothing meanwhile.
+    pub fn commit_unarchived(&self, count: u64) -> Vec<u64> {
+        self.state().commit(count)
+    }
+
     /// The server of an instance is killed: it closes no segment.
     pub fn crash_server(&self, index: usize) {
         let mut state = self.state();

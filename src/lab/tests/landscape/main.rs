@@ -16,4 +16,5 @@ mod stop;
 mod targets;
 mod test_landscape;
 mod twice;
+mod unarchived;
 mod under_load;

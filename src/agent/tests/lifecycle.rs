@@ -11,7 +11,9 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use remount_core::documents::{ForkRecord, StopNote, TailRecord};
-use remount_core::{RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, TimelineId, WalSegment};
+use remount_core::{
+    RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, TimelineId, WalSegment,
+};
 use remount_postgres::{BackupEnded, LocalServer, Reachable, Server};
 use remount_store::Purpose;
 use serde_json::json;
@@ -367,7 +369,8 @@ async fn a_standby_joins_although_a_transaction_was_prepared_in_the_forks_segmen
     standby.start();
     assert_eq!(standby.server.streams_on().await.unwrap().map(|timeline| timeline.get()), Some(2));
     // Below the fork it is the parent's segment, and nothing is behind it.
-    let placed = fs::read(standby.vm.data("pg_wal").join(fork.fork_segment.on(TimelineId::FIRST).to_string()));
+    let placed =
+        fs::read(standby.vm.data("pg_wal").join(fork.fork_segment.on(TimelineId::FIRST).to_string()));
     let offset = usize::try_from(fork.fork_lsn.0 % u64::from(SegmentSize::DEFAULT.bytes())).unwrap();
     assert!(placed.unwrap()[offset..].iter().all(|byte| *byte == 0), "records past the fork");
     primary.execute("COMMIT PREPARED 'open'").await;

@@ -13,8 +13,8 @@ mod target;
 mod timeline;
 mod wal_segment;
 
-pub use crc32c::crc32c;
 pub use archive::{ArchiveListing, MoreWal, RunningPrimary};
+pub use crc32c::crc32c;
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{
     BackupId, ClusterName, DeploymentName, DiskCid, GroupName, IdError, InstanceId, InstanceSlug, RequestKey,

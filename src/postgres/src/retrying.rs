@@ -8,7 +8,8 @@ use remount_core::{Attempts, BackupId, InstanceSlug, RestoreId};
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{
-    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, StreamedWal, WalSwitched,
+    WriteProbe,
 };
 
 /// Wraps the way to the servers.

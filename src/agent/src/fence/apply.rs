@@ -61,9 +61,9 @@ fn path_before(path: &RecoveryPath, tail: Option<&WalTail>) -> RecoveryPath {
     let (first, last) = path.segments;
     let number = |segment: WalSegment| segment.number(path.segment_size);
     let before = tail.map(|tail| number(tail.segment)).filter(|tail| *tail <= number(last));
-    let last = before.and_then(|tail| tail.checked_sub(1)).map_or(last, |before| {
-        WalSegment::numbered(last.timeline, before, path.segment_size)
-    });
+    let last = before
+        .and_then(|tail| tail.checked_sub(1))
+        .map_or(last, |before| WalSegment::numbered(last.timeline, before, path.segment_size));
     RecoveryPath { segments: (first, last), ..path.clone() }
 }
 

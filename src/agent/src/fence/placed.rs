@@ -30,7 +30,8 @@ pub async fn needed(
     fork: Option<&ForkRecord>,
 ) -> Result<(Vec<PlacedWal>, Option<WalTail>), StoreError> {
     let (path, archive) = (&plan.path, store.wal(plan.path.system_identifier));
-    let history = fork.map_or_else(|| path.history.clone(), |fork| path.history.left_at(fork.fork_lsn, fork.timeline));
+    let history =
+        fork.map_or_else(|| path.history.clone(), |fork| path.history.left_at(fork.fork_lsn, fork.timeline));
     let mut placed = Vec::new();
     for (parent, child, lsn) in inside_segments(&history, plan) {
         let Some(content) = archive.fetch(&ArchiveFile::Segment(child)).await? else {

@@ -26,8 +26,8 @@ use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::{Result, system};
 use crate::hooks;
-use backup::BackupKeeper;
 use crate::store_client::StoreClient;
+use backup::BackupKeeper;
 use remount_host::{Account, Deadline, FileLock, is_root};
 
 const CONNECTIONS_MAX: usize = 64;
@@ -93,7 +93,9 @@ async fn forget_stop(store: StoreClient, id: InstanceId) {
         let forget = |store: ClusterStore| async move { store.forget_stop_note(id).await };
         match store.ask(Deadline::after_seconds(FORGET_SECONDS), forget).await {
             Ok(()) => return,
-            Err(error) => log::warn!(error:% = error; "the note of the last stop is not removed from the store yet"),
+            Err(error) => {
+                log::warn!(error:% = error; "the note of the last stop is not removed from the store yet")
+            }
         }
         tokio::time::sleep(FORGET_PAUSE).await;
     }

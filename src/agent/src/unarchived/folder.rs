@@ -33,8 +33,7 @@ impl WalFolder {
     pub fn read(data_directory: &Path) -> Result<Self> {
         let path = data_directory.join("pg_wal");
         let read = || -> io::Result<Self> {
-            let names: Vec<WalSegment> =
-                names(&path)?.iter().filter_map(|name| name.parse().ok()).collect();
+            let names: Vec<WalSegment> = names(&path)?.iter().filter_map(|name| name.parse().ok()).collect();
             let size = segment_size(&path, &names)?;
             let mut segments: BTreeMap<u64, WalSegment> = BTreeMap::new();
             for segment in names {

@@ -32,7 +32,8 @@ const FIRST_RECORD: u64 = 40;
 /// The data directory cannot be read, or the note cannot be written: there is none then.
 pub async fn archive(config: &AgentConfig) -> Result<StopNote> {
     let limit = config.post_stop.deadline_seconds;
-    let (whole, pushing) = (Deadline::after_seconds(limit), Deadline::after_seconds(limit - limit / NOTE_SHARE));
+    let (whole, pushing) =
+        (Deadline::after_seconds(limit), Deadline::after_seconds(limit - limit / NOTE_SHARE));
     let mut left = Left::of(config)?;
     let store = config.store_client();
     let work = store.ask(pushing, |store| left.push(config, store, pushing));
@@ -43,7 +44,10 @@ pub async fn archive(config: &AgentConfig) -> Result<StopNote> {
     };
     let mut note = left.into_note(config)?;
     note.undetermined = note.undetermined.or(undetermined);
-    store.ask(whole, |store| async move { store.write_stop_note(&note).await.map(|()| note) }).await.map_err(Into::into)
+    store
+        .ask(whole, |store| async move { store.write_stop_note(&note).await.map(|()| note) })
+        .await
+        .map_err(Into::into)
 }
 
 /// What is left, and what has been done about it.
@@ -96,7 +100,8 @@ impl Left {
         self.unarchived = self.folder.ready.iter().filter(holds_commits).cloned().collect();
         let checkpoint = self.control.checkpoint.0;
         if self.control.state == DatabaseState::ShutDown && checkpoint % bytes == FIRST_RECORD {
-            (self.end, self.last_full) = (Some(Lsn(checkpoint - FIRST_RECORD)), (checkpoint / bytes).checked_sub(1));
+            (self.end, self.last_full) =
+                (Some(Lsn(checkpoint - FIRST_RECORD)), (checkpoint / bytes).checked_sub(1));
             return Ok(());
         }
         let first = self.folder.last_noted(self.timeline).max(Some(self.control.redo.0 / bytes)).unwrap_or(0);
@@ -108,7 +113,8 @@ impl Left {
         }
         let number = end.lsn.0 / bytes;
         (self.end, self.last_full) = (Some(end.lsn), number.checked_sub(1));
-        let full = (first..number).filter_map(|number| self.folder.newest(number)).map(|found| found.to_string());
+        let full =
+            (first..number).filter_map(|number| self.folder.newest(number)).map(|found| found.to_string());
         self.unarchived.extend(full.filter(|name| !self.folder.is_done(name)));
         self.unfinished = (end.lsn.0 % bytes > 0).then(|| self.folder.newest(number)).flatten();
         self.unarchived.extend(self.unfinished.map(|segment| segment.to_string()));

@@ -62,7 +62,10 @@ impl StopNote {
                 Some(format!("{count} files of WAL are not archived, {first} to {last}{reason}"))
             }
             _ if self.follows => Some("it was a standby: what its primary wrote last is not known".into()),
-            _ => self.undetermined.as_ref().map(|why| format!("it is not known whether all WAL is archived: {why}")),
+            _ => self
+                .undetermined
+                .as_ref()
+                .map(|why| format!("it is not known whether all WAL is archived: {why}")),
         }
     }
 }

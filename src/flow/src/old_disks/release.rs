@@ -157,7 +157,8 @@ fn wholly_due(disks: Vec<OldDisk>) -> Vec<OldDisk> {
         some.map(|disk| disk.restore.clone()).collect()
     };
     let due = of(&[OldDiskState::Due]);
-    let stay = of(&[OldDiskState::Kept, OldDiskState::HoldsWal, OldDiskState::Needed, OldDiskState::Attached]);
+    let stay =
+        of(&[OldDiskState::Kept, OldDiskState::HoldsWal, OldDiskState::Needed, OldDiskState::Attached]);
     let goes = |disk: &OldDisk| due.contains(&disk.restore) && !stay.contains(&disk.restore);
     disks.into_iter().filter(goes).collect()
 }

@@ -15,7 +15,12 @@ use crate::{FlowError, Problem, Result};
 ///
 /// # Errors
 /// The store does not answer.
-pub async fn check(store: &ClusterStore, survey: &Survey, plan: &RestorePlan, findings: &mut Findings) -> Result<()> {
+pub async fn check(
+    store: &ClusterStore,
+    survey: &Survey,
+    plan: &RestorePlan,
+    findings: &mut Findings,
+) -> Result<()> {
     room(survey, findings);
     let latest = matches!(plan.target.target, RecoveryTarget::Latest);
     let Some(primary) = plan.primary().filter(|_| latest) else { return Ok(()) };
@@ -51,8 +56,15 @@ async fn missing(store: &ClusterStore, instance: &Instance) -> Result<Option<Str
     })
 }
 
-fn stands(survey: &Survey, plan: &RestorePlan, primary: &PlannedInstance, missing: &str, findings: &mut Findings) {
-    let standby = plan.standbys().filter_map(|planned| Some((&planned.instance, survey.status(&planned.instance)?)));
+fn stands(
+    survey: &Survey,
+    plan: &RestorePlan,
+    primary: &PlannedInstance,
+    missing: &str,
+    findings: &mut Findings,
+) {
+    let standby =
+        plan.standbys().filter_map(|planned| Some((&planned.instance, survey.status(&planned.instance)?)));
     let furthest = standby.max_by_key(|(_, status)| status.lsn);
     let standby = furthest.map_or_else(String::new, |(slug, status)| {
         format!("; standby {slug} has it up to {}, and archives that first", status.lsn)
@@ -78,7 +90,9 @@ async fn archived(store: &ClusterStore, plan: &RestorePlan) -> Result<String> {
 
 fn room(survey: &Survey, findings: &mut Findings) {
     for instance in &survey.instances {
-        let Some(lacks) = survey.status(&instance.slug).and_then(|status| status.lacks_room()) else { continue };
+        let Some(lacks) = survey.status(&instance.slug).and_then(|status| status.lacks_room()) else {
+            continue;
+        };
         findings.warn(format!(
             "{}: its disk is full ({lacks}): it is not made to checkpoint or to switch WAL before it is stopped, and after a \
              stop it may not start again, so a rollback could end with it down",

@@ -244,7 +244,8 @@ impl<'a> RestoreContext<'a> {
     pub fn minimum_lsn(&self) -> Result<Lsn> {
         let mut minimum = self.plan.path.minimum_lsn;
         if matches!(self.plan.target.target, RecoveryTarget::Latest) {
-            let written = self.output::<LastWal>()?.and_then(|done| done.archived).map(|last| last.last_write);
+            let written =
+                self.output::<LastWal>()?.and_then(|done| done.archived).map(|last| last.last_write);
             let archived = self.output::<Recover>()?.and_then(|recovered| recovered.last_segment_begins);
             let tail = self.output::<StopPrimary>()?.and_then(|stopped| stopped.tail).map(|tail| tail.end);
             let known = [written, archived, tail].into_iter().flatten().max();

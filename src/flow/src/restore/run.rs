@@ -12,9 +12,9 @@ use super::context::{ProcessNotes, RestoreContext};
 use super::journal::RestoreJournal;
 use super::prepare::{STEPS_BEFORE, prepare};
 use super::report::{self, RestoreReport};
-use super::{rollback_check, rollback_look};
 use super::state::{RestorePhase, RestoreState};
 use super::steps::{RestoreStep, restore_saga};
+use super::{rollback_check, rollback_look};
 use crate::{FlowContext, FlowError, Result};
 
 /// All steps that are told, plan and preflight too.

@@ -61,7 +61,10 @@ pub async fn from_standbys(restore: &RestoreContext<'_>) -> Result<Option<WalTai
     for planned in restore.plan.standbys() {
         match from_standby(restore, planned).await {
             Ok(Some(streamed)) => {
-                restore.reporter.note(format!("{}: archived what it had streamed, up to {}", planned.instance, streamed.end));
+                restore.reporter.note(format!(
+                    "{}: archived what it had streamed, up to {}",
+                    planned.instance, streamed.end
+                ));
                 let tail = streamed.tail.filter(|tail| tail.segment.timeline == timeline);
                 furthest = furthest.into_iter().chain(tail).max_by_key(|tail| tail.end);
             }
@@ -74,7 +77,10 @@ pub async fn from_standbys(restore: &RestoreContext<'_>) -> Result<Option<WalTai
 }
 
 /// None where the instance does not run, or is no standby.
-async fn from_standby(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<Option<StreamedWal>> {
+async fn from_standby(
+    restore: &RestoreContext<'_>,
+    planned: &PlannedInstance,
+) -> Result<Option<StreamedWal>> {
     let instance = restore.instance(&planned.instance).await?;
     if instance.vm.is_none() || instance.desired != "started" {
         return Ok(None);
@@ -114,7 +120,8 @@ pub async fn after_stop(restore: &RestoreContext<'_>, answers: bool) -> Result<L
     let streamed = restore.output::<LastWal>()?.and_then(|done| done.tail);
     let noted = note.and_then(|note| note.tail);
     // A clean note's tail, or its absence, is all there is.
-    let tail = if missing.is_none() { noted } else { noted.into_iter().chain(streamed).max_by_key(|tail| tail.end) };
+    let tail =
+        if missing.is_none() { noted } else { noted.into_iter().chain(streamed).max_by_key(|tail| tail.end) };
     Ok(Left { tail: record(restore, tail).await?, missing })
 }
 
@@ -124,7 +131,9 @@ async fn note(
     answers: bool,
 ) -> Result<Option<StopNote>> {
     let id = &primary.instance.id;
-    let read = || async { restore.cluster.stop_note(id).await.map_err(FlowError::store("read the note of the stop")) };
+    let read = || async {
+        restore.cluster.stop_note(id).await.map_err(FlowError::store("read the note of the stop"))
+    };
     if !answers {
         return read().await;
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use remount_core::documents::{AcceptedLoss, OnFailure, RestoreRequest};
 use remount_core::{ExitCode, RecoveryTarget};
 use remount_flow::{
-    FlowError, OldDiskState, Progress, ProgressEvent, ProgressKind, Quiet, RestoreReport, Scope, list_old_disks,
-    plan_restore, run_restore,
+    FlowError, OldDiskState, Progress, ProgressEvent, ProgressKind, Quiet, RestoreReport, Scope,
+    list_old_disks, plan_restore, run_restore,
 };
 use remount_sim::memory::Archiving;
 
@@ -44,7 +44,11 @@ fn warned(report: &RestoreReport, words: &str) -> bool {
 }
 
 /// Archiving of the primary breaks between `last_wal` and the stop, and commits go on.
-async fn outage(bench: &Workbench, request: RestoreRequest, archiving: Archiving) -> Result<RestoreReport, FlowError> {
+async fn outage(
+    bench: &Workbench,
+    request: RestoreRequest,
+    archiving: Archiving,
+) -> Result<RestoreReport, FlowError> {
     struct Outage<'a>(&'a Workbench, Archiving);
     impl Progress for Outage<'_> {
         fn event(&self, event: &ProgressEvent) {
@@ -73,7 +77,11 @@ async fn latest_after_an_outage_is_undone_and_nothing_is_lost() {
         let text = remount_core::report(&error);
         assert!(text.contains("stop_primary") && text.contains("--accept-loss unarchived-wal"), "{text}");
         let after = bench.landscape.rows(0).expect("it serves again");
-        assert_eq!(after.difference(&before).count(), 7, "{archiving:?}: what was committed meanwhile is there");
+        assert_eq!(
+            after.difference(&before).count(),
+            7,
+            "{archiving:?}: what was committed meanwhile is there"
+        );
     }
 }
 

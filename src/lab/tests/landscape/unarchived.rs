@@ -80,7 +80,8 @@ async fn a_full_disk_stays_up_and_latest_loses_nothing() -> Result<()> {
     let since = landscape.superuser("SELECT pg_postmaster_start_time()::text").await?;
     let fill = "dd if=/dev/zero of=/var/vcap/store/filler bs=1M status=none; sync; true";
     landscape.lab.shell(PRIMARY, fill).await?.success()?;
-    let plan = landscape.lab.remount(&["plan", "--deployment", DEPLOYMENT, "--to-latest"]).await?.success()?;
+    let plan =
+        landscape.lab.remount(&["plan", "--deployment", DEPLOYMENT, "--to-latest"]).await?.success()?;
     ensure!(plan.text().contains("disk is full"), "{}", plan.text());
     let backup = landscape.lab.lab(&["run-errand", "backup"]).await?;
     ensure!(backup.code != 0 && backup.text().contains("too full"), "{}", backup.text());

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use remount_core::{BackupId, InstanceSlug, Lsn, RestoreId, Role, WalSegment};
 use remount_postgres::{
-    BackupBegun, BackupEnded, Error, FreeSpace, Result, Server, ServerStatus, Servers, StreamedWal, WalSwitched,
-    WriteProbe,
+    BackupBegun, BackupEnded, Error, FreeSpace, Result, Server, ServerStatus, Servers, StreamedWal,
+    WalSwitched, WriteProbe,
 };
 use tokio::time::Instant;
 

@@ -63,7 +63,8 @@ impl MemoryLandscape {
         let (mut unarchived, mut tail) = (Vec::new(), None);
         if !data.standby {
             for (segment, records) in data.to_archive() {
-                if archiving == Archiving::TakesNoWal || self.create_segment(segment, &records).await.is_err() {
+                if archiving == Archiving::TakesNoWal || self.create_segment(segment, &records).await.is_err()
+                {
                     unarchived.push(segment.to_string());
                 }
             }
@@ -108,7 +109,10 @@ impl MemoryLandscape {
             return Err(Error::Config("the server is a primary: it archives its WAL by itself".into()));
         }
         if archiving != Archiving::Works {
-            return Err(Error::Database { action: ACTION.into(), detail: "the store does not answer".into() });
+            return Err(Error::Database {
+                action: ACTION.into(),
+                detail: "the store does not answer".into(),
+            });
         }
         let mut lacking = Vec::new();
         let mut number = data.lsn.0 / u64::from(size().bytes());
@@ -175,7 +179,8 @@ impl MemoryLandscape {
 impl Data {
     /// The records that begin in a segment.
     pub(super) fn inside(&self, segment: WalSegment) -> Vec<Record> {
-        let inside = |record: &&Record| segment.start(size()) <= record.lsn && record.lsn < segment.end(size());
+        let inside =
+            |record: &&Record| segment.start(size()) <= record.lsn && record.lsn < segment.end(size());
         self.records.iter().filter(inside).cloned().collect()
     }
 

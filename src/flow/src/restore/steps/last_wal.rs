@@ -48,7 +48,9 @@ impl<'r> Step<RestoreContext<'r>> for LastWal {
         let outcome = match serving_primary(restore).await? {
             Serving::Roomy(server) => of_primary(restore, &*server).await?,
             // It serves, and so it stays: its checkpoint could end in a PANIC. When it stops, post-stop archives the rest.
-            Serving::Full(lacks) => of_standbys(restore, &format!("the primary's disk is full: {lacks}")).await?,
+            Serving::Full(lacks) => {
+                of_standbys(restore, &format!("the primary's disk is full: {lacks}")).await?
+            }
             Serving::No(why) => of_standbys(restore, &why).await?,
         };
         planning::confirm(restore).await?;
@@ -87,7 +89,8 @@ async fn serving_primary(restore: &RestoreContext<'_>) -> Result<Serving> {
 }
 
 async fn of_standbys(restore: &RestoreContext<'_>, why: &str) -> Result<LastWalDone> {
-    let line = format!("no last WAL can be asked for ({why}): what the archive lacks, standbys are asked for");
+    let line =
+        format!("no last WAL can be asked for ({why}): what the archive lacks, standbys are asked for");
     if unarchived::wants_all(restore) {
         restore.warn(line);
     } else {

@@ -105,7 +105,10 @@ async fn serves_again(restore: &RestoreContext<'_>) -> Result<()> {
             return Ok(Poll::NotYet("it is in recovery".into()));
         }
         if let Some(lacks) = status.lacks_room() {
-            restore.warn(format!("{} serves again; its disk is full ({lacks}), so no write was tried", primary.instance));
+            restore.warn(format!(
+                "{} serves again; its disk is full ({lacks}), so no write was tried",
+                primary.instance
+            ));
             return Ok(Poll::Ready(()));
         }
         Ok(match instances::server(restore.ctx, &instance)?.write_probe().await {

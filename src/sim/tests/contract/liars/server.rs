@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use remount_core::{BackupId, InstanceSlug, RestoreId};
 use remount_postgres::{
-    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, StreamedWal, WalSwitched,
+    WriteProbe,
 };
 use remount_sim::contract::server;
 

@@ -8,7 +8,7 @@ use remount_store::ClusterStore;
 
 use super::preflight::Findings;
 use super::survey::Survey;
-use super::unarchived::ACCEPT;
+use super::unarchived::{ACCEPT, missing_by};
 use crate::{FlowError, Problem, Result};
 
 /// Looks.
@@ -50,10 +50,7 @@ async fn missing(store: &ClusterStore, instance: &Instance) -> Result<Option<Str
     }
     let note = store.stop_note(&instance.slug.id).await;
     let note = note.map_err(FlowError::store(format!("read the note of the stop of {}", instance.slug)))?;
-    Ok(match note {
-        Some(note) => note.missing(),
-        None => Some("it was stopped without a note of what it left".into()),
-    })
+    missing_by(store, note.as_ref()).await
 }
 
 fn stands(

@@ -17,8 +17,10 @@ use remount_core::{RecoveryTarget, Role};
 use remount_host::Poll;
 use remount_postgres::StreamedWal;
 use remount_saga::StepOutputs;
+use remount_store::ClusterStore;
 
 use super::context::RestoreContext;
+use super::state::{RestorePhase, RestoreState};
 use super::steps::last_wal::LastWal;
 use super::steps::primary::StopPrimary;
 use crate::wait::until;
@@ -107,12 +109,11 @@ async fn from_standby(
 pub async fn after_stop(restore: &RestoreContext<'_>, answers: bool) -> Result<Left> {
     let primary = restore.primary()?;
     let note = note(restore, primary, answers).await?;
-    let missing = match &note {
+    let missing = match note.as_ref() {
         Some(note) if note.system_identifier != restore.plan.path.system_identifier => {
             Some("the note of its stop is of another cluster's data".to_owned())
         }
-        Some(note) => note.missing(),
-        None => Some("its stop has left no note in the store of what is not archived".to_owned()),
+        note => missing_by(&restore.cluster, note).await?,
     };
     if let Some(missing) = &missing {
         accept(restore, primary, missing)?;
@@ -123,6 +124,30 @@ pub async fn after_stop(restore: &RestoreContext<'_>, answers: bool) -> Result<L
     let tail =
         if missing.is_none() { noted } else { noted.into_iter().chain(streamed).max_by_key(|tail| tail.end) };
     Ok(Left { tail: record(restore, tail).await?, missing })
+}
+
+/// What the note of a stop leaves open; none where it says that nothing is missing.
+///
+/// An instance keeps its id when its disk is swapped: a note of the disk that a rollback has put aside says nothing of
+/// the one that was put back.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn missing_by(store: &ClusterStore, note: Option<&StopNote>) -> Result<Option<String>> {
+    let Some(note) = note else {
+        return Ok(Some("its stop has left no note in the store of what is not archived".into()));
+    };
+    if let Some(id) = &note.restore
+        && matches!(
+            RestoreState::read(store, id).await?.phase,
+            RestorePhase::RolledBack | RestorePhase::Undone
+        )
+    {
+        return Ok(Some(format!(
+            "the note of its stop is of the disk that restore {id} had made and put aside"
+        )));
+    }
+    Ok(note.missing())
 }
 
 async fn note(

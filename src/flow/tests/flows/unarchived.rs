@@ -201,3 +201,21 @@ async fn as_it_was_is_said_only_of_what_is_as_it_was() {
     assert!(text.contains("not as it was") && text.contains("does not serve"), "{text}");
     assert_eq!(error.exit_code(), ExitCode::Stuck);
 }
+
+/// An instance keeps its id when its disk is swapped.
+#[tokio::test]
+async fn the_note_of_a_disk_that_was_put_aside_says_nothing_of_the_one_that_is_back() {
+    let bench = Workbench::new();
+    let (_, target) = bench.disaster().await;
+    bench.landscape.set_archiving(0, Archiving::TakesNoWal);
+    bench.landscape.commit_unarchived(3);
+    bench.landscape.stop_all().await;
+    bench.landscape.set_archiving(0, Archiving::Works);
+    let first = bench.request(target);
+    run(&bench, first.clone(), &Quiet).await.unwrap();
+    // The stop of the restored server leaves a clean note under the same id.
+    let cluster = bench.landscape.cluster().clone();
+    rollback_restore(&bench.ctx, &cluster, &first.id, &Quiet).await.unwrap();
+    let refused = plan_restore(&bench.ctx, &latest(&bench)).await.unwrap_err();
+    assert!(matches!(refused, FlowError::Refused { .. }), "{refused:?}");
+}

@@ -125,7 +125,8 @@ impl Workbench {
 
     /// The same, where commits may be missing in the archive.
     pub async fn restore_accepting_loss(&self, target: RecoveryTarget) -> Result<RestoreReport, FlowError> {
-        let request = RestoreRequest { accept_loss: vec![AcceptedLoss::UnarchivedWal], ..self.request(target) };
+        let request =
+            RestoreRequest { accept_loss: vec![AcceptedLoss::UnarchivedWal], ..self.request(target) };
         run_restore(&self.ctx, request, OnFailure::Rollback, &Quiet).await
     }
 

@@ -6,7 +6,7 @@ use remount_core::documents::{AcceptedLoss, OnFailure, RestoreRequest};
 use remount_core::{ExitCode, RecoveryTarget};
 use remount_flow::{
     FlowError, OldDiskState, Progress, ProgressEvent, ProgressKind, Quiet, RestoreReport, Scope,
-    list_old_disks, plan_restore, run_restore,
+    list_old_disks, plan_restore, rollback_restore, run_restore,
 };
 use remount_sim::memory::Archiving;
 
@@ -206,12 +206,13 @@ async fn as_it_was_is_said_only_of_what_is_as_it_was() {
 #[tokio::test]
 async fn the_note_of_a_disk_that_was_put_aside_says_nothing_of_the_one_that_is_back() {
     let bench = Workbench::new();
-    let (_, target) = bench.disaster().await;
+    bench.landscape.commit(5).await;
+    let backup = bench.backup().await;
     bench.landscape.set_archiving(0, Archiving::TakesNoWal);
     bench.landscape.commit_unarchived(3);
     bench.landscape.stop_all().await;
     bench.landscape.set_archiving(0, Archiving::Works);
-    let first = bench.request(target);
+    let first = bench.request(RecoveryTarget::Backup(backup.id));
     run(&bench, first.clone(), &Quiet).await.unwrap();
     // The stop of the restored server leaves a clean note under the same id.
     let cluster = bench.landscape.cluster().clone();

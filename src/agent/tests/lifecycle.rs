@@ -312,7 +312,7 @@ async fn a_crashed_servers_last_records_are_restored_and_its_segment_stays_its_o
     let note = stop_note(&primary).await.unwrap_or_else(|| panic!("no note: {}", errors(&output)));
     assert!(note.is_clean() && note.state == "in production", "{note:?}");
     let tail = note.tail.clone().expect("the rows are in a segment that is not full");
-    assert!(tail.end >= written.parse().unwrap(), "{tail:?} holds what was flushed at {written}");
+    assert!(tail.end >= written.parse::<remount_core::Lsn>().unwrap(), "{tail:?} holds what was flushed at {written}");
     let archive = landscape.store().wal(note.system_identifier);
     assert!(!archive.contains(&tail.segment).await.unwrap(), "not under its own name");
 

@@ -36,6 +36,10 @@ pub struct AgentConfig {
     pub drain: Limit,
     /// The configuration of the job `postgres`, where it is this release's: its roles are made again after a restore.
     pub postgres_config_file: Option<PathBuf>,
+    /// Limits of post-stop.
+    pub post_stop: Limit,
+    /// How WAL is pushed; the rest of the block is of `remount-wal`.
+    pub wal: WalConfig,
     /// Where things lie.
     pub directories: Directories,
     /// Who runs PostgreSQL and this daemon.
@@ -100,14 +104,12 @@ impl AgentConfig {
         let identity = Identity::of_config(blocks);
         let (listen, tls) = (blocks.needed("listen"), blocks.needed("tls"));
         let (postgres, store) = (blocks.needed("postgres"), blocks.needed("store"));
-        // Of `remount-wal` alone; read here so that what is wrong with it fails the deploy.
         let wal = blocks.needed::<WalConfig>("wal");
         let (pre_start, post_start) = (blocks.needed("pre_start"), blocks.needed("post_start"));
         let (post_deploy, drain) = (blocks.needed("post_deploy"), blocks.needed("drain"));
         let postgres_config_file = blocks.optional("postgres_config_file");
-        let directories = blocks.needed("directories");
+        let (post_stop, directories) = (blocks.needed("post_stop"), blocks.needed("directories"));
         let user = blocks.optional("user").unwrap_or_else(|| DEFAULT_USER.into());
-        wal.is_some().then_some(())?;
         Some(Self {
             identity: identity?,
             listen: listen?,
@@ -119,6 +121,8 @@ impl AgentConfig {
             post_deploy: post_deploy?,
             drain: drain?,
             postgres_config_file,
+            post_stop: post_stop?,
+            wal: wal?,
             directories: directories?,
             user,
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
@@ -150,6 +154,7 @@ impl AgentConfig {
             ("post_start", self.post_start),
             ("post_deploy", self.post_deploy),
             ("drain", self.drain),
+            ("post_stop", self.post_stop),
         ];
         for (name, _) in limits.into_iter().filter(|(_, limit)| limit.deadline_seconds == 0) {
             problems.push(format!("`{name}.deadline_seconds` has to be at least 1"));

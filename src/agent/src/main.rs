@@ -7,7 +7,7 @@
 //! | `serve` | monit through bpm | vcap | the backup API over mTLS |
 //! | `post-deploy` | BOSH, after a whole deploy | root → vcap | checks that the object store accepts writes |
 //! | `drain` | BOSH, before the processes stop | root → vcap | archives the last WAL |
-//! | `post-stop` | BOSH, after the processes stopped | root | reports WAL that is not archived |
+//! | `post-stop` | BOSH, after the processes stopped | root → vcap | archives the WAL that is left, notes in the store what could not be |
 //! | `status` | a person | root or vcap | prints the server's status |
 //! | `postgres pre-start`, `run`, `post-start`, `drain` | the job `postgres` | root, vcap | makes, runs and stops the server |
 //!
@@ -28,6 +28,7 @@ mod serve;
 mod server_state;
 mod status;
 mod store_client;
+mod unarchived;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,7 +57,7 @@ enum Command {
     PostDeploy(ConfigFile),
     /// Archive the last WAL before the server stops
     Drain(DrainFiles),
-    /// Report WAL that the stop has left unarchived
+    /// Archive the WAL that the stop has left, and note what could not be archived
     PostStop(ConfigFile),
     /// Print the server's status as JSON
     Status(ConfigFile),

@@ -10,8 +10,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use remount_core::documents::{ForkRecord, RestorePlan};
-use remount_core::{RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, WalSegment};
+use remount_core::documents::{ForkRecord, RestorePlan, StopNote, TailRecord};
+use remount_core::{
+    RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, TimelineId, WalSegment,
+};
 use remount_postgres::{BackupEnded, LocalServer, Reachable, Recovery, Server};
 use remount_store::Purpose;
 use serde_json::json;
@@ -43,6 +45,7 @@ impl<'a> Instance<'a> {
             format!(
                 "listen_addresses = '{address}'\nport = {port}\nunix_socket_directories = '{}'\n\
                  archive_mode = on\nshared_buffers = 16MB\nhot_standby = on\nlog_statement = all\n\
+                 max_prepared_transactions = 4\n\
                  wal_retrieve_retry_interval = 200ms\n\
                  archive_command = 'test ! -f {archive}/%f && cp %p {archive}/%f.tmp && mv {archive}/%f.tmp {archive}/%f'\n\
                  restore_command = 'cp {archive}/%f %p'\n",
@@ -447,6 +450,99 @@ async fn post_start_fails_with_postgresqls_own_reason() {
     assert!(text.contains(" next: ") && primary.vm.applied()["outcome"].is_null(), "{text}");
 }
 
+async fn stop_note(instance: &Instance<'_>) -> Option<StopNote> {
+    instance.vm.landscape.store().stop_note(&instance.vm.instance.id).await.unwrap()
+}
+
+/// Its last segment is never full under the old server, or it is full of something else: it must not have been archived
+/// under its name.
+#[tokio::test]
+async fn a_crashed_servers_last_records_are_restored_and_its_segment_stays_its_own() {
+    let landscape = Landscape::new();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    primary.start();
+    primary.execute("CREATE TABLE public.ledger (id int)").await;
+    let ended = back_up(&landscape, &primary).await;
+    primary.execute("INSERT INTO public.ledger SELECT generate_series(1, 5000)").await;
+    let written = primary.value("SELECT pg_current_wal_flush_lsn()::text").await;
+    let mut process = primary.process.take().unwrap();
+    run(Command::new("kill").arg("-QUIT").arg(process.id().to_string()));
+    process.wait().unwrap();
+    let output = primary.vm.hook(&["post-stop"]);
+    let note = stop_note(&primary).await.unwrap_or_else(|| panic!("no note: {}", errors(&output)));
+    assert!(note.is_clean() && note.state == "in production", "{note:?}");
+    let tail = note.tail.clone().expect("the rows are in a segment that is not full");
+    assert!(
+        tail.end >= written.parse::<remount_core::Lsn>().unwrap(),
+        "{tail:?} holds what was flushed at {written}"
+    );
+    let archive = landscape.store().wal(note.system_identifier);
+    assert!(!archive.contains(&tail.segment).await.unwrap(), "not under its own name");
+
+    landscape.push_archive(note.system_identifier).await;
+    publish(&landscape, &primary.vm, &ended, RecoveryTarget::Latest).await;
+    let store = landscape.store();
+    let lease = store.take_lease("test", Purpose::Restore, std::time::Duration::from_secs(60)).await.unwrap();
+    let record = TailRecord { format: 1, restore: restore(), tail: tail.clone() };
+    store.write_tail(&record, &lease).await.unwrap();
+    landscape.give_store_away();
+    primary.swap_disk(&landscape.path("snapshot"));
+    primary.start();
+    assert_eq!(primary.value("SELECT count(*)::text FROM public.ledger").await, "5000");
+    primary.stop();
+
+    // Rolled back: the old disk goes on in the same segment, fills it, and archives it.
+    fs::rename(primary.vm.home.join("store"), primary.vm.home.join("store.new")).unwrap();
+    fs::rename(primary.vm.home.join("store.old"), primary.vm.home.join("store")).unwrap();
+    primary.start();
+    primary.execute("INSERT INTO public.ledger VALUES (0)").await;
+    primary.stop();
+    let output = primary.vm.hook(&["post-stop"]);
+    assert!(stop_note(&primary).await.unwrap().is_clean(), "{}", errors(&output));
+    assert!(archive.contains(&tail.segment).await.unwrap(), "{}", errors(&output));
+}
+
+/// PostgreSQL reads the state of a prepared transaction once more, by its timeline's name and from `pg_wal` alone.
+#[tokio::test]
+async fn a_standby_joins_although_a_transaction_was_prepared_in_the_forks_segment() {
+    let landscape = Landscape::new();
+    let port = free_port();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, port);
+    let mut standby = Instance::new(&landscape, "i-2", "127.0.0.2", Some("127.0.0.1"), port);
+    primary.start();
+    standby.start();
+    primary.execute("CREATE TABLE public.ledger (id int)").await;
+    let ended = back_up(&landscape, &primary).await;
+    primary.execute("BEGIN; INSERT INTO public.ledger VALUES (1); PREPARE TRANSACTION 'open'").await;
+    primary.execute("SELECT pg_create_restore_point('good')").await;
+    primary.execute("COMMIT PREPARED 'open'").await;
+    primary.execute("INSERT INTO public.ledger VALUES (2)").await;
+    let system = primary.vm.system_identifier();
+    primary.stop();
+    standby.stop();
+    landscape.push_archive(system).await;
+    publish(&landscape, &primary.vm, &ended, RecoveryTarget::Name("good".into())).await;
+    for instance in [&primary, &standby] {
+        instance.swap_disk(&landscape.path("snapshot"));
+    }
+    primary.start();
+    assert_eq!(primary.value("SELECT count(*)::text FROM pg_prepared_xacts").await, "1");
+    publish_fork(&landscape, &primary).await;
+    let fork = landscape.store().fork(&restore()).await.unwrap().unwrap();
+    standby.start();
+    assert_eq!(standby.server.streams_on().await.unwrap().map(|timeline| timeline.get()), Some(2));
+    // Below the fork it is the parent's segment, and nothing is behind it.
+    let placed =
+        fs::read(standby.vm.data("pg_wal").join(fork.fork_segment.on(TimelineId::FIRST).to_string()));
+    let offset = usize::try_from(fork.fork_lsn.0 % u64::from(SegmentSize::DEFAULT.bytes())).unwrap();
+    assert!(placed.unwrap()[offset..].iter().all(|byte| *byte == 0), "records past the fork");
+    primary.execute("COMMIT PREPARED 'open'").await;
+    until("the standby has it", async || {
+        standby.value("SELECT count(*)::text FROM public.ledger").await == "1"
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn drain_archives_the_last_wal_and_prints_one_integer() {
     let landscape = Landscape::new();
@@ -474,7 +570,7 @@ async fn the_drain_of_postgres_stops_it_in_good_order() {
     primary.process.take().unwrap().wait().unwrap();
     assert!(landscape.path("archive").join(last).exists(), "{}", errors(&output));
     let said = errors(&primary.vm.hook(&["post-stop"]));
-    assert!(said.contains("stopped cleanly, nothing is left"), "{said}");
+    assert!(said.contains("nothing is left to archive"), "{said}");
 
     // The number may be another's by now.
     let mut stranger = Command::new("sleep").arg("60").spawn().unwrap();
@@ -500,8 +596,22 @@ async fn an_archive_that_takes_nothing_is_named_and_holds_up_no_stop() {
     assert!(began.elapsed().as_secs() < 20, "the limit is 2 s: {}", errors(&output));
     assert!(errors(&output).contains(&format!("{last} was not archived")), "{}", errors(&output));
     let output = primary.vm.hook(&["post-stop"]);
+    assert!(output.status.success() && errors(&output).contains("nothing is left"), "{}", errors(&output));
+    let note = stop_note(&primary).await.unwrap();
+    assert!(note.is_clean() && note.tail.is_none() && note.state == "shut down", "{note:?}");
+    let archive = landscape.store().wal(note.system_identifier);
+    assert!(archive.contains(&last.parse().unwrap()).await.unwrap(), "post-stop has archived it");
+    // A store that takes no WAL: the note says which is left, and the stop goes on.
+    primary.start();
+    primary.execute("INSERT INTO public.ledger VALUES (1)").await;
+    primary.stop();
+    let wal = landscape.path(&format!("store/clusters/pg-1/{}/wal", note.system_identifier));
+    fs::rename(&wal, landscape.path("wal.away")).unwrap();
+    fs::write(&wal, "").unwrap();
+    let output = primary.vm.hook(&["post-stop"]);
     assert!(output.status.success() && errors(&output).contains("not archived"), "{}", errors(&output));
-    assert!(!errors(&output).contains("not stopped cleanly"), "{}", errors(&output));
+    let note = stop_note(&primary).await.unwrap();
+    assert!(!note.is_clean() && !note.unarchived.is_empty(), "{note:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use remount_cloud::CloudConfig;
-use remount_core::documents::{OnFailure, VerifyWal};
+use remount_core::documents::{AcceptedLoss, OnFailure, VerifyWal};
 use remount_core::{DeploymentName, GroupName, RestoreTarget};
 use remount_director::DirectorConfig;
 use remount_flow::OldDiskRetention;
@@ -79,6 +79,9 @@ pub struct RestoreErrand {
     /// Whether indexes are rebuilt where a collation has another version.
     #[serde(default)]
     pub reindex: bool,
+    /// The losses that are accepted, by name.
+    #[serde(default)]
+    pub accept_loss: Vec<AcceptedLoss>,
 }
 
 /// The block `backup` of `remount.json`.
@@ -252,11 +255,12 @@ mod tests {
     fn what_the_jobs_render_is_read() {
         let errand = ErrandConfig::of(blocks(
             r#"{"backup": {"deployments": ["pg-0001"]}, "restore": {"deployment": "pg-0001", "group": null,
-                "on_failure": "hold", "target": {"target": {"time": "2026-11-23T10:15:00Z"}, "exclusive": true}}}"#,
+                "on_failure": "hold", "accept_loss": ["unarchived-wal"], "target": {"target": {"time": "2026-11-23T10:15:00Z"}, "exclusive": true}}}"#,
         ));
         let errand = errand.unwrap();
         assert_eq!(errand.backup.deployments.len(), 1);
         assert_eq!(errand.restore.on_failure, OnFailure::Hold);
+        assert_eq!(errand.restore.accept_loss, [AcceptedLoss::UnarchivedWal]);
         assert_eq!(errand.restore.target.unwrap().to_string(), "just before time 2026-11-23T10:15:00Z");
         let golden = |file: &str| {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/golden/remount/config");

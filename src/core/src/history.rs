@@ -53,6 +53,15 @@ pub enum HistoryError {
 }
 
 impl TimelineHistory {
+    /// The history of a timeline that leaves this line at `lsn`: what is later is not in it.
+    #[must_use]
+    pub fn left_at(&self, lsn: Lsn, timeline: TimelineId) -> Self {
+        let parent = self.owner_of(Lsn(lsn.0.saturating_sub(1)));
+        let before = self.forks.iter().filter(|earlier| earlier.parent < parent);
+        let new = Fork { parent, lsn, reason: String::new() };
+        Self { timeline, forks: before.cloned().chain([new]).collect() }
+    }
+
     /// The history of the first timeline.
     #[must_use]
     pub const fn first() -> Self {

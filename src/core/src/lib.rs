@@ -2,6 +2,7 @@
 //! Time, randomness and what the world says arrive as arguments.
 
 mod archive;
+mod crc32c;
 pub mod documents;
 mod exit_code;
 mod history;
@@ -16,6 +17,7 @@ mod wal_segment;
 pub use archive::{
     ArchiveListing, CommitSpan, MarkKind, MoreWal, RunningPrimary, TargetSearch, TimelinePart, WalMark,
 };
+pub use crc32c::crc32c;
 pub use exit_code::ExitCode;
 pub use history::{Fork, HistoryError, TimelineHistory};
 pub use ids::{

@@ -135,13 +135,15 @@ pub enum FlowError {
         /// The step that did not begin.
         step: String,
     },
-    /// A step failed and everything was undone: the cluster is as it was.
-    #[error("restore {restore} failed at step `{step}`; everything was undone, the cluster is as it was")]
+    /// A step failed and everything was undone.
+    #[error("restore {restore} failed at step `{step}`; everything was undone{}", as_it_was(.differs))]
     Undone {
         /// The restore.
         restore: RestoreId,
         /// The step that failed.
         step: RestoreStep,
+        /// What a look at the cluster found that is not as it was; none where nobody looked.
+        differs: Option<Vec<String>>,
         /// Why.
         #[source]
         source: Box<FlowError>,
@@ -212,6 +214,7 @@ impl FlowError {
     pub const fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
+            Self::Undone { differs: Some(differs), .. } if !differs.is_empty() => ExitCode::Stuck,
             Self::Undone { .. } => ExitCode::Undone,
             Self::ReleaseUnfinished { .. }
             | Self::Held { .. }
@@ -225,7 +228,9 @@ impl FlowError {
     /// What is true of a restore that did not end well.
     pub(crate) fn of_run(restore: RestoreId, failure: Failure<RestoreStep, Self>) -> Self {
         match failure {
-            Failure::Undone { step, source } => Self::Undone { restore, step, source: Box::new(source) },
+            Failure::Undone { step, source } => {
+                Self::Undone { restore, step, differs: None, source: Box::new(source) }
+            }
             Failure::Held { step, next, source } => {
                 Self::Held { restore, step, commands: next, source: Box::new(source) }
             }
@@ -338,6 +343,10 @@ impl OperatorError for FlowError {
             Self::Server { source, .. } => source.next_step(),
             Self::Store { source, .. } => source.next_step(),
             Self::Deadline { next, .. } | Self::Check { next, .. } => next.clone(),
+            Self::Undone { differs: Some(differs), .. } if !differs.is_empty() => Some(
+                "look why the primary does not start (`bosh instances --ps`, its logs; a full disk: enlarge it), then start it: \
+                 `bosh start --no-converge`".into(),
+            ),
             Self::Undone { source, .. } => source.next_step(),
             Self::Held { commands, .. }
             | Self::Stuck { commands, .. }
@@ -362,6 +371,15 @@ fn list(problems: &[Problem]) -> String {
     match problems {
         [only] => only.what.clone(),
         several => several.iter().map(|problem| format!("\n  - {}", problem.what)).collect(),
+    }
+}
+
+/// It is said only of a cluster that was looked at.
+fn as_it_was(differs: &Option<Vec<String>>) -> String {
+    match differs.as_deref() {
+        None => String::new(),
+        Some([]) => ", the cluster is as it was".into(),
+        Some(found) => format!(", but the cluster is not as it was: {}", found.join("; ")),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use remount_core::{Lsn, SystemIdentifier, TimelineId};
+use remount_core::{Lsn, SystemIdentifier, TimelineId, crc32c};
 
 use crate::{Error, Result};
 use remount_host::durable;
@@ -20,6 +20,8 @@ pub struct ControlData {
     pub control_version: u32,
     /// What the server was doing when it last wrote the file.
     pub state: DatabaseState,
+    /// Where the record of the latest checkpoint begins.
+    pub checkpoint: Lsn,
     /// The timeline of the latest checkpoint.
     pub checkpoint_timeline: TimelineId,
     /// Where replay from the latest checkpoint begins.
@@ -123,9 +125,25 @@ impl ControlData {
             system_identifier: SystemIdentifier(u64_at(content, 0)?),
             control_version: u32_at(content, 8)?,
             state: DatabaseState::from_number(u32_at(content, 16)?)?,
+            checkpoint: Lsn(u64_at(content, 32)?),
             redo: Lsn(u64_at(content, 40)?),
             checkpoint_timeline: TimelineId::new(u32_at(content, 48)?).ok()?,
             demands: Demands::parse(content)?,
+        })
+    }
+}
+
+impl std::fmt::Display for DatabaseState {
+    /// As `pg_controldata` says it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting up",
+            Self::ShutDown => "shut down",
+            Self::ShutDownInRecovery => "shut down in recovery",
+            Self::ShuttingDown => "shutting down",
+            Self::InCrashRecovery => "in crash recovery",
+            Self::InArchiveRecovery => "in archive recovery",
+            Self::InProduction => "in production",
         })
     }
 }
@@ -150,7 +168,7 @@ fn has_checksum(content: &[u8]) -> bool {
     let ends = (200..=480).step_by(4);
     ends.into_iter().any(|end| {
         let stored = u32_at(content, end);
-        stored.is_some_and(|stored| stored != 0 && stored == crc32c(&content[..end]))
+        stored.is_some_and(|stored| stored != 0 && stored == crc32c(&[&content[..end]]))
     })
 }
 
@@ -162,20 +180,9 @@ fn u64_at(content: &[u8], offset: usize) -> Option<u64> {
     content.get(offset..offset + 8)?.try_into().ok().map(u64::from_le_bytes)
 }
 
-/// CRC-32C (Castagnoli), bit by bit: a few hundred bytes, once per start.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let shift = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ 0x82F6_3B78 } else { crc >> 1 };
-    !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), shift))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_checksum_is_crc_32c() {
-        assert_eq!(crc32c(b"123456789"), 0xE306_9283);
-    }
 
     #[test]
     fn zeros_and_short_files_are_not_believed() {

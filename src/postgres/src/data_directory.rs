@@ -14,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use remount_core::{RecoveryTarget, RestoreId, RestoreTarget, Role};
+use remount_core::{RecoveryTarget, RestoreId, RestoreTarget, Role, WalSegment};
 
 use crate::{ControlData, Error, RecoverySettings, Result, auto_conf};
 use remount_host::FileError;
@@ -205,6 +205,15 @@ impl DataDirectory {
         }
         self.write_settings(&without)?;
         Ok(true)
+    }
+
+    /// Puts a segment where PostgreSQL looks for it after the archive, in the place of what a copy has under its name.
+    /// The server must not run.
+    ///
+    /// # Errors
+    /// The file system's; the former file is then still there.
+    pub fn place_wal(&self, segment: &WalSegment, content: &[u8]) -> Result<()> {
+        Ok(durable::write(&self.file("pg_wal").join(segment.to_string()), content)?)
     }
 
     fn clean(&self) -> Result<()> {

@@ -10,6 +10,8 @@ const SETTINGS_PREFIX: &str = "there can be no backup with these settings: ";
 const OTHER_DISK: &str = "not on the persistent disk, so that no snapshot would hold it: ";
 /// What the text of an [`Error::Config`] begins with.
 const CONFIG_PREFIX: &str = "configuration: ";
+/// What stands before the detail in the text of an [`Error::NoRoom`].
+const NO_ROOM: &str = "the disk is too full: ";
 
 /// A call to a server or its agent failed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,14 @@ pub enum Error {
         /// What was asked for.
         action: String,
     },
+    /// The disk has no room for it; the server would end with a PANIC. Nothing was done.
+    #[error("{action}: the disk is too full: {detail}")]
+    NoRoom {
+        /// What was asked for.
+        action: String,
+        /// What is free and what is needed.
+        detail: String,
+    },
     /// A file of the data directory or of Remount is not as it must be.
     #[error("{path}: {detail}")]
     File {
@@ -105,6 +115,7 @@ impl From<&Error> for ApiError {
             Error::Settings(_) => ("settings", None),
             Error::NoRestore(_) => ("no_restore", None),
             Error::NotPrimary { .. } => ("not_primary", None),
+            Error::NoRoom { .. } => ("no_room", None),
             Error::Database { .. } => ("database", None),
             Error::Unreachable { .. } => ("unreachable", None),
             Error::File { .. } => ("file", None),
@@ -136,6 +147,10 @@ impl ApiError {
                 Error::Settings(detail.into())
             }
             ("not_primary", _) => Error::NotPrimary { action: action.into() },
+            ("no_room", _) => {
+                let detail = self.message.split_once(NO_ROOM).map_or(&*self.message, |(_, detail)| detail);
+                Error::NoRoom { action: action.into(), detail: detail.into() }
+            }
             // A full or read-only disk does not pass by waiting, and PostgreSQL's log says nothing of it.
             ("file", _) => {
                 let (path, detail) = self.message.split_once(": ").unwrap_or(("a file", &self.message));
@@ -186,6 +201,9 @@ impl OperatorError for Error {
                 "look at where the restore is with `remount journal {restore}`, and with `bosh instances --details` which disk the instance has"
             ),
             Self::NotPrimary { .. } => "run the command again: it reads the roles again and asks the primary".into(),
+            Self::NoRoom { .. } => {
+                "free room on the persistent disk (never below pg_wal), or enlarge it (`persistent_disk_type`) and deploy".into()
+            }
             Self::File { .. } => {
                 "check on the instance whether the disk of that file is full or read-only, and whether the file was changed by hand"
                     .into()
@@ -217,6 +235,13 @@ mod tests {
         let elsewhere = Error::OtherDisk("/var/vcap/store/postgres/data/pg_wal (/fast)".into());
         let told = ApiError::from(&elsewhere).into_error("begin the backup");
         assert_eq!((told.to_string(), told.retry()), (elsewhere.to_string(), Retry::Never));
+    }
+
+    #[test]
+    fn no_room_is_told_as_such_across_the_agents_api() {
+        let full = Error::NoRoom { action: "switch WAL".into(), detail: "0 MiB are free".into() };
+        let told = ApiError::from(&full).into_error("switch WAL");
+        assert_eq!((told.to_string(), told.retry()), (full.to_string(), Retry::Never));
     }
 
     #[test]

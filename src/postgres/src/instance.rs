@@ -10,6 +10,7 @@
 //! | [`Server::end_backup`] | `POST /v1/backup/end` |
 //! | [`Server::abort_backup`] | `POST /v1/backup/abort` |
 //! | [`Server::switch_wal`] | `POST /v1/wal/switch` |
+//! | [`Server::archive_streamed`] | `POST /v1/wal/streamed` |
 //! | [`Server::write_probe`] | `POST /v1/probe` |
 //! | [`Server::promote`] | `POST /v1/restore/promote` |
 //! | [`Server::forward_restore`] | `POST /v1/restore/forward` |
@@ -23,13 +24,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use remount_core::documents::WalTail;
 use remount_core::{
     BackupId, ClusterName, DeploymentName, InstanceSlug, Lsn, RestoreId, Role, SegmentSize, SystemIdentifier,
     TimelineId, WalSegment,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Promoted, Recovery, SettingOverride};
+use crate::{Error, FreeSpace, Promoted, Recovery, SettingOverride};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -81,6 +83,18 @@ pub struct ServerStatus {
     /// What of the cluster is not on the persistent disk: no snapshot holds it.
     #[serde(default)]
     pub on_other_disks: Vec<String>,
+    /// What the data directory's file system has left.
+    pub data_free: FreeSpace,
+    /// What the file system of its WAL has left.
+    pub wal_free: FreeSpace,
+}
+
+impl ServerStatus {
+    /// Why a checkpoint and a switch of WAL would risk the server; none where they have room.
+    #[must_use]
+    pub fn lacks_room(&self) -> Option<String> {
+        self.wal_free.lacks(self.segment_size).or_else(|| self.data_free.lacks(self.segment_size))
+    }
 }
 
 /// Backup mode was entered.
@@ -144,6 +158,19 @@ pub enum CollationRefresh {
         /// Why.
         what: String,
     },
+}
+
+/// A standby's WAL is in the archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamedWal {
+    /// The timeline it has streamed.
+    pub timeline: TimelineId,
+    /// All before is in the archive, or in the tail: the end of the last record that it has replayed.
+    pub end: Lsn,
+    /// How many segments are left for another call; without them nothing here is complete.
+    pub left: usize,
+    /// The records of the segment that is not full yet.
+    pub tail: Option<WalTail>,
 }
 
 /// The body of `POST /v1/backup/begin`.
@@ -228,6 +255,13 @@ pub trait Server: Debug + Send + Sync {
 
     /// Checkpoints and switches to a new WAL segment, on a primary.
     async fn switch_wal(&self) -> Result<WalSwitched>;
+
+    /// Archives what a standby has streamed and the archive lacks: where its primary cannot. Full segments under their
+    /// names, as the primary would; what it has of the next one as a tail.
+    ///
+    /// # Idempotence
+    /// What is archived is archived. Call again while segments are left: a call takes some seconds and no more.
+    async fn archive_streamed(&self) -> Result<StreamedWal>;
 
     /// Writes and flushes, on a primary.
     async fn write_probe(&self) -> Result<WriteProbe>;

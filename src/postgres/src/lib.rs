@@ -26,6 +26,7 @@ mod recovery;
 mod recovery_settings;
 mod remote;
 mod retrying;
+mod room;
 
 pub use backup_session::BackupSession;
 pub use control_data::{ControlData, DEMANDED, DatabaseState, Demands};
@@ -34,11 +35,12 @@ pub use effective::{SettingOverride, Severity};
 pub use error::{ApiError, Error};
 pub use instance::{
     BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Forwarded, NamedBackup, NamedRestore, Result,
-    Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
 };
-pub use local::{LocalConfig, LocalServer, Reachable};
+pub use local::{LocalConfig, LocalServer, Reachable, Received};
 pub use local_status::Identity;
 pub use recovery::{Promoted, Recovery};
 pub use recovery_settings::{RecoveryGoal, RecoverySettings};
 pub use remote::{AgentsConfig, RemoteServer, RemoteServers, agent_tls_name};
 pub use retrying::RetryingServers;
+pub use room::FreeSpace;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls, Row};
 
-use crate::{DataDirectory, Error, Result, WalSwitched, WriteProbe};
+use crate::{DataDirectory, Error, FreeSpace, Result, WalSwitched, WriteProbe};
 
 /// How long connecting may take; the socket is on this machine.
 const CONNECT_SECONDS: u64 = 5;
@@ -25,6 +25,16 @@ const SESSION: &str = "-c lock_timeout=0 -c idle_session_timeout=0 -c idle_in_tr
     -c lc_messages=C -c session_preload_libraries= -c local_preload_libraries=";
 /// A checkpoint writes all dirty buffers; a large server with a slow disk takes minutes.
 const CHECKPOINT_SECONDS: u64 = 1800;
+
+/// A receiver that does not stream any more has told its last position; one that never did has none.
+const RECEIVED: &str = "
+    SELECT upper(lpad(to_hex(greatest(
+             (SELECT timeline_id FROM pg_control_checkpoint()),
+             (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+             (SELECT max(received_tli) FROM pg_stat_wal_receiver WHERE status = 'streaming'))), 8, '0')),
+           greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), '0/0'::pg_lsn)::text,
+           coalesce(pg_last_wal_replay_lsn(), '0/0'::pg_lsn)::text,
+           current_setting('wal_segment_size')";
 
 /// Where the server is: the `postgres` block of `agent.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -60,6 +70,19 @@ pub enum Reachable {
     NotYet(String),
     /// Nothing listens on its socket.
     Down,
+}
+
+/// How far a standby is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The timeline.
+    pub timeline: TimelineId,
+    /// All before is durable in its `pg_wal`, or was.
+    pub flushed: Lsn,
+    /// The end of the last record that it has replayed.
+    pub replayed: Lsn,
+    /// The size of its segments.
+    pub segment_size: SegmentSize,
 }
 
 /// The server on this machine.
@@ -142,14 +165,53 @@ impl LocalServer {
         get::<Option<i32>>(&row, 0)?.map(timeline).transpose()
     }
 
-    /// Checkpoints and switches to a new WAL segment.
+    /// How far a standby is.
     ///
     /// # Errors
-    /// [`Error::NotPrimary`] on a standby, [`Error::Database`].
+    /// [`Error::Config`] on a primary, [`Error::Database`].
+    pub async fn received(&self) -> Result<Received> {
+        const ACTION: &str = "ask what was streamed";
+        let client = self.connect().await?;
+        let row = one(&client, ACTION, "SELECT pg_is_in_recovery()").await?;
+        if !get::<bool>(&row, 0)? {
+            return Err(Error::Config("the server is a primary: it archives its WAL by itself".into()));
+        }
+        let row = one(&client, ACTION, RECEIVED).await?;
+        Ok(Received {
+            timeline: timeline_hex(&get::<String>(&row, 0)?)?,
+            flushed: lsn(&row, 1)?,
+            replayed: lsn(&row, 2)?,
+            segment_size: segment_size(&get::<String>(&row, 3)?)?,
+        })
+    }
+
+    /// What the file system of the WAL has left.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn wal_free(&self) -> Result<FreeSpace> {
+        FreeSpace::of(&self.config.data_directory.join("pg_wal"))
+    }
+
+    /// Whether there is room to checkpoint and to switch WAL.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`]; [`Error::File`] where nobody can say.
+    pub(crate) fn must_have_room(&self, action: &str, segment_size: SegmentSize) -> Result<()> {
+        self.wal_free()?.admits(action, segment_size)?;
+        FreeSpace::of(&self.config.data_directory)?.admits(action, segment_size)
+    }
+
+    /// Checkpoints and switches to a new WAL segment, where there is room for both.
+    ///
+    /// # Errors
+    /// [`Error::NotPrimary`] on a standby, [`Error::NoRoom`], [`Error::Database`].
     pub async fn switch_wal(&self) -> Result<WalSwitched> {
         const ACTION: &str = "switch WAL";
         let client = self.connect_to(&self.config.database, CHECKPOINT_SECONDS).await?;
         must_be_primary(&client, ACTION).await?;
+        let row = one(&client, ACTION, "SELECT current_setting('wal_segment_size')").await?;
+        self.must_have_room(ACTION, segment_size(&get::<String>(&row, 0)?)?)?;
         client.batch_execute("CHECKPOINT").await.map_err(database(ACTION))?;
         let query = "SELECT lsn::text, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
                             current_setting('wal_segment_size')

@@ -10,7 +10,7 @@ use remount_core::{
 use tokio_postgres::Client;
 
 use crate::local::{database, database_error, get, lsn, one, segment_size, timeline_hex};
-use crate::{LocalServer, Result, ServerStatus};
+use crate::{FreeSpace, LocalServer, Result, ServerStatus};
 use remount_host::config_file::Blocks;
 use remount_host::durable;
 
@@ -124,6 +124,8 @@ impl LocalServer {
             collation_versions: pairs(&client, COLLATIONS).await?,
             data_bytes: self.data_bytes()?,
             on_other_disks: Vec::new(),
+            data_free: FreeSpace::of(&self.config().data_directory)?,
+            wal_free: self.wal_free()?,
         })
     }
 

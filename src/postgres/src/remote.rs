@@ -26,7 +26,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::{
     ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error, Forwarded, NamedBackup,
-    NamedRestore, Promoted, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    NamedRestore, Promoted, Result, Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
 };
 
 /// The name in the certificate of a deployment's agents.
@@ -204,6 +204,10 @@ impl Server for RemoteServer {
 
     async fn switch_wal(&self) -> Result<WalSwitched> {
         self.post("switch WAL", "/v1/wal/switch", &serde_json::json!({})).await
+    }
+
+    async fn archive_streamed(&self) -> Result<StreamedWal> {
+        self.post("archive the streamed WAL", "/v1/wal/streamed", &serde_json::json!({})).await
     }
 
     async fn write_probe(&self) -> Result<WriteProbe> {

@@ -10,7 +10,7 @@ use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{
     BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Result, Server, ServerStatus,
-    Servers, WalSwitched, WriteProbe,
+    Servers, StreamedWal, WalSwitched, WriteProbe,
 };
 
 /// Wraps the way to the servers.
@@ -85,6 +85,10 @@ impl Server for RetryingServer {
 
     async fn switch_wal(&self) -> Result<WalSwitched> {
         retry(&self.policy, || self.inner.switch_wal()).await
+    }
+
+    async fn archive_streamed(&self) -> Result<StreamedWal> {
+        retry(&self.policy, || self.inner.archive_streamed()).await
     }
 
     async fn write_probe(&self) -> Result<WriteProbe> {

@@ -61,6 +61,7 @@ fn plan(ended: &BackupEnded, target: RestoreTarget, timeline: TimelineHistory) -
         keep_old_disks_hours: 24,
         options: Default::default(),
         segments_verified: 0,
+        accept_loss: Vec::new(),
         tool_version: "test".into(),
     }
 }

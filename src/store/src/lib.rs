@@ -30,6 +30,7 @@ mod releases;
 mod requests;
 mod restores;
 mod retrying;
+mod stop_notes;
 mod store;
 mod transport;
 mod wal;
@@ -47,5 +48,5 @@ pub use retrying::RetryingObjects;
 pub use store::Store;
 pub use wal::{
     ArchiveFile, ArchiveFileError, Codec, PushOptions, Pushed, SearchBounds, SearchedFor, SegmentHeader,
-    SegmentSummary, WalArchive, WalConfig, WalListing,
+    SegmentSummary, WalArchive, WalConfig, WalEnd, WalListing, below,
 };

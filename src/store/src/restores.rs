@@ -2,7 +2,9 @@
 
 use log::warn;
 use remount_core::RestoreId;
-use remount_core::documents::{AbortRequest, FORMAT, ForkRecord, JournalEvent, PublishedPlan, RestorePlan};
+use remount_core::documents::{
+    AbortRequest, FORMAT, ForkRecord, JournalEvent, PublishedPlan, RestorePlan, TailRecord,
+};
 use serde::de::DeserializeOwned;
 
 use crate::parallel::in_parallel;
@@ -163,6 +165,35 @@ impl ClusterStore {
                 Err(documents::fault(&path, format!("it is the fork of restore {}", fork.restore)))
             }
             fork => Ok(fork),
+        }
+    }
+
+    /// Writes which tail ends the WAL of a restore, once.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`]; [`Error::Conflict`] where another tail was recorded.
+    ///
+    /// # Idempotence
+    /// The same tail again is success.
+    pub async fn write_tail(&self, tail: &TailRecord, lease: &Lease) -> Result<()> {
+        self.fence(lease).await?;
+        let path = self.restore_path(&tail.restore, "tail.json");
+        let content = documents::encode_signed(&path, tail, &self.keys)?;
+        documents::write_once(&*self.objects, &path, content).await
+    }
+
+    /// Which tail ends the WAL of a restore; none where the archive's own segments do.
+    ///
+    /// # Errors
+    /// [`Error::Document`] where it cannot be read.
+    pub async fn tail(&self, id: &RestoreId) -> Result<Option<TailRecord>> {
+        let path = self.restore_path(id, "tail.json");
+        let tail = self.read_signed::<TailRecord>(&path).await?;
+        match tail {
+            Some(tail) if tail.restore != *id => {
+                Err(documents::fault(&path, format!("it is the tail of restore {}", tail.restore)))
+            }
+            tail => Ok(tail),
         }
     }
 

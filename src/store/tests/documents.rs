@@ -73,6 +73,7 @@ fn request(restore: &str) -> RestoreRequest {
         pause: false,
         on_failure: OnFailure::Rollback,
         options: Default::default(),
+        accept_loss: Vec::new(),
     }
 }
 

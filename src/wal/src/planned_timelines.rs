@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
-use remount_core::documents::{self, AppliedPlan, ForkRecord, open_plan};
-use remount_core::{Fork, Lsn, RestoreId, Role, SegmentSize, TimelineHistory, WalSegment};
+use remount_core::documents::{self, AppliedPlan, open_plan};
+use remount_core::{RestoreId, Role, SegmentSize, TimelineHistory, WalSegment};
 
 use crate::error::{Error, Result};
 
@@ -47,7 +47,7 @@ impl PlannedTimelines {
         let path = applied.path;
         let history = match (applied.role, applied.fork) {
             (Role::Primary, _) => path.history,
-            (Role::Standby, Some(fork)) => extended(&path.history, &fork),
+            (Role::Standby, Some(fork)) => path.history.left_at(fork.fork_lsn, fork.timeline),
             (Role::Standby, None) => return Err(Error::NoFork { restore: applied.restore }),
         };
         let segment_size = path.segment_size;
@@ -76,15 +76,6 @@ impl PlannedTimelines {
     pub fn last_needed(&self) -> WalSegment {
         self.needed.1
     }
-}
-
-/// The planned timelines up to the fork, then the new timeline.
-fn extended(planned: &TimelineHistory, fork: &ForkRecord) -> TimelineHistory {
-    let last_byte = Lsn(fork.fork_lsn.0.saturating_sub(1));
-    let parent = planned.owner_of(last_byte);
-    let before = planned.forks.iter().filter(|earlier| earlier.parent < parent);
-    let new = Fork { parent, lsn: fork.fork_lsn, reason: String::new() };
-    TimelineHistory { timeline: fork.timeline, forks: before.cloned().chain([new]).collect() }
 }
 
 /// Restore ids sort by time.

@@ -4,12 +4,20 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use remount_core::Role;
-use remount_core::documents::{AppliedPlan, FORMAT, ForkRecord, RestorePlan};
+use remount_core::documents::{AppliedPlan, FORMAT, ForkRecord, RecoveryPath, RestorePlan, WalTail};
+use remount_core::{Role, WalSegment};
 use remount_postgres::{DataDirectory, Preparation, RecoveryGoal, RecoverySettings, Signal};
 
 use crate::disk::Disk;
 use crate::error::{Result, system};
+
+/// Where the WAL of a plan ends.
+pub struct Ends {
+    /// Of a standby: where its primary left the planned timeline.
+    pub fork: Option<ForkRecord>,
+    /// Of a primary: the records behind the archive's last segment.
+    pub tail: Option<WalTail>,
+}
 
 /// Applies `plan`; a fork makes the instance a standby.
 ///
@@ -20,7 +28,7 @@ pub fn apply(
     data: &DataDirectory,
     restore_command: &str,
     plan: &RestorePlan,
-    fork: Option<ForkRecord>,
+    Ends { fork, tail }: Ends,
 ) -> Result<()> {
     let goal = fork.as_ref().map_or(RecoveryGoal::Reach, RecoveryGoal::Follow);
     let role = if fork.is_some() { Role::Standby } else { Role::Primary };
@@ -39,13 +47,24 @@ pub fn apply(
         backup: plan.path.backup.clone(),
         role,
         applied_at: Timestamp::now(),
-        path: plan.path.clone(),
+        path: path_before(&plan.path, tail.as_ref()),
         target: plan.target.clone(),
         outcome: None,
         fork,
     })?;
     log::info!(restore:% = plan.id, backup:% = plan.path.backup, role:% = role, target:% = plan.target; "the plan is applied");
     Ok(())
+}
+
+/// What recovery has to fetch: the segment of a tail is in `pg_wal` and in no archive, so its absence is no gap.
+fn path_before(path: &RecoveryPath, tail: Option<&WalTail>) -> RecoveryPath {
+    let (first, last) = path.segments;
+    let number = |segment: WalSegment| segment.number(path.segment_size);
+    let before = tail.map(|tail| number(tail.segment)).filter(|tail| *tail <= number(last));
+    let last = before
+        .and_then(|tail| tail.checked_sub(1))
+        .map_or(last, |before| WalSegment::numbered(last.timeline, before, path.segment_size));
+    RecoveryPath { segments: (first, last), ..path.clone() }
 }
 
 /// The command by which PostgreSQL fetches WAL. `remount-wal` lies beside this program; both come from one package.

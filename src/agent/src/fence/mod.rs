@@ -11,6 +11,7 @@
 
 mod apply;
 pub mod decide;
+mod placed;
 pub mod processes;
 
 use std::time::Duration;
@@ -114,16 +115,24 @@ impl Fence {
 
     async fn carry_out(&self, plan: &RestorePlan, role: PlannedRole) -> Result<()> {
         match role {
-            PlannedRole::Primary => self.apply(plan, None),
+            PlannedRole::Primary => self.apply(plan, None).await,
             PlannedRole::Standby => {
                 let fork = self.await_fork(plan).await?;
-                self.apply(plan, Some(fork))
+                self.apply(plan, Some(fork)).await
             }
         }
     }
 
-    fn apply(&self, plan: &RestorePlan, fork: Option<ForkRecord>) -> Result<()> {
-        apply::apply(&self.disk, &self.data, &self.restore_command, plan, fork)
+    /// WAL first, while neither label nor signal is there: a crash on the way applies the plan again.
+    async fn apply(&self, plan: &RestorePlan, fork: Option<ForkRecord>) -> Result<()> {
+        let found = fork.as_ref();
+        let question = |store: ClusterStore| async move { placed::needed(&store, plan, found).await };
+        let (wal, tail) = self.store.ask(self.deadline, question).await?;
+        for file in wal {
+            self.data.place_wal(&file.segment, &file.content)?;
+            log::info!(restore:% = plan.id, segment:% = file.segment; "WAL that the archive does not give was put into pg_wal");
+        }
+        apply::apply(&self.disk, &self.data, &self.restore_command, plan, apply::Ends { fork, tail })
     }
 
     /// A standby may not start before the new timeline's history *and* its first segment are archived:

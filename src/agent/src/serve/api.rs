@@ -5,6 +5,7 @@
 //! | a state that does not allow it | 409 |
 //! | PostgreSQL does not answer or refuses | 502 |
 //! | a file cannot be read or written | 500 |
+//! | the disk has no room for it | 507 |
 //! | a body that cannot be used | 400, 413, 415 or 422 |
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use remount_postgres::{
     ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error as PostgresError, Forwarded,
-    LocalServer, NamedBackup, NamedRestore, Promoted, ServerStatus, WalSwitched, WriteProbe,
+    LocalServer, NamedBackup, NamedRestore, Promoted, ServerStatus, StreamedWal, WalSwitched, WriteProbe,
 };
 
 use crate::config::AgentConfig;
@@ -25,6 +26,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::serve::backup::BackupKeeper;
 use crate::serve::collations::CollationKeeper;
+use crate::unarchived::streamed;
 use crate::{recovering, status};
 
 /// No request has more than two names and a number.
@@ -50,6 +52,7 @@ pub fn routes(config: Arc<AgentConfig>, keeper: Arc<BackupKeeper>) -> Router {
         .route("/v1/backup/end", post(end_backup))
         .route("/v1/backup/abort", post(abort_backup))
         .route("/v1/wal/switch", post(switch_wal))
+        .route("/v1/wal/streamed", post(archive_streamed))
         .route("/v1/probe", post(write_probe))
         .route("/v1/restore/promote", post(promote))
         .route("/v1/restore/forward", post(forward_restore))
@@ -94,6 +97,10 @@ async fn abort_backup(State(api): State<Api>, body: Body<NamedBackup>) -> Answer
 
 async fn switch_wal(State(api): State<Api>) -> Answer<WalSwitched> {
     Ok(Json(api.server().switch_wal().await?))
+}
+
+async fn archive_streamed(State(api): State<Api>) -> Answer<StreamedWal> {
+    Ok(Json(to_its_end(async move { streamed::archive(&api.config, &api.server()).await }).await?))
 }
 
 async fn write_probe(State(api): State<Api>) -> Answer<WriteProbe> {
@@ -160,6 +167,7 @@ impl From<PostgresError> for Failure {
             | PostgresError::NoRestore(_)
             | PostgresError::NotPrimary { .. }
             | PostgresError::OtherDisk(_) => StatusCode::CONFLICT,
+            PostgresError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
             PostgresError::Database { .. } | PostgresError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
             PostgresError::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             PostgresError::Config(_) => StatusCode::BAD_REQUEST,

@@ -15,6 +15,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use remount_core::InstanceId;
+use remount_store::ClusterStore;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,14 +27,18 @@ use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::{Result, system};
 use crate::hooks;
+use crate::store_client::StoreClient;
 use backup::BackupKeeper;
-use remount_host::{Account, FileLock, is_root};
+use remount_host::{Account, Deadline, FileLock, is_root};
 
 const CONNECTIONS_MAX: usize = 64;
 const HANDSHAKE_SECONDS: u64 = 10;
 const HEADER_SECONDS: u64 = 30;
 /// Long enough for the longest call (a checkpoint on a slow disk); then the peer connects anew.
 const CONNECTION_SECONDS: u64 = 3600;
+/// Between two attempts to remove the note of the last stop, and of each.
+const FORGET_PAUSE: Duration = Duration::from_secs(10);
+const FORGET_SECONDS: u64 = 60;
 /// A limit of file descriptors passes; trying again at once would only use the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -60,6 +66,7 @@ async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
     let address = listener.local_addr().map_err(system("ask for our own address"))?;
     let keeper = BackupKeeper::new(&config);
     keeper.clone().remove_left_mark();
+    tokio::spawn(forget_stop(config.store_client(), config.identity.instance.id.clone()));
     let deployment = config.identity.deployment.clone();
     let routes = api::routes(Arc::new(config), keeper.clone());
     let mut stop = Stop::new()?;
@@ -83,6 +90,22 @@ async fn serve_until_stopped(config: AgentConfig) -> Result<()> {
     keeper.shut_down().await?;
     log::info!("the agent has stopped");
     Ok(())
+}
+
+/// What the note of the last stop says is not so any more: the server writes again. Where the store does not answer, it is
+/// asked for as long as this process lives: neither can anything be archived then.
+async fn forget_stop(store: StoreClient, id: InstanceId) {
+    loop {
+        let id = &id;
+        let forget = |store: ClusterStore| async move { store.forget_stop_note(id).await };
+        match store.ask(Deadline::after_seconds(FORGET_SECONDS), forget).await {
+            Ok(()) => return,
+            Err(error) => {
+                log::warn!(error:% = error; "the note of the last stop is not removed from the store yet")
+            }
+        }
+        tokio::time::sleep(FORGET_PAUSE).await;
+    }
 }
 
 /// Each of two agents would take the other's `backup.json` for one that was left.

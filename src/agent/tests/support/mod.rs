@@ -200,6 +200,7 @@ impl<'a> Vm<'a> {
             "wal": {"codec": "none", "fetch_deadline_seconds": 5, "push_deadline_seconds": 5},
             "pre_start": {"deadline_seconds": 1}, "post_start": {"deadline_seconds": 60},
             "post_deploy": {"deadline_seconds": 1}, "drain": {"deadline_seconds": 2},
+            "post_stop": {"deadline_seconds": 8},
             "directories": {"store": home.join("store"), "data": home.join("data"), "run": home.join("run/agent")},
         });
         let vm = Self { landscape, instance: instance(id), config, home };
@@ -314,6 +315,7 @@ impl<'a> Vm<'a> {
             keep_old_disks_hours: 24,
             options: Default::default(),
             segments_verified: 0,
+            accept_loss: Vec::new(),
             tool_version: "test".into(),
         }
     }

@@ -1,7 +1,7 @@
 //! `remount plan` and `remount restore`: what is restored, and how.
 
 use clap::{Args, Subcommand, ValueEnum};
-use remount_core::documents::{self, OnFailure, VerifyWal};
+use remount_core::documents::{self, AcceptedLoss, OnFailure, VerifyWal};
 use remount_core::{DeploymentName, GroupName, RestoreId};
 
 use super::TargetArguments;
@@ -70,6 +70,9 @@ pub struct RestoreOptions {
     /// Rebuild indexes after the promotion where a collation has another version than in the backup
     #[arg(long)]
     reindex: bool,
+    /// Accept a loss by its name; without, a restore that would lose something is refused or undone
+    #[arg(long, value_enum, value_name = "LOSS")]
+    pub accept_loss: Vec<AcceptedLossArgument>,
     /// Plan and check only; nothing is changed
     #[arg(long)]
     pub dry_run: bool,
@@ -114,6 +117,21 @@ impl From<VerifyArgument> for VerifyWal {
             VerifyArgument::All => Self::All,
             VerifyArgument::Recent => Self::Recent,
             VerifyArgument::None => Self::None,
+        }
+    }
+}
+
+/// A loss that is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AcceptedLossArgument {
+    /// Commits whose WAL is not in the archive, of a restore to the newest commit
+    UnarchivedWal,
+}
+
+impl From<AcceptedLossArgument> for AcceptedLoss {
+    fn from(argument: AcceptedLossArgument) -> Self {
+        match argument {
+            AcceptedLossArgument::UnarchivedWal => Self::UnarchivedWal,
         }
     }
 }

@@ -130,8 +130,8 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
     let asked = store.requests().pending().await?;
     let same = |request: &RestoreRequest| {
         request.requested_by == PROPERTIES
-            && (&request.deployment, &request.group, &request.target)
-                == (&deployment, &options.group, &target)
+            && (&request.deployment, &request.group, &request.target, &request.accept_loss)
+                == (&deployment, &options.group, &target, &options.accept_loss)
     };
     if asked.iter().any(same) {
         return Ok(());
@@ -148,6 +148,7 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
         pause: options.pause,
         on_failure: options.on_failure,
         options: remount_core::documents::RestoreOptions { verify: options.verify, reindex: options.reindex },
+        accept_loss: options.accept_loss.clone(),
     };
     Ok(store.requests().put(&request).await?)
 }

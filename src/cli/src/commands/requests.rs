@@ -61,6 +61,7 @@ pub fn from(options: &RestoreOptions) -> Result<RestoreRequest, Failure> {
         pause: options.pause,
         on_failure: options.on_failure.into(),
         options: options.chosen(),
+        accept_loss: options.accept_loss.iter().copied().map(Into::into).collect(),
     })
 }
 

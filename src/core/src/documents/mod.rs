@@ -8,11 +8,13 @@
 //! | `restores/<id>/plan.json` | [`RestorePlan`] |
 //! | `restores/<id>/journal/<n>.json` | [`JournalEvent`] |
 //! | `restores/<id>/fork.json` | [`ForkRecord`] |
+//! | `restores/<id>/tail.json` | [`TailRecord`] |
 //! | `restores/<id>/abort.json` | [`AbortRequest`] |
 //! | `restores/<id>/released.json` | [`ReleaseNote`] |
 //! | `restores/current.json` | [`PublishedPlan`] |
 //! | `requests/<id>.json`, `.done.json` | [`RestoreRequest`], [`RequestOutcome`] |
 //! | `instances/<id>.json` | [`InstanceNote`] |
+//! | `instances/<id>.stopped.json` | [`StopNote`] |
 //! | `index/backups/<id>.json`, `index/restores/<id>.json` | [`IndexEntry`] |
 //! | `lease/<epoch>.json`, `.beat`, `.released` | [`LeaseDocument`], [`LeaseSign`] |
 //! | `store.json` | [`StoreDocument`] |
@@ -37,6 +39,7 @@ mod plan;
 mod published;
 mod release;
 mod request;
+mod stop_note;
 mod store;
 mod tombstone;
 
@@ -56,7 +59,8 @@ pub use mark::{BackupMark, DiskOwner};
 pub use plan::{PlannedInstance, RecoveryPath, RestorePlan};
 pub use published::PublishedPlan;
 pub use release::ReleaseNote;
-pub use request::{OnFailure, RequestOutcome, RestoreOptions, RestoreRequest, VerifyWal};
+pub use request::{AcceptedLoss, OnFailure, RequestOutcome, RestoreOptions, RestoreRequest, VerifyWal};
+pub use stop_note::{StopNote, TailRecord, WalTail};
 pub use store::StoreDocument;
 pub use tombstone::{BackupBegunNote, BackupRecord, Tombstone, TombstoneKind};
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DiskShape, RestoreOptions};
+use super::{AcceptedLoss, DiskShape, RestoreOptions};
 use crate::{
     BackupId, ClusterName, DeploymentName, DiskCid, GroupName, InstanceSlug, Lsn, RestoreId, RestoreTarget,
     Role, SegmentSize, SnapshotCid, SystemIdentifier, TimelineHistory, TimelineId, WalSegment,
@@ -98,6 +98,9 @@ pub struct RestorePlan {
     /// How many segments, in the order in which they are verified, preflight has read already.
     #[serde(default)]
     pub segments_verified: u64,
+    /// The losses that the operator has accepted, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept_loss: Vec<AcceptedLoss>,
     /// The version of Remount that planned it.
     pub tool_version: String,
 }
@@ -111,6 +114,12 @@ impl RestorePlan {
     #[must_use]
     pub fn primary(&self) -> Option<&PlannedInstance> {
         self.instances.iter().find(|planned| planned.role == Role::Primary)
+    }
+
+    /// Whether the operator has accepted this loss.
+    #[must_use]
+    pub fn accepts(&self, loss: AcceptedLoss) -> bool {
+        self.accept_loss.contains(&loss)
     }
 
     /// The instances that follow it.

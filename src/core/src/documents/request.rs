@@ -41,6 +41,22 @@ pub struct RestoreOptions {
     pub reindex: bool,
 }
 
+/// A loss that an operator accepts beforehand, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AcceptedLoss {
+    /// Commits whose WAL is not in the archive, of a restore to `latest`.
+    UnarchivedWal,
+}
+
+impl std::fmt::Display for AcceptedLoss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::UnarchivedWal => "unarchived-wal",
+        })
+    }
+}
+
 /// A request for a restore, to be carried out by the errand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreRequest {
@@ -69,6 +85,9 @@ pub struct RestoreRequest {
     /// What else was chosen.
     #[serde(default)]
     pub options: RestoreOptions,
+    /// The losses that are accepted; without a name here, what would lose something is not done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept_loss: Vec<AcceptedLoss>,
 }
 
 /// How a request ended.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 use remount_cloud::{Disk, tag};
 use remount_core::documents::{PlannedInstance, RestorePlan};
-use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceSlug, RestoreId};
+use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceSlug, RestoreId, Role};
 use remount_director::{Error, Instance, OrphanedDisk};
 use remount_store::{ClusterStore, in_parallel};
 
@@ -283,10 +283,12 @@ fn row(
     };
     let ended = restore.written_at.filter(|_| is_over);
     let kept_until = ended.and_then(|ended| after(ended, restore.plan.keep_old_disks_hours));
+    let holds = restore.missing_wal.clone().filter(|_| planned.role == Role::Primary && !aside.is_restored);
     let state = match () {
         () if cloud.is_none() && orphan.is_none() && !landscape.active.contains(disk) => OldDiskState::Gone,
         () if aside.is_needed => OldDiskState::Needed,
         () if attached => OldDiskState::Attached,
+        () if is_over && holds.is_some() => OldDiskState::HoldsWal,
         () if kept_until.is_some_and(|until| until <= landscape.now) => OldDiskState::Due,
         () if is_over => OldDiskState::Kept,
         // Rolled back, and yet in no instance: it is the cluster's own disk, detached by something else.
@@ -310,6 +312,7 @@ fn row(
             .and_then(|orphan| orphaned_at(&orphan.orphaned_at))
             .and_then(|since| after(since, landscape.director_days.saturating_mul(24))),
         state,
+        holds,
         released: restore.released.clone().filter(|note| note.disks.contains(disk)),
     }
 }

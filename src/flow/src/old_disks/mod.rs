@@ -4,6 +4,7 @@
 //! | state      | means                                                                 | released      |
 //! |------------|-----------------------------------------------------------------------|---------------|
 //! | `kept`     | the restore has ended well, the time to keep is not over               | by name       |
+//! | `holds_wal`| a loss was accepted: it may hold commits that the archive does not have | by name alone |
 //! | `due`      | the time to keep is over                                               | by name, due  |
 //! | `needed`   | a restore that has not ended, or its rollback, could still need it     | never         |
 //! | `attached` | an instance has it again, by the Director's record or in the cloud     | never         |
@@ -87,6 +88,8 @@ impl OldDiskRetention {
 pub enum OldDiskState {
     /// The time to keep is not over.
     Kept,
+    /// It may hold commits that the archive does not have: it never goes by itself.
+    HoldsWal,
     /// The time to keep is over.
     Due,
     /// A restore or a rollback that has not ended could still need it.
@@ -101,6 +104,7 @@ impl std::fmt::Display for OldDiskState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Kept => "kept",
+            Self::HoldsWal => "holds_wal",
             Self::Due => "due",
             Self::Needed => "needed",
             Self::Attached => "attached",
@@ -139,6 +143,9 @@ pub struct OldDisk {
     pub director_deletes_at: Option<Timestamp>,
     /// What became of it.
     pub state: OldDiskState,
+    /// What the archive does not have, and this disk may hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<String>,
     /// Who gave it up; then only a crash or a failure has kept it.
     pub released: Option<ReleaseNote>,
 }

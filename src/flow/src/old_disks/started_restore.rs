@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use remount_core::documents::{ReleaseNote, RestorePlan};
 use remount_store::ClusterStore;
 
-use crate::restore::{RestorePhase, RestoreState};
+use crate::restore::{RestorePhase, RestoreState, missing_wal};
 use crate::{FlowError, Result};
 
 /// A restore that was begun.
@@ -18,6 +18,8 @@ pub struct StartedRestore {
     pub written_at: Option<Timestamp>,
     /// Who gave up its old disks.
     pub released: Option<ReleaseNote>,
+    /// What the archive does not have of the former primary's WAL, as was accepted.
+    pub missing_wal: Option<String>,
 }
 
 impl StartedRestore {
@@ -36,7 +38,8 @@ impl StartedRestore {
         let released = store.release_note(&id).await;
         let released = released
             .map_err(FlowError::store(format!("look whether the disks of restore {id} were released")))?;
-        Ok(Some(Self { plan, state, written_at, released }))
+        let missing_wal = missing_wal(state.events())?;
+        Ok(Some(Self { plan, state, written_at, released, missing_wal }))
     }
 
     /// How far it is.

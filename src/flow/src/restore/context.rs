@@ -17,7 +17,7 @@ use remount_store::{ClusterStore, Keeper, Lease};
 use super::journal::RestoreJournal;
 use super::steps::RestoreStep;
 use super::steps::last_wal::LastWal;
-use super::steps::primary::Recover;
+use super::steps::primary::{Recover, StopPrimary};
 use crate::error::RUN_AGAIN;
 use crate::owner::Owner;
 use crate::{FlowContext, FlowError, Result, fence, instances};
@@ -287,9 +287,12 @@ impl<'a> RestoreContext<'a> {
     pub fn minimum_lsn(&self) -> Result<Lsn> {
         let mut minimum = self.plan.path.minimum_lsn;
         if matches!(self.plan.target.target, RecoveryTarget::Latest) {
-            let written = self.output::<LastWal>()?.flatten().map(|last| last.last_write);
+            let written =
+                self.output::<LastWal>()?.and_then(|done| done.archived).map(|last| last.last_write);
             let archived = self.output::<Recover>()?.and_then(|recovered| recovered.last_segment_begins);
-            minimum = minimum.max(written.unwrap_or_default()).max(archived.unwrap_or_default());
+            let tail = self.output::<StopPrimary>()?.and_then(|stopped| stopped.tail).map(|tail| tail.end);
+            let known = [written, archived, tail].into_iter().flatten().max();
+            minimum = minimum.max(known.unwrap_or_default());
         }
         Ok(minimum)
     }

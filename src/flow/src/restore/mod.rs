@@ -2,6 +2,7 @@
 
 mod abort;
 mod archive;
+mod at_stake;
 mod collations;
 mod context;
 mod director_change;
@@ -19,6 +20,7 @@ mod queue_notice;
 mod reindex;
 mod report;
 mod rollback_check;
+mod rollback_look;
 mod run;
 mod state;
 mod status_report;
@@ -26,6 +28,7 @@ mod steps;
 mod survey;
 mod swap;
 mod target_search;
+mod unarchived;
 mod wal_check;
 
 pub use abort::{AbortPoint, abort_restore};
@@ -37,3 +40,4 @@ pub use run::{
 pub(crate) use state::unfinished;
 pub use state::{RestorePhase, RestoreState};
 pub use steps::RestoreStep;
+pub(crate) use unarchived::missing_wal;

@@ -115,6 +115,7 @@ pub fn plan(
         keep_old_disks_hours: ctx.old_disks.keep_hours,
         options: request.options,
         segments_verified: 0,
+        accept_loss: request.accept_loss.clone(),
         tool_version: env!("CARGO_PKG_VERSION").into(),
     }
 }

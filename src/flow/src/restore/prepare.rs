@@ -8,7 +8,7 @@ use remount_store::ClusterStore;
 use super::preflight::{self, Findings};
 use super::report::{PreflightReport, StepReport};
 use super::target_search::{self, Question};
-use super::{estimate, planning, survey, wal_check};
+use super::{at_stake, estimate, planning, survey, wal_check};
 use crate::{FlowContext, FlowError, Problem, Result};
 
 /// Plan and preflight come before the saga's steps.
@@ -84,6 +84,7 @@ async fn plan_and_check(
     let wal = store.wal(plan.path.system_identifier);
     plan.segments_verified =
         wal_check::preflight(ctx, &wal, &plan.path, request.options.verify, &mut findings).await?;
+    at_stake::check(&store, &survey, &plan, &mut findings).await?;
     if !findings.problems.is_empty() {
         return Err(FlowError::Refused { what, problems: findings.problems });
     }

@@ -13,9 +13,9 @@ use super::journal::RestoreJournal;
 use super::pause;
 use super::prepare::{Closing, STEPS_BEFORE, prepare};
 use super::report::{self, RestoreReport};
-use super::rollback_check;
 use super::state::{RestorePhase, RestoreState};
 use super::steps::{RestoreStep, restore_saga};
+use super::{rollback_check, rollback_look};
 use crate::owner::Owner;
 use crate::{FlowContext, FlowError, Result};
 
@@ -281,6 +281,13 @@ impl RestoreRun<'_> {
                 refused => refused,
             },
         };
+        let ended = match ended {
+            Err(FlowError::Undone { restore: id, step, source, .. }) => {
+                let differs = Some(rollback_look::differences(&restore).await);
+                Err(FlowError::Undone { restore: id, step, differs, source })
+            }
+            ended => ended,
+        };
         // The journal is the report's source, so that a resumed restore reports all its steps.
         let state = RestoreState::read(&self.cluster, &id).await;
         release(&self.lease).await;
@@ -295,7 +302,7 @@ impl RestoreRun<'_> {
             let (step, what) = state.position().failure.clone().unwrap_or_default();
             let step = step.parse().unwrap_or(RestoreStep::Begin);
             let source = Box::new(FlowError::Check { what, next: None });
-            return Err(FlowError::Undone { restore: self.plan.id, step, source });
+            return Err(FlowError::Undone { restore: self.plan.id, step, differs: None, source });
         }
         report::of(self.plan, state, Vec::new())
     }

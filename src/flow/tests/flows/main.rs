@@ -16,3 +16,4 @@ mod rollback;
 mod support;
 mod targets;
 mod transcripts;
+mod unarchived;

@@ -18,4 +18,5 @@ mod targets;
 mod test_landscape;
 mod trial;
 mod twice;
+mod unarchived;
 mod under_load;

@@ -59,6 +59,7 @@ impl MemoryLandscape {
         }
         self.ask_agent(index, slug)?;
         self.shut_down(index).await;
+        self.post_stop(index).await;
         self.state().instances[index].desired = "stopped".into();
         if kind == StopKind::Soft { Ok(()) } else { detach_vm(&mut self.state(), index, slug) }
     }

@@ -30,6 +30,9 @@ impl MemoryLandscape {
             let data = content.data.clone().ok_or("pre-start: no data on the disk")?;
             (content.backup.clone(), content.applied.clone(), data)
         };
+        // What the agent does: the note of the last stop is not true any more.
+        let id = self.slug(index).id;
+        self.cluster_store().forget_stop_note(&id).await.unwrap_or_default();
         if let Some(mark) = mark {
             let plan =
                 self.cluster_store().published().await.map_err(|error| format!("pre-start: {error}"))?;
@@ -160,7 +163,13 @@ impl MemoryLandscape {
         let mut number = start.0 / u64::from(size().bytes());
         loop {
             let segment = history.expected(number, size());
-            let Some(content) = self.fetch(segment).await? else { break };
+            let (content, is_tail) = match self.fetch(segment).await? {
+                Some(content) => (content, false),
+                None => match self.tail_of(plan, segment).await? {
+                    Some(content) => (content, true),
+                    None => break,
+                },
+            };
             for record in content.into_iter().filter(|record| record.lsn >= start) {
                 let stop = stops(target, &record, plan.path.consistent_lsn);
                 if stop != Stop::Before {
@@ -170,6 +179,9 @@ impl MemoryLandscape {
                 if stop != Stop::No {
                     return finish(Replayed { records, lsn }, plan);
                 }
+            }
+            if is_tail {
+                break; // It ends with its last record.
             }
             lsn = segment.end(size());
             number += 1;
@@ -181,6 +193,15 @@ impl MemoryLandscape {
                 finish(Replayed { records, lsn }, plan)
             }
             _ => Err("FATAL: recovery ended before configured recovery target was reached".into()),
+        }
+    }
+
+    /// What the plan's tail has, where it is of this segment.
+    async fn tail_of(&self, plan: &RestorePlan, segment: WalSegment) -> Result<Option<Vec<Record>>, String> {
+        let record = self.cluster_store().tail(&plan.id).await.map_err(|error| error.to_string())?;
+        match record.filter(|record| record.tail.segment == segment) {
+            Some(record) => self.fetch_tail(&record.tail).await,
+            None => Ok(None),
         }
     }
 

@@ -22,6 +22,7 @@ impl MemoryLandscape {
         for index in 0..count {
             self.state().instances[index].desired = "stopped".into();
             self.shut_down(index).await;
+            self.post_stop(index).await;
         }
     }
 

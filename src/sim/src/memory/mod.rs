@@ -28,6 +28,7 @@ mod postgres;
 mod server;
 mod state;
 mod tasks;
+mod unarchived;
 mod wal_content;
 
 use std::collections::BTreeSet;
@@ -47,6 +48,7 @@ pub use crashing_objects::{CrashingObjects, Death, DeathAt, StoreFault, StoreFau
 pub use faults::{Fault, Rule};
 pub use mishaps::Quota;
 pub use objects::MemoryObjects;
+pub use unarchived::Archiving;
 
 use state::State;
 

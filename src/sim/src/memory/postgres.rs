@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use remount_core::documents::RestorePlan;
 use remount_core::{Lsn, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
-use remount_store::{ArchiveFile, Codec, PushOptions};
+use remount_store::ArchiveFile;
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
+use super::unarchived::Archiving;
 use super::{MemoryLandscape, wal_content};
 
 /// The only system identifier here.
@@ -124,13 +125,11 @@ impl Data {
     }
 
     /// The segments that are closed and not archived, with their records.
-    fn to_archive(&self) -> Vec<(WalSegment, Vec<Record>)> {
+    pub(super) fn to_archive(&self) -> Vec<(WalSegment, Vec<Record>)> {
         let mut segments = Vec::new();
         let mut segment = WalSegment::containing(self.timeline, self.archived, size());
         while segment.end(size()) <= self.lsn {
-            let inside =
-                |record: &&Record| segment.start(size()) <= record.lsn && record.lsn < segment.end(size());
-            segments.push((segment, self.records.iter().filter(inside).cloned().collect()));
+            segments.push((segment, self.inside(segment)));
             segment = segment.next(size());
         }
         segments
@@ -202,13 +201,13 @@ impl MemoryLandscape {
     }
 
     pub(crate) async fn archive_of(&self, index: usize) {
+        if self.state().instances[index].archiving != Archiving::Works {
+            return;
+        }
         let closed = self.state().running_data(index).map(Data::to_archive).unwrap_or_default();
         for (segment, records) in closed {
-            let content = wal_content::write(segment, &records);
-            let options = PushOptions { codec: Codec::Raw, segment_size: size() };
-            let file = ArchiveFile::Segment(segment);
-            match self.cluster_store().wal(SYSTEM).push(&file, content, options).await {
-                Ok(_) => {
+            match self.create_segment(segment, &records).await {
+                Ok(()) => {
                     if let Some(data) = self.state().running_data_mut(index) {
                         (data.archived, data.last_archived) = (segment.end(size()), Some(segment));
                     }

@@ -8,8 +8,8 @@ use remount_core::{
     BackupId, DeploymentName, InstanceSlug, Lsn, RecoveryTarget, RestoreId, Role, WalSegment,
 };
 use remount_postgres::{
-    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Recovery, Result, Server,
-    ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, FreeSpace, Promoted, Recovery, Result,
+    Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
 };
 use tokio::time::Instant;
 
@@ -110,11 +110,16 @@ fn running<'a>(state: &'a State, index: usize, action: &str) -> Result<&'a Data>
     state.running_data(index).ok_or_else(|| down(action))
 }
 
-/// Writes a record, on a primary; answers where it ends.
-fn write(state: &mut State, index: usize, action: &str, what: What) -> Result<Lsn> {
+fn must_be_primary(state: &State, index: usize, action: &str) -> Result<()> {
     if running(state, index, action)?.standby {
         return Err(Error::NotPrimary { action: action.into() });
     }
+    Ok(())
+}
+
+/// Writes a record, on a primary; answers where it ends.
+fn write(state: &mut State, index: usize, action: &str, what: What) -> Result<Lsn> {
+    must_be_primary(state, index, action)?;
     state.write(index, what).ok_or_else(|| down(action))
 }
 
@@ -170,6 +175,8 @@ impl Server for MemoryServer {
         let reached = self.reach(CALL)?;
         let switched = {
             let mut state = self.landscape.state();
+            must_be_primary(&state, reached.index, ACTION)?;
+            free(&mut state, reached.index).admits(ACTION, size())?;
             // The checkpoint: no commit.
             write(&mut state, reached.index, ACTION, What::Other)?;
             let data = state.running_data_mut(reached.index).ok_or_else(|| down(ACTION))?;
@@ -180,6 +187,13 @@ impl Server for MemoryServer {
         };
         self.landscape.archive().await;
         self.answer(CALL, &reached, switched)
+    }
+
+    async fn archive_streamed(&self) -> Result<StreamedWal> {
+        const CALL: &str = "server.archive_streamed";
+        let reached = self.reach(CALL)?;
+        let streamed = self.landscape.archive_streamed(reached.index).await?;
+        self.answer(CALL, &reached, streamed)
     }
 
     async fn write_probe(&self) -> Result<WriteProbe> {
@@ -283,6 +297,7 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
         SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     settings.extend(state.instances[index].settings.clone());
     let overrides = state.instances[index].overrides.clone();
+    let free = free(state, index);
     let data = running(state, index, "status")?;
     Ok(ServerStatus {
         instance,
@@ -306,7 +321,15 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
         collation_versions: BTreeMap::from([("libc/C.UTF-8".to_owned(), "2.36".to_owned())]),
         data_bytes: 1 << 30,
         on_other_disks: Vec::new(),
+        data_free: free,
+        wal_free: free,
     })
+}
+
+/// What the disk of an instance has left.
+fn free(state: &mut State, index: usize) -> FreeSpace {
+    let is_full = state.content_mut(index).is_some_and(|content| content.is_full);
+    FreeSpace { bytes: if is_full { 0 } else { 1 << 30 }, inodes: 1 << 20 }
 }
 
 fn begin_backup(
@@ -328,6 +351,7 @@ fn begin_backup(
         BackupMode::Ended(ended) if ended.backup == *backup => return Err(Error::NoBackup(backup.clone())),
         BackupMode::Ended(_) | BackupMode::Idle => {}
     }
+    free(state, index).admits(ACTION, size())?;
     let started_at = state.now;
     let data = running(state, index, ACTION)?;
     let (timeline, standby) = (data.timeline, data.standby);

@@ -19,6 +19,7 @@ use super::lag::Lag;
 use super::mishaps::Quota;
 use super::postgres::Data;
 use super::tasks::LOCK_WAIT;
+use super::unarchived::Archiving;
 
 /// Everything.
 #[derive(Debug)]
@@ -74,6 +75,8 @@ pub struct Content {
     pub backup: Option<BackupId>,
     /// The plans it has applied.
     pub applied: Vec<RestoreId>,
+    /// Whether it has no room left.
+    pub is_full: bool,
     /// A file beside all that.
     pub file: String,
 }
@@ -146,6 +149,7 @@ pub struct MemoryInstance {
     pub settings: BTreeMap<String, String>,
     /// Those that `postgresql.auto.conf` overrides.
     pub overrides: Vec<SettingOverride>,
+    pub archiving: Archiving,
 }
 
 /// A Director task.
@@ -226,6 +230,7 @@ impl State {
                 ignored: false,
                 settings: BTreeMap::new(),
                 overrides: Vec::new(),
+                archiving: Archiving::default(),
             });
             if let Some(made) = made {
                 state.tag_as_bosh_does(&made, index as usize);

@@ -79,7 +79,9 @@ impl WalArchive {
         let unfit = |fault| Error::Unfit { file: file.to_string(), fault };
         let mut summary = None;
         let last_commit = match file {
-            ArchiveFile::Segment(segment) | ArchiveFile::Partial(segment) => {
+            ArchiveFile::Segment(segment)
+            | ArchiveFile::Partial(segment)
+            | ArchiveFile::Tail { segment, .. } => {
                 let (owner, size) = (self.system_identifier, options.segment_size);
                 let header = SegmentHeader::check(&content, *segment, owner, size).map_err(unfit)?;
                 self.check_parent(file, *segment, &header).await?;
@@ -253,7 +255,9 @@ impl WalArchive {
     fn check_content(&self, file: &ArchiveFile, unpacked: &Unpacked) -> Result<(), SegmentFault> {
         let first = &unpacked.first[..];
         match file {
-            ArchiveFile::Segment(segment) | ArchiveFile::Partial(segment) => {
+            ArchiveFile::Segment(segment)
+            | ArchiveFile::Partial(segment)
+            | ArchiveFile::Tail { segment, .. } => {
                 let header = SegmentHeader::parse(first)?;
                 let (actual_bytes, expected_bytes) =
                     (unpacked.raw_bytes, u64::from(header.segment_size.bytes()));
@@ -291,7 +295,7 @@ const fn is_by_product(file: &ArchiveFile) -> bool {
 
 /// The small text files stay readable for people, after their header.
 const fn is_compressed(file: &ArchiveFile) -> bool {
-    matches!(file, ArchiveFile::Segment(_) | ArchiveFile::Partial(_))
+    matches!(file, ArchiveFile::Segment(_) | ArchiveFile::Partial(_) | ArchiveFile::Tail { .. })
 }
 
 const fn codec_for(file: &ArchiveFile, wanted: Codec) -> Codec {

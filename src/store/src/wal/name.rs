@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use remount_core::documents::WalTail;
 use remount_core::{TimelineHistory, TimelineId, WalSegment};
 
 /// A file that PostgreSQL archives or asks for.
@@ -12,6 +13,14 @@ pub enum ArchiveFile {
     Segment(WalSegment),
     /// The last, unfinished segment of a timeline that was left, as `000000010000000000000003.partial`.
     Partial(WalSegment),
+    /// The records of a segment that was not full when its server ended, as
+    /// `000000010000000000000003.5f2b….tail`: a name of our own, which PostgreSQL never asks for.
+    Tail {
+        /// The segment.
+        segment: WalSegment,
+        /// SHA-256 of the content: two servers' never meet under one name.
+        sha256: [u8; 32],
+    },
     /// The history of a timeline, as `00000002.history`.
     History(TimelineId),
     /// The history of a backup, as `000000010000000000000003.00000028.backup`.
@@ -33,6 +42,7 @@ impl fmt::Display for ArchiveFile {
         match self {
             Self::Segment(segment) => segment.fmt(f),
             Self::Partial(segment) => write!(f, "{segment}.partial"),
+            Self::Tail { segment, sha256 } => write!(f, "{segment}.{}.tail", hex::encode(sha256)),
             Self::History(timeline) => write!(f, "{}.history", timeline.hex()),
             Self::Backup { segment, offset } => write!(f, "{segment}.{offset:08X}.backup"),
         }
@@ -48,13 +58,22 @@ impl FromStr for ArchiveFile {
 }
 
 impl ArchiveFile {
+    /// The name of a tail; none where its digest is none.
+    #[must_use]
+    pub fn tail(tail: &WalTail) -> Option<Self> {
+        let mut sha256 = [0; 32];
+        hex::decode_to_slice(&tail.sha256, &mut sha256).ok()?;
+        Some(Self::Tail { segment: tail.segment, sha256 })
+    }
+
     /// The timeline in its name.
     #[must_use]
     pub const fn timeline(&self) -> TimelineId {
         match self {
-            Self::Segment(segment) | Self::Partial(segment) | Self::Backup { segment, .. } => {
-                segment.timeline
-            }
+            Self::Segment(segment)
+            | Self::Partial(segment)
+            | Self::Tail { segment, .. }
+            | Self::Backup { segment, .. } => segment.timeline,
             Self::History(timeline) => *timeline,
         }
     }
@@ -66,6 +85,12 @@ fn parse(text: &str) -> Option<ArchiveFile> {
     }
     if let Some(segment) = text.strip_suffix(".partial") {
         return segment.parse().ok().map(ArchiveFile::Partial);
+    }
+    if let Some(stem) = text.strip_suffix(".tail") {
+        let (segment, digits) = stem.split_once('.')?;
+        let mut sha256 = [0; 32];
+        hex::decode_to_slice(digits, &mut sha256).ok()?;
+        return Some(ArchiveFile::Tail { segment: segment.parse().ok()?, sha256 });
     }
     if let Some(stem) = text.strip_suffix(".backup") {
         let (segment, offset) = stem.split_once('.')?;
@@ -84,10 +109,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_four_kinds_of_names_are_read_back() {
+    fn all_kinds_of_names_are_read_back() {
         for text in [
             "000000010000000000000003",
             "000000010000000000000003.partial",
+            "000000010000000000000003.0707070707070707070707070707070707070707070707070707070707070707.tail",
             "00000002.history",
             "000000010000000000000003.00000028.backup",
         ] {

@@ -81,6 +81,7 @@ fn plan(change: impl FnOnce(&mut RestorePlan)) -> RestorePlan {
         revision: 1,
         options: RestoreOptions::default(),
         segments_verified: 0,
+        accept_loss: Vec::new(),
         instances: vec![PlannedInstance {
             instance: instance("i-1"),
             role: Role::Primary,

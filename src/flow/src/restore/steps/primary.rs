@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use async_trait::async_trait;
-use remount_core::documents::PlannedInstance;
+use remount_core::documents::{PlannedInstance, WalTail};
 use remount_core::{DiskCid, Lsn, RecoveryTarget, Role};
 use remount_host::Poll;
 use remount_saga::{Probe, Step};
@@ -15,6 +15,7 @@ use crate::restore::archive::last_segment_begins;
 use crate::restore::context::RestoreContext;
 use crate::restore::left_recovery::keep_what_was_written;
 use crate::restore::publication::withdraw;
+use crate::restore::unarchived::{self, Left};
 use crate::restore::{director_change, swap};
 use crate::wait::until;
 use crate::{FlowError, Problem, Result, instances};
@@ -23,10 +24,16 @@ use crate::{FlowError, Problem, Result, instances};
 pub struct StopPrimary;
 
 /// What step 8 leaves.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StoppedPrimary {
     /// Whether the primary still has a VM: attaching is then more than a note in a record.
     pub has_vm: bool,
+    /// The records that end this restore's WAL, where they are in no segment of the archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<WalTail>,
+    /// What is missing in the archive, as was accepted: its old disk may be the only place that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 #[async_trait]
@@ -39,10 +46,15 @@ impl<'r> Step<RestoreContext<'r>> for StopPrimary {
         let begin = || restore.notes().down_since = Some((Instant::now(), restore.reporter.waited()));
         let primary = restore.primary()?;
         let instance = restore.primary_of_planned_group().await?;
+        let all = unarchived::wants_all(restore);
+        if all && instance.desired == "started" {
+            forget_earlier_stop(restore, primary).await?;
+        }
         begin();
         let has_vm = swap::stop_as(restore, primary, &instance, begin).await?;
         restore.notes().primary = Some(instance);
-        Ok(StoppedPrimary { has_vm })
+        let left = if all { unarchived::after_stop(restore, has_vm).await? } else { Left::default() };
+        Ok(StoppedPrimary { has_vm, tail: left.tail, missing: left.missing })
     }
 
     /// All swapped disks go out before the plan is withdrawn, and it is withdrawn before anything starts.
@@ -72,6 +84,13 @@ impl<'r> Step<RestoreContext<'r>> for StopPrimary {
     }
 }
 
+/// A server that runs has outlived the note of its last stop, whatever its agent could do about it.
+async fn forget_earlier_stop(restore: &RestoreContext<'_>, primary: &PlannedInstance) -> Result<()> {
+    restore.fence().await?;
+    let forgotten = restore.cluster.forget_stop_note(&primary.instance.id).await;
+    forgotten.map_err(FlowError::store(format!("forget the last stop of {}", primary.instance)))
+}
+
 /// After a rollback: the primary takes writes.
 async fn serves_again(restore: &RestoreContext<'_>) -> Result<()> {
     let (primary, timeouts) = (restore.primary()?, &restore.ctx.timeouts);
@@ -85,6 +104,13 @@ async fn serves_again(restore: &RestoreContext<'_>) -> Result<()> {
         };
         if status.role != Role::Primary {
             return Ok(Poll::NotYet("it is in recovery".into()));
+        }
+        if let Some(lacks) = status.lacks_room() {
+            restore.warn(format!(
+                "{} serves again; its disk is full ({lacks}), so no write was tried",
+                primary.instance
+            ));
+            return Ok(Poll::Ready(()));
         }
         Ok(match instances::server(restore.ctx, &instance)?.write_probe().await {
             Ok(_) => Poll::Ready(()),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use remount_cloud::RetryingCloud;
 use remount_core::documents::BackupManifest;
-use remount_core::documents::{OnFailure, RestoreRequest};
+use remount_core::documents::{AcceptedLoss, OnFailure, RestoreRequest};
 use remount_core::{DiskCid, RecoveryTarget, RestoreId, RestoreTarget, TimelineId};
 use remount_director::{Director, Follow, RetryingDirector, Task, TaskId, follow};
 use remount_flow::{
@@ -129,11 +129,19 @@ impl Workbench {
             pause: false,
             on_failure: OnFailure::Rollback,
             options: Default::default(),
+            accept_loss: Vec::new(),
         }
     }
 
     pub async fn restore(&self, target: RecoveryTarget) -> Result<RestoreReport, FlowError> {
         run_restore(&self.ctx, self.request(target), OnFailure::Rollback, &Quiet).await
+    }
+
+    /// The same, where commits may be missing in the archive.
+    pub async fn restore_accepting_loss(&self, target: RecoveryTarget) -> Result<RestoreReport, FlowError> {
+        let request =
+            RestoreRequest { accept_loss: vec![AcceptedLoss::UnarchivedWal], ..self.request(target) };
+        run_restore(&self.ctx, request, OnFailure::Rollback, &Quiet).await
     }
 
     /// Lets the lease of a driver that died end.

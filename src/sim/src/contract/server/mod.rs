@@ -9,6 +9,7 @@
 //! | WAL | a write is flushed, and a standby replays past it | `a_write_reaches_the_standby` |
 //! | | a switch closes the segment, which is archived | `a_switch_closes_a_segment_that_is_archived` |
 //! | | a standby writes nothing | `a_standby_writes_nothing` |
+//! | | and archives what it has streamed, to the last record | `a_standby_archives_what_it_has_streamed` |
 //! | backup | begins once, however often it is asked for, beside no other | `one_backup_is_in_progress` |
 //! | | ends once, with one result | `a_backup_ends_once` |
 //! | | the last result is remembered, and no other | `only_the_last_result_is_remembered` |
@@ -55,6 +56,7 @@ const CHECKS: &[Check<Subject>] = checks![Subject:
     wal::a_write_reaches_the_standby,
     wal::a_switch_closes_a_segment_that_is_archived,
     wal::a_standby_writes_nothing,
+    wal::a_standby_archives_what_it_has_streamed,
     backup::one_backup_is_in_progress,
     backup::a_backup_ends_once,
     backup::only_the_last_result_is_remembered,

@@ -50,3 +50,23 @@ pub(super) async fn a_standby_writes_nothing(subject: Subject) -> Verdict {
     }
     Verdict::Holds
 }
+
+pub(super) async fn a_standby_archives_what_it_has_streamed(subject: Subject) -> Verdict {
+    subject.until_it_streams().await;
+    let probe = subject.primary().write_probe().await.expect("a primary writes");
+    let standby = subject.standby();
+    let replayed = async || standby.status().await.is_ok_and(|status| status.lsn >= probe.lsn);
+    subject.until("the standby has replayed the write", replayed).await;
+    let streamed = standby.archive_streamed().await.expect("a standby archives");
+    let status = subject.status().await;
+    assert_eq!((streamed.timeline, streamed.left), (status.timeline, 0));
+    assert!(streamed.end >= probe.lsn, "{streamed:?} holds {}", probe.lsn);
+    let tail = streamed.tail.as_ref().expect("the write is in a segment that is not full");
+    assert!(tail.end >= probe.lsn && tail.segment.timeline == status.timeline, "{tail:?}");
+    assert!(tail.segment.start(status.segment_size) < probe.lsn, "{tail:?} is the segment of {}", probe.lsn);
+    let again = standby.archive_streamed().await.expect("again");
+    assert!(again.end >= streamed.end, "{again:?} after {streamed:?}");
+    let refused = subject.primary().archive_streamed().await.expect_err("a primary archives by itself");
+    assert_eq!(refused.retry(), Retry::Never, "{refused:?}");
+    Verdict::Holds
+}

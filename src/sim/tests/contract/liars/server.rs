@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use remount_core::{BackupId, DeploymentName, InstanceSlug, RestoreId};
 use remount_postgres::{
     BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Result, Server, ServerStatus,
-    Servers, WalSwitched, WriteProbe,
+    Servers, StreamedWal, WalSwitched, WriteProbe,
 };
 use remount_sim::contract::server;
 
@@ -30,6 +30,8 @@ enum Lie {
     ProbesNothing,
     /// WAL is switched once.
     SwitchesOnce,
+    /// What a standby has of the segment that is not full is kept back.
+    KeepsTheTail,
     /// A standby's refusal is a passing trouble.
     CallsStandbysDown,
     /// The end of another backup ends the one in progress.
@@ -54,7 +56,7 @@ enum Lie {
     FinishesOnce,
 }
 
-const LIARS: [(Lie, &str); 19] = [
+const LIARS: [(Lie, &str); 20] = [
     (Lie::HidesSettings, "a_primary_says_what_it_is"),
     (Lie::HidesSettings, "a_standby_says_what_it_is"),
     (Lie::AnswersForAnybody, "another_instance_does_not_answer"),
@@ -64,6 +66,7 @@ const LIARS: [(Lie, &str); 19] = [
     (Lie::ProbesNothing, "a_write_reaches_the_standby"),
     (Lie::SwitchesOnce, "a_switch_closes_a_segment_that_is_archived"),
     (Lie::CallsStandbysDown, "a_standby_writes_nothing"),
+    (Lie::KeepsTheTail, "a_standby_archives_what_it_has_streamed"),
     (Lie::EndsAnother, "one_backup_is_in_progress"),
     (Lie::TellsResultsOnce, "a_backup_ends_once"),
     (Lie::RemembersAll, "only_the_last_result_is_remembered"),
@@ -233,6 +236,12 @@ impl Server for Liar {
         let switched = self.told(self.inner.switch_wal().await)?;
         *self.memory.switched.lock().unwrap() = Some(switched.clone());
         Ok(switched)
+    }
+
+    async fn archive_streamed(&self) -> Result<StreamedWal> {
+        let streamed = self.told(self.inner.archive_streamed().await)?;
+        let tail = streamed.tail.clone().filter(|_| !self.tells(Lie::KeepsTheTail));
+        Ok(StreamedWal { tail, ..streamed })
     }
 
     async fn write_probe(&self) -> Result<WriteProbe> {

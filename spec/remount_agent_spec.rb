@@ -41,12 +41,12 @@ RSpec.describe 'jobs/remount-agent' do
     expect(config('store') { |properties| properties['store'] = fs.merge('ca' => '', 'bucket' => nil) }).to eq(fs)
   end
 
-  it 'shows bpm the folder of a filesystem store' do
+  it 'shows bpm the folder of a filesystem store, and the roles of the job postgres' do
     files = Landscape.database('remount-agent') do |properties|
       properties['store'] = { 'type' => 'fs', 'root' => '/mnt/backups', 'signing_key' => '00' * 32 }
     end
     volumes = JSON.parse(files['config/bpm.yml']).dig('processes', 0, 'unsafe', 'unrestricted_volumes')
-    expect(volumes.map { |volume| volume['path'] }).to eq(['/mnt/backups'])
+    expect(volumes.map { |volume| volume['path'] }).to eq(['/mnt/backups', '/var/vcap/jobs/postgres/config'])
   end
 
   it 'holds neither cloud nor Director credentials' do

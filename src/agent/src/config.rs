@@ -34,6 +34,8 @@ pub struct AgentConfig {
     pub post_deploy: Limit,
     /// Limits of drain.
     pub drain: Limit,
+    /// The configuration of the job `postgres`, where it is this release's: its roles are made again after a restore.
+    pub postgres_config_file: Option<PathBuf>,
     /// Where things lie.
     pub directories: Directories,
     /// Who runs PostgreSQL and this daemon.
@@ -102,6 +104,7 @@ impl AgentConfig {
         let wal = blocks.needed::<WalConfig>("wal");
         let (pre_start, post_start) = (blocks.needed("pre_start"), blocks.needed("post_start"));
         let (post_deploy, drain) = (blocks.needed("post_deploy"), blocks.needed("drain"));
+        let postgres_config_file = blocks.optional("postgres_config_file");
         let directories = blocks.needed("directories");
         let user = blocks.optional("user").unwrap_or_else(|| DEFAULT_USER.into());
         wal.is_some().then_some(())?;
@@ -115,6 +118,7 @@ impl AgentConfig {
             post_start: post_start?,
             post_deploy: post_deploy?,
             drain: drain?,
+            postgres_config_file,
             directories: directories?,
             user,
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),

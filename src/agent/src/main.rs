@@ -3,7 +3,7 @@
 //! | command | who runs it | as | does |
 //! |---|---|---|---|
 //! | `pre-start` | BOSH, before any process starts | root | decides whether PostgreSQL may start; applies a restore's plan |
-//! | `post-start` | BOSH, after the processes run | root → vcap | waits until recovery has ended |
+//! | `post-start` | BOSH, after the processes run | root → vcap | waits until the server is ready: a restored primary stands at its target |
 //! | `serve` | monit through bpm | vcap | the backup API over mTLS |
 //! | `post-deploy` | BOSH, after a whole deploy | root → vcap | checks that the object store accepts writes |
 //! | `drain` | BOSH, before the processes stop | root → vcap | archives the last WAL |
@@ -22,6 +22,7 @@ mod fence;
 mod hooks;
 mod postgres_job;
 mod postgres_log;
+mod recovering;
 mod refusal;
 mod serve;
 mod server_state;
@@ -47,7 +48,7 @@ struct Arguments {
 enum Command {
     /// Decide whether PostgreSQL may start on this disk; apply a restore's plan to it
     PreStart(ConfigFile),
-    /// Wait until the server has ended its recovery
+    /// Wait until the server is ready
     PostStart(ConfigFile),
     /// Serve the backup API
     Serve(ConfigFile),

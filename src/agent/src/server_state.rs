@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use remount_core::TimelineId;
+use remount_core::documents::AppliedPlan;
+use remount_core::{Lsn, TimelineId};
 use remount_host::Deadline;
-use remount_postgres::{LocalServer, Reachable};
+use remount_postgres::{LocalServer, Reachable, Recovery};
 
 use crate::error::{Error, Result};
 use crate::postgres_log;
@@ -18,20 +19,24 @@ const MAX_RESTARTS: u32 = 3;
 
 /// What the server has to have become.
 #[derive(Clone, Copy, Debug)]
-pub enum Wanted {
+pub enum Wanted<'a> {
     /// It answers.
     Answering,
     /// It is out of recovery.
     Promoted,
+    /// It has replayed what this plan demands and stands where the plan wants it; or it left recovery by itself, as
+    /// PostgreSQL does at a target that it reaches without hot standby.
+    Recovered(&'a AppliedPlan),
     /// It streams from the primary, on this timeline where one is named.
     Streaming(Option<TimelineId>),
 }
 
-impl Wanted {
+impl Wanted<'_> {
     const fn words(self) -> &'static str {
         match self {
             Self::Answering => "answer",
             Self::Promoted => "end its recovery",
+            Self::Recovered(_) => "recover to its target",
             Self::Streaming(_) => "stream from the primary",
         }
     }
@@ -41,7 +46,7 @@ impl Wanted {
 ///
 /// # Errors
 /// [`Error::Server`] with PostgreSQL's own reason: it is down, or not what is wanted by the deadline.
-pub async fn await_state(server: &LocalServer, deadline: Deadline, wanted: Wanted) -> Result<()> {
+pub async fn await_state(server: &LocalServer, deadline: Deadline, wanted: Wanted<'_>) -> Result<()> {
     let grace = || Deadline::after_seconds(DOWN_SECONDS);
     let (mut down_until, mut was_there, mut restarts) = (grace(), false, 0);
     let mut said = String::new();
@@ -72,10 +77,14 @@ pub async fn await_state(server: &LocalServer, deadline: Deadline, wanted: Wante
 }
 
 /// A query that fails because the server goes down at this moment is repeated.
-async fn is_it(server: &LocalServer, wanted: Wanted) -> Result<bool> {
+async fn is_it(server: &LocalServer, wanted: Wanted<'_>) -> Result<bool> {
     let asked = match wanted {
         Wanted::Answering => return Ok(true),
         Wanted::Promoted => server.in_recovery().await.map(|recovers| !recovers),
+        Wanted::Recovered(applied) => match server.recovery(Some(&applied.target)).await {
+            Ok(Recovery::Blocked { lsn, why }) => return Err(blocked(lsn, &why)),
+            recovery => recovery.map(|recovery| has_recovered(&recovery, applied)),
+        },
         Wanted::Streaming(None) => server.streams_on().await.map(|timeline| timeline.is_some()),
         Wanted::Streaming(wanted) => server.streams_on().await.map(|timeline| timeline == wanted),
     };
@@ -86,6 +95,16 @@ async fn is_it(server: &LocalServer, wanted: Wanted) -> Result<bool> {
         }
         asked => Ok(asked?),
     }
+}
+
+fn has_recovered(recovery: &Recovery, applied: &AppliedPlan) -> bool {
+    *recovery == Recovery::Ended || recovery.arrived().is_some_and(|lsn| lsn >= applied.path.minimum_lsn)
+}
+
+fn blocked(lsn: Lsn, why: &str) -> Error {
+    let what = format!("PostgreSQL replays no further than {lsn} with these settings: {why}");
+    let next = "raise them in the deployment to what the backed-up server had, then restore again";
+    Error::Server { what, next: next.into() }
 }
 
 fn down(server: &LocalServer) -> Error {
@@ -101,7 +120,7 @@ fn down(server: &LocalServer) -> Error {
     Error::Server { what, next: next.into() }
 }
 
-fn late(server: &LocalServer, deadline: Deadline, wanted: Wanted) -> Error {
+fn late(server: &LocalServer, deadline: Deadline, wanted: Wanted<'_>) -> Error {
     let reasons = postgres_log::last_reasons(&server.config().log_directory);
     let said = if reasons.is_empty() { String::new() } else { format!("; it says: {}", reasons.join(" | ")) };
     let what = format!("PostgreSQL did not {} within {} s{said}", wanted.words(), deadline.seconds());

@@ -3,7 +3,7 @@
 use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::Result;
-use crate::hooks;
+use crate::{hooks, recovering};
 use remount_postgres::{Identity, LocalServer, ServerStatus};
 
 /// Prints the status as JSON on standard output.
@@ -27,7 +27,10 @@ pub fn print(config: &AgentConfig) -> Result<()> {
 /// # Errors
 /// The server does not answer, or a record of ours cannot be read.
 pub async fn of(server: &LocalServer, identity: &Identity, disk: &Disk) -> Result<ServerStatus> {
-    let mut status = server.status(identity).await?;
+    let mut status = {
+        let open = recovering::as_primary(disk)?;
+        server.status(identity, open.as_ref().map(|applied| &applied.target)).await?
+    };
     status.applied_restore = disk.applied()?.pop().map(|applied| applied.restore);
     if status.applied_restore.is_none() {
         status.replayed_to = None; // Promoted by somebody else.

@@ -10,9 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use remount_core::documents::ForkRecord;
+use remount_core::documents::{ForkRecord, RestorePlan};
 use remount_core::{RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, WalSegment};
-use remount_postgres::{BackupEnded, LocalServer, Reachable, Server};
+use remount_postgres::{BackupEnded, LocalServer, Reachable, Recovery, Server};
 use remount_store::Purpose;
 use serde_json::json;
 use support::postgres::{as_vcap, bin_directory, give_to_vcap, run};
@@ -29,6 +29,7 @@ impl<'a> Instance<'a> {
     fn new(landscape: &'a Landscape, id: &str, address: &str, primary: Option<&str>, port: u16) -> Self {
         let mut vm = Vm::new(landscape, id);
         vm.config["postgres"]["port"] = port.into();
+        vm.config["postgres_config_file"] = json!(vm.home.join("config/postgres.json"));
         vm.write_config();
         let archive = landscape.path("archive").display().to_string();
         let write = |name: &str, text: String| {
@@ -131,6 +132,28 @@ impl<'a> Instance<'a> {
         run(Command::new("cp").arg("-a").arg(copy).arg(&store));
     }
 
+    /// It waits to be promoted.
+    async fn stands_at_its_target(&self, rows: &str) {
+        assert_eq!(self.value("SELECT count(*)::text FROM public.ledger").await, rows);
+        let client = self.server.connect().await.unwrap();
+        let written = client.batch_execute("INSERT INTO public.ledger VALUES (9)").await.unwrap_err();
+        assert_eq!(written.code().unwrap().code(), "25006", "nobody may write");
+        assert!(self.vm.applied()["outcome"].is_null(), "it is not over");
+        assert!(self.vm.mark_file().exists(), "until then the disk is a copy");
+    }
+
+    /// Through the API, twice: a driver whose answer was lost asks again.
+    async fn promote(&self, landscape: &Landscape) {
+        let agent = self.vm.serve();
+        let client = agent.client(&landscape.ca, &self.vm.instance);
+        let stands = client.status().await.unwrap().recovery.arrived().expect("it stands at its target");
+        let promoted = client.promote(&restore()).await.unwrap();
+        assert_eq!((promoted.timeline.get(), promoted.replayed_to), (2, Some(stands)));
+        assert_eq!(client.promote(&restore()).await.unwrap(), promoted);
+        assert_eq!(client.status().await.unwrap().recovery, Recovery::Ended);
+        client.write_probe().await.unwrap();
+    }
+
     async fn value(&self, query: &str) -> String {
         self.server.connect().await.unwrap().query_one(query, &[]).await.unwrap().get(0)
     }
@@ -180,14 +203,21 @@ async fn back_up(landscape: &Landscape, instance: &Instance<'_>) -> BackupEnded 
     client.end_backup(&backup()).await.unwrap()
 }
 
-async fn publish(landscape: &Landscape, vm: &Vm<'_>, ended: &BackupEnded, target: RecoveryTarget) {
+async fn publish(
+    landscape: &Landscape,
+    vm: &Vm<'_>,
+    ended: &BackupEnded,
+    target: RecoveryTarget,
+) -> RestorePlan {
     let mut plan = vm.plan(&[("i-1", Role::Primary), ("i-2", Role::Standby)]);
     plan.backup_label.clone_from(&ended.backup_label);
     plan.target = RestoreTarget::of(target);
     plan.path.start_lsn = ended.start_lsn;
     plan.path.consistent_lsn = ended.stop_lsn;
+    plan.pause = true; // Its target can be moved.
     landscape.publish(&plan).await;
     landscape.give_store_away();
+    plan
 }
 
 async fn publish_fork(landscape: &Landscape, primary: &Instance<'_>) {
@@ -239,8 +269,14 @@ async fn from_empty_disks_through_a_restore() {
     }
     let early = standby.vm.hook(&["pre-start"]);
     assert!(!early.status.success() && errors(&early).contains("fork.json"), "{}", errors(&early));
+    // A repeated start brings it to its target again, and nobody can write there.
+    for _ in 0..2 {
+        primary.start();
+        primary.stands_at_its_target("2").await;
+        primary.stop();
+    }
     primary.start();
-    assert_eq!(primary.value("SELECT count(*)::text FROM public.ledger").await, "2");
+    primary.promote(&landscape).await;
     assert!(logs_in("127.0.0.1", port, "app", "app-pass'word").await, "the snapshot's password is back");
     assert_eq!(primary.vm.applied()["outcome"], "recovered");
     assert!(!primary.vm.mark_file().exists(), "the disk is no copy any more");
@@ -265,6 +301,57 @@ async fn from_empty_disks_through_a_restore() {
     primary.start();
     standby.start();
     assert_eq!(primary.value("SELECT count(*)::text FROM public.ledger").await, "2");
+}
+
+/// Without a target there is nothing to stop at: the server replays the archive as a standby of nobody, and its target
+/// can be moved there while it stands elsewhere.
+#[tokio::test]
+async fn a_restore_moves_on_to_the_end_of_the_archive_and_waits_there() {
+    let landscape = Landscape::new();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    primary.start();
+    primary.execute("CREATE TABLE public.ledger (id int)").await;
+    let ended = back_up(&landscape, &primary).await;
+    primary.execute("INSERT INTO public.ledger VALUES (1), (2)").await;
+    primary.execute("SELECT pg_create_restore_point('good')").await;
+    primary.execute("INSERT INTO public.ledger VALUES (3)").await;
+    let system = primary.vm.system_identifier();
+    primary.stop();
+    landscape.push_archive(system).await;
+    let plan = publish(&landscape, &primary.vm, &ended, RecoveryTarget::Name("good".into())).await;
+    primary.swap_disk(&landscape.path("snapshot"));
+    primary.start();
+    primary.stands_at_its_target("2").await;
+
+    let agent = primary.vm.serve();
+    let client = agent.client(&landscape.ca, &primary.vm.instance);
+    assert!(!client.forward_restore(&restore()).await.unwrap().needs_restart, "it has the plan's target");
+    let latest = RestoreTarget::of(RecoveryTarget::Latest);
+    let next = RestorePlan { target: latest, revision: 2, ..plan };
+    let store = landscape.store();
+    let lease = store.take_lease("test", Purpose::Restore, std::time::Duration::from_secs(60)).await.unwrap();
+    store.write_plan_revision(&next, &lease).await.unwrap();
+    landscape.give_store_away();
+    assert!(client.forward_restore(&restore()).await.unwrap().needs_restart);
+    assert!(client.promote(&restore()).await.is_err(), "it is not where it is to be");
+    assert!(client.status().await.unwrap().recovery.arrived().is_none());
+    primary.stop();
+    for _ in 0..2 {
+        primary.start();
+        primary.stands_at_its_target("3").await;
+        assert!(primary.vm.data("standby.signal").exists(), "it is a standby of nobody");
+        primary.stop();
+    }
+    primary.start();
+    assert!(!client.forward_restore(&restore()).await.unwrap().needs_restart);
+    drop(agent);
+    primary.promote(&landscape).await;
+    let after = primary.vm.serve().client(&landscape.ca, &primary.vm.instance);
+    assert!(after.forward_restore(&restore()).await.is_err());
+    primary.stop();
+    primary.start();
+    assert_eq!(primary.value("SELECT count(*)::text FROM public.ledger").await, "3");
+    primary.execute("INSERT INTO public.ledger VALUES (4)").await;
 }
 
 #[tokio::test]

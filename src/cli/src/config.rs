@@ -70,6 +70,9 @@ pub struct RestoreErrand {
     /// What to do when a step fails for good.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// Whether it stops at its target for a person to look.
+    #[serde(default)]
+    pub pause: bool,
 }
 
 /// The block `backup` of `remount.json`.

@@ -71,6 +71,8 @@ async fn restore(site: &Site, end: Value) {
         json!({"step": "swap_primary", "event": "done", "seconds": 1.0}),
         json!({"step": "verify", "event": "intended"}),
         json!({"step": "verify", "event": "done", "seconds": 1.0}),
+        json!({"step": "promote", "event": "intended"}),
+        json!({"step": "promote", "event": "done", "seconds": 1.0}),
         end,
     ];
     site.restore(RESTORE, &events).await;

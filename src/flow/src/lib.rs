@@ -6,6 +6,7 @@
 //! | take a backup | [`run_backup`] |
 //! | see what a restore would do, touching nothing | [`plan_restore`] |
 //! | restore | [`run_restore`] |
+//! | go on with a restore that is paused | [`accept_restore`], [`forward_restore`], [`give_up_restore`] |
 //! | go on with a restore whose process died or that was held | [`resume_restore`] |
 //! | roll a restore back, also one that ended well | [`rollback_restore`] |
 //! | ask another process to stop and roll back | [`abort_restore`] |
@@ -34,5 +35,6 @@ pub use old_disks::{
 pub use remount_saga::{Progress, ProgressEvent, ProgressKind, Quiet};
 pub use restore::{
     AbortPoint, DowntimeSplit, PreflightReport, RestorePhase, RestoreReport, RestoreState, RestoreStep,
-    StepReport, abort_restore, plan_restore, read_report, resume_restore, rollback_restore, run_restore,
+    StepReport, abort_restore, accept_restore, forward_restore, give_up_restore, plan_restore, read_report,
+    resume_restore, rollback_restore, run_restore,
 };

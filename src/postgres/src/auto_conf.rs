@@ -48,10 +48,15 @@ pub fn without_block(text: &str) -> String {
         return joined(outside_blocks(text));
     }
     let target = |name: &str| name.starts_with("recovery_target");
-    let emptied = |line: &str, name: &str| name == SYNCHRONOUS && value_of(line).is_some_and(|v| v == "''");
+    let is = |line: &str, value: &str| value_of(line).is_some_and(|v| v == value);
+    let emptied =
+        |line: &str, name: &str| [SYNCHRONOUS, "primary_conninfo"].contains(&name) && is(line, "''");
+    let hurries = |line: &str, name: &str| name == "max_standby_archive_delay" && is(line, "'0'");
     let fetches = |line: &str, name: &str| name == "restore_command" && line.contains("remount-wal");
     let ours = |line: &str| {
-        name_of(line).is_some_and(|name| target(&name) || emptied(line, &name) || fetches(line, &name))
+        name_of(line).is_some_and(|name| {
+            target(&name) || emptied(line, &name) || hurries(line, &name) || fetches(line, &name)
+        })
     };
     joined(text.lines().filter(|line| !ours(line)))
 }

@@ -94,6 +94,53 @@ impl ControlData {
     }
 }
 
+/// Settings that a server which replays has to have at least as high as the one whose WAL it is.
+///
+/// # Source
+/// PostgreSQL, `src/include/catalog/pg_control.h`: since 9.6 the five numbers, then a flag, `maxAlign` and the constant
+/// `floatFormat` follow each other; that constant is looked for, because what lies before differs by version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequiredSettings(pub(crate) [(&'static str, u32); 5]);
+
+impl RequiredSettings {
+    const NAMES: [&'static str; 5] = [
+        "max_connections",
+        "max_worker_processes",
+        "max_wal_senders",
+        "max_prepared_transactions",
+        "max_locks_per_transaction",
+    ];
+    /// `FLOATFORMAT_VALUE`.
+    const FLOAT_FORMAT: u64 = 1_234_567.0_f64.to_bits();
+    /// `MAXIMUM_ALIGNOF`.
+    const ALIGNMENT: u32 = 8;
+
+    /// Reads them, also while the server runs.
+    ///
+    /// # Errors
+    /// [`Error::File`]: there is no control file, it is being rewritten, or it is of an unknown version.
+    pub(crate) fn read(data_directory: &Path) -> Result<Self> {
+        let path = data_directory.join("global/pg_control");
+        let wrong = |detail: &str| Error::File { path: path.display().to_string(), detail: detail.into() };
+        let content = durable::read(&path)?.ok_or_else(|| wrong("there is no control file"))?;
+        let found = has_checksum(&content).then(|| Self::parse(&content)).flatten();
+        found.ok_or_else(|| wrong("the control file is being rewritten, damaged, or of an unknown version"))
+    }
+
+    fn parse(content: &[u8]) -> Option<Self> {
+        let is_it = |at: &usize| {
+            u64_at(content, *at) == Some(Self::FLOAT_FORMAT)
+                && u32_at(content, at - 4) == Some(Self::ALIGNMENT)
+        };
+        let format = (64..=480).step_by(8).find(is_it)?;
+        let mut values = Self::NAMES.map(|name| (name, 0));
+        for (n, (_, value)) in values.iter_mut().enumerate() {
+            *value = u32_at(content, format - 28 + 4 * n)?;
+        }
+        Some(Self(values))
+    }
+}
+
 impl DatabaseState {
     const fn from_number(number: u32) -> Option<Self> {
         Some(match number {

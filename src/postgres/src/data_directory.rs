@@ -14,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use remount_core::{RestoreId, Role};
+use remount_core::{RecoveryTarget, RestoreId, RestoreTarget, Role};
 
 use crate::{ControlData, Error, RecoverySettings, Result, auto_conf};
 use remount_host::FileError;
@@ -47,13 +47,40 @@ pub enum DataState {
     Cluster(ControlData),
 }
 
+/// The file that says how recovery is begun, and where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// To a target, where it is told to stop: without one PostgreSQL would take writes at the end of the archive.
+    Recovery,
+    /// For ever, until it is promoted.
+    Standby,
+}
+
+impl Signal {
+    /// How an instance recovers: a primary to its target, or to the end of the archive, and stays there.
+    #[must_use]
+    pub const fn of(role: Role, target: &RestoreTarget) -> Self {
+        match (role, &target.target) {
+            (Role::Standby, _) | (Role::Primary, RecoveryTarget::Latest) => Self::Standby,
+            (Role::Primary, _) => Self::Recovery,
+        }
+    }
+
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Recovery => RECOVERY_SIGNAL,
+            Self::Standby => STANDBY_SIGNAL,
+        }
+    }
+}
+
 /// What a copy from a snapshot is to become.
 #[derive(Clone, Debug)]
 pub struct Preparation<'a> {
     /// The restore; it names the settings' block.
     pub restore: &'a RestoreId,
-    /// What the server becomes.
-    pub role: Role,
+    /// How recovery is begun.
+    pub signal: Signal,
     /// The label of the backup, verbatim.
     pub backup_label: &'a str,
     /// The tablespace map of the backup, verbatim; empty without tablespaces.
@@ -102,7 +129,7 @@ impl DataDirectory {
         self.holds(STANDBY_SIGNAL)
     }
 
-    /// Whether the server will recover from the archive and then promote.
+    /// Whether the server will recover from the archive to a target.
     #[must_use]
     pub fn awaits_recovery(&self) -> bool {
         self.holds(RECOVERY_SIGNAL)
@@ -128,11 +155,30 @@ impl DataDirectory {
         let lines = preparation.settings.lines();
         self.write_settings(&auto_conf::with_block(&past, preparation.restore, &lines))?;
         durable::sync_file_system(&self.path)?;
-        let signal = match preparation.role {
-            Role::Primary => RECOVERY_SIGNAL,
-            Role::Standby => STANDBY_SIGNAL,
-        };
-        Ok(durable::write(&self.file(signal), b"")?)
+        Ok(durable::write(&self.file(preparation.signal.file()), b"")?)
+    }
+
+    /// Moves the target of a recovery that goes on: for the next start. Answers whether anything had to be changed.
+    ///
+    /// # Errors
+    /// The file system's; repeat it.
+    pub fn move_target(
+        &self,
+        restore: &RestoreId,
+        settings: &RecoverySettings,
+        signal: Signal,
+    ) -> Result<bool> {
+        let before = self.settings()?;
+        let after = auto_conf::with_block(&auto_conf::without_recovery(&before), restore, &settings.lines());
+        let other = if signal == Signal::Recovery { Signal::Standby } else { Signal::Recovery };
+        if after == before && self.holds(signal.file()) && !self.holds(other.file()) {
+            return Ok(false);
+        }
+        // The signal first: with both PostgreSQL is a standby, which ends nothing by itself.
+        durable::write(&self.file(signal.file()), b"")?;
+        self.write_settings(&after)?;
+        durable::remove(&self.file(other.file()))?;
+        Ok(true)
     }
 
     /// Makes a fresh base backup of the primary one that follows it: without the settings of a

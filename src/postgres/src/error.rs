@@ -1,6 +1,6 @@
 //! What can go wrong with a PostgreSQL server.
 
-use remount_core::{BackupId, OperatorError, Retry};
+use remount_core::{BackupId, OperatorError, RestoreId, Retry};
 use remount_host::FileError;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,9 @@ pub enum Error {
     /// This backup is not in progress: its lease ended, or the agent was restarted.
     #[error("backup {0} is not in progress on this server")]
     NoBackup(BackupId),
+    /// The disk has not applied this restore as a primary, or its recovery is over where it must not be.
+    #[error("restore {0} is not being recovered on this server")]
+    NoRestore(RestoreId),
     /// The call needs a primary.
     #[error("{action}: the server is a standby")]
     NotPrimary {
@@ -70,6 +73,9 @@ pub struct ApiError {
     /// The backup, where the code is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupId>,
+    /// The restore, where the code is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreId>,
 }
 
 impl From<&Error> for ApiError {
@@ -77,13 +83,15 @@ impl From<&Error> for ApiError {
         let (code, backup) = match error {
             Error::BackupInProgress(backup) => ("backup_in_progress", Some(backup)),
             Error::NoBackup(backup) => ("no_backup", Some(backup)),
+            Error::NoRestore(_) => ("no_restore", None),
             Error::NotPrimary { .. } => ("not_primary", None),
             Error::Database { .. } => ("database", None),
             Error::Unreachable { .. } => ("unreachable", None),
             Error::File { .. } => ("file", None),
             Error::Config(_) => ("config", None),
         };
-        Self { code: code.into(), message: error.to_string(), backup: backup.cloned() }
+        let restore = if let Error::NoRestore(restore) = error { Some(restore.clone()) } else { None };
+        Self { code: code.into(), message: error.to_string(), backup: backup.cloned(), restore }
     }
 }
 
@@ -91,6 +99,9 @@ impl ApiError {
     /// The error as the driver sees it. A code that this version does not know is taken for a failure of the server.
     #[must_use]
     pub fn into_error(self, action: &str) -> Error {
+        if let ("no_restore", Some(restore)) = (self.code.as_str(), &self.restore) {
+            return Error::NoRestore(restore.clone());
+        }
         match (self.code.as_str(), self.backup) {
             ("backup_in_progress", Some(backup)) => Error::BackupInProgress(backup),
             ("no_backup", Some(backup)) => Error::NoBackup(backup),
@@ -128,6 +139,9 @@ impl OperatorError for Error {
             Self::Database { .. } => "read PostgreSQL's log below /var/vcap/sys/log/postgres".into(),
             Self::BackupInProgress(_) => "wait until that backup has ended, or run `remount journal`".into(),
             Self::NoBackup(_) => "run the backup again".into(),
+            Self::NoRestore(restore) => format!(
+                "look at where the restore is with `remount journal {restore}`, and with `bosh instances --details` which disk the instance has"
+            ),
             Self::NotPrimary { .. } => "run the command again: it reads the roles again and asks the primary".into(),
             Self::File { .. } => {
                 "check on the instance whether the disk of that file is full or read-only, and whether the file was changed by hand"

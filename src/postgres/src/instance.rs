@@ -11,6 +11,8 @@
 //! | [`Server::abort_backup`] | `POST /v1/backup/abort` |
 //! | [`Server::switch_wal`] | `POST /v1/wal/switch` |
 //! | [`Server::write_probe`] | `POST /v1/probe` |
+//! | [`Server::promote`] | `POST /v1/restore/promote` |
+//! | [`Server::forward_restore`] | `POST /v1/restore/forward` |
 //! | [`Server::finish_restore`] | `POST /v1/restore/finish` |
 
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ use remount_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, Promoted, Recovery};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -61,6 +63,8 @@ pub struct ServerStatus {
     pub applied_restore: Option<RestoreId>,
     /// The position recovery stopped at when this server was last promoted by a restore.
     pub replayed_to: Option<Lsn>,
+    /// Where its recovery is.
+    pub recovery: Recovery,
     /// `archive_mode`, `max_connections`, … as named in `settings` of the manifest.
     pub settings: BTreeMap<String, String>,
     /// Whether data checksums are on.
@@ -134,12 +138,19 @@ pub struct NamedBackup {
     pub backup: BackupId,
 }
 
-/// The body of `POST /v1/restore/finish`.
+/// The body of `POST /v1/restore/promote`, `forward` and `finish`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedRestore {
     /// The restore.
     pub restore: RestoreId,
+}
+
+/// The target of a recovery was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forwarded {
+    /// Whether the server has to be started again for it: it runs with another target.
+    pub needs_restart: bool,
 }
 
 /// A write was tried (`pg_logical_emit_message`, flushed).
@@ -185,6 +196,28 @@ pub trait Server: Debug + Send + Sync {
 
     /// Writes and flushes, on a primary.
     async fn write_probe(&self) -> Result<WriteProbe>;
+
+    /// Ends the recovery of a restored primary that has come to where its plan wants it, records that, and makes roles
+    /// and passwords those of the deployment again where the server is the job `postgres`'s. From then on it takes
+    /// writes.
+    ///
+    /// # Errors
+    /// [`Error::NoRestore`] where its disk has not applied this restore as a primary; [`Error::Database`] where
+    /// recovery is not there yet, or does not end: it is in recovery or out of it, ask again.
+    ///
+    /// # Idempotence
+    /// A recovery that is over answers as when it ended.
+    async fn promote(&self, restore: &RestoreId) -> Result<Promoted>;
+
+    /// Takes the newest version of the restore's plan over into the settings of a recovery that goes on: they count
+    /// from the next start on.
+    ///
+    /// # Errors
+    /// [`Error::NoRestore`] as for [`Self::promote`], or where the recovery is over.
+    ///
+    /// # Idempotence
+    /// Taking it over again changes nothing, and answers whether the server runs with it.
+    async fn forward_restore(&self, restore: &RestoreId) -> Result<Forwarded>;
 
     /// Removes the settings that only the restore needed, and reloads.
     ///

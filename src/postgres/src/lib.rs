@@ -19,20 +19,22 @@ mod error;
 mod instance;
 mod local;
 mod local_status;
+mod recovery;
 mod recovery_settings;
 mod remote;
 mod retrying;
 
 pub use backup_session::BackupSession;
 pub use control_data::{ControlData, DatabaseState};
-pub use data_directory::{DataDirectory, DataState, Preparation};
+pub use data_directory::{DataDirectory, DataState, Preparation, Signal};
 pub use error::{ApiError, Error};
 pub use instance::{
-    BackupBegun, BackupEnded, BeginBackup, NamedBackup, NamedRestore, Result, Server, ServerStatus, Servers,
-    WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, BeginBackup, Forwarded, NamedBackup, NamedRestore, Result, Server,
+    ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 pub use local::{LocalConfig, LocalServer, Reachable};
 pub use local_status::Identity;
+pub use recovery::{Promoted, Recovery};
 pub use recovery_settings::{RecoveryGoal, RecoverySettings};
 pub use remote::{AGENT_TLS_NAME, AgentsConfig, RemoteServer, RemoteServers};
 pub use retrying::RetryingServers;

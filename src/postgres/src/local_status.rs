@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use remount_core::{
-    ClusterName, DeploymentName, InstanceSlug, Lsn, Role, SystemIdentifier, TimelineHistory, TimelineId,
+    ClusterName, DeploymentName, InstanceSlug, Lsn, RestoreTarget, Role, SystemIdentifier, TimelineHistory,
+    TimelineId,
 };
 use tokio_postgres::Client;
 
@@ -83,11 +84,12 @@ const COLLATIONS: &str = "
       FROM pg_collation WHERE collname = 'und-x-icu'";
 
 impl LocalServer {
-    /// The server's status. What only the agent knows (backup, applied restore) is none.
+    /// The server's status. What only the agent knows (backup, applied restore) is none; `target` is that of a plan
+    /// whose recovery is not over.
     ///
     /// # Errors
     /// [`crate::Error::Database`].
-    pub async fn status(&self, identity: &Identity) -> Result<ServerStatus> {
+    pub async fn status(&self, identity: &Identity, target: Option<&RestoreTarget>) -> Result<ServerStatus> {
         let client = self.connect().await?;
         let row = one(&client, ACTION, FACTS).await?;
         let role = if get(&row, 0)? { Role::Standby } else { Role::Primary };
@@ -107,6 +109,7 @@ impl LocalServer {
             backup: None,
             applied_restore: None,
             replayed_to: self.replayed_to(timeline)?,
+            recovery: self.recovery_by(&client, target).await?,
             settings: pairs(&client, SETTINGS).await?,
             data_checksums: get(&row, 9)?,
             collation_versions: pairs(&client, COLLATIONS).await?,
@@ -115,7 +118,7 @@ impl LocalServer {
     }
 
     /// Where recovery stopped when this timeline began: the last fork of its history file.
-    fn replayed_to(&self, timeline: TimelineId) -> Result<Option<Lsn>> {
+    pub(crate) fn replayed_to(&self, timeline: TimelineId) -> Result<Option<Lsn>> {
         if timeline == TimelineId::FIRST {
             return Ok(None);
         }

@@ -6,8 +6,8 @@ use remount_core::{RecoveryTarget, RestoreTarget, TimelineId};
 /// What a data directory is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoveryGoal<'a> {
-    /// Replay to the plan's target and promote.
-    Promote,
+    /// Replay to the plan's target and stay in recovery there, read-only: the driver promotes when it has looked.
+    Reach,
     /// Follow the restored primary on the timeline that it began.
     Follow(&'a ForkRecord),
 }
@@ -33,10 +33,16 @@ impl RecoverySettings {
             ("recovery_init_sync_method", "syncfs".to_owned()),
         ];
         match goal {
-            RecoveryGoal::Promote => {
+            RecoveryGoal::Reach => {
                 values.push(timeline(plan.path.history.timeline));
                 values.extend(stop(&plan.target));
-                values.push(("recovery_target_action", "promote".into()));
+                // Nobody may write before the driver has looked: the server stays where it was told to stop.
+                values.push(("recovery_target_action", "pause".into()));
+                // Whether it is there is asked over SQL; without it PostgreSQL does not stop there either.
+                values.push(("hot_standby", "on".into()));
+                values.push(("primary_conninfo", String::new()));
+                // A client that reads meanwhile must not hold up replay.
+                values.push(("max_standby_archive_delay", "0".into()));
                 // The standbys are not there yet: with their names set the first commit would wait for ever.
                 values.push(("synchronous_standby_names", String::new()));
             }
@@ -54,6 +60,22 @@ impl RecoverySettings {
 
 fn timeline(timeline: TimelineId) -> (&'static str, String) {
     ("recovery_target_timeline", timeline.to_string())
+}
+
+/// What the running server has to have as its target, setting by setting: [`stop`] and what is left empty.
+pub(crate) fn expected_target(target: &RestoreTarget) -> Vec<(&'static str, String)> {
+    const TARGETS: [&str; 5] = [
+        "recovery_target",
+        "recovery_target_lsn",
+        "recovery_target_name",
+        "recovery_target_time",
+        "recovery_target_xid",
+    ];
+    let set = stop(target);
+    let of = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+    let inclusive = of("recovery_target_inclusive").unwrap_or_else(|| "on".into());
+    let targets = TARGETS.map(|name| (name, of(name).unwrap_or_default()));
+    targets.into_iter().chain([("recovery_target_inclusive", inclusive)]).collect()
 }
 
 /// At most one target: PostgreSQL refuses two.

@@ -22,8 +22,8 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::{
-    ApiError, BackupBegun, BackupEnded, BeginBackup, Error, NamedBackup, NamedRestore, Result, Server,
-    ServerStatus, Servers, WalSwitched, WriteProbe,
+    ApiError, BackupBegun, BackupEnded, BeginBackup, Error, Forwarded, NamedBackup, NamedRestore, Promoted,
+    Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
 };
 
 /// The name in every agent's certificate.
@@ -180,6 +180,16 @@ impl Server for RemoteServer {
 
     async fn write_probe(&self) -> Result<WriteProbe> {
         self.post("write a probe", "/v1/probe", &serde_json::json!({})).await
+    }
+
+    async fn promote(&self, restore: &RestoreId) -> Result<Promoted> {
+        let body = NamedRestore { restore: restore.clone() };
+        self.post("promote the server", "/v1/restore/promote", &body).await
+    }
+
+    async fn forward_restore(&self, restore: &RestoreId) -> Result<Forwarded> {
+        let body = NamedRestore { restore: restore.clone() };
+        self.post("move the target of the recovery", "/v1/restore/forward", &body).await
     }
 
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()> {

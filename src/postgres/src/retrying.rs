@@ -8,7 +8,8 @@ use remount_core::{Attempts, BackupId, InstanceSlug, RestoreId};
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{
-    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, Error, Forwarded, Promoted, Result, Server, ServerStatus, Servers, WalSwitched,
+    WriteProbe,
 };
 
 /// Wraps the way to the servers.
@@ -77,6 +78,14 @@ impl Server for RetryingServer {
 
     async fn write_probe(&self) -> Result<WriteProbe> {
         retry(&self.policy, || self.inner.write_probe()).await
+    }
+
+    async fn promote(&self, restore: &RestoreId) -> Result<Promoted> {
+        retry(&self.policy, || self.inner.promote(restore)).await
+    }
+
+    async fn forward_restore(&self, restore: &RestoreId) -> Result<Forwarded> {
+        retry(&self.policy, || self.inner.forward_restore(restore)).await
     }
 
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()> {

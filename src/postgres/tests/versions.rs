@@ -14,9 +14,10 @@ use remount_core::{
 };
 use remount_postgres::{
     BackupEnded, BackupSession, ControlData, DataState, DatabaseState, Error, Identity, Preparation,
-    RecoveryGoal, RecoverySettings,
+    Recovery, RecoveryGoal, RecoverySettings, Signal,
 };
 use support::Postgres;
+use tokio_postgres::error::SqlState;
 
 fn backup() -> BackupId {
     BackupId::new("20261123T004500Z-k3f9").unwrap()
@@ -54,6 +55,8 @@ fn plan(ended: &BackupEnded, target: RestoreTarget, timeline: TimelineHistory) -
         backup_label: ended.backup_label.clone(),
         tablespace_map: ended.tablespace_map.clone(),
         instances: Vec::new(),
+        pause: false,
+        revision: 1,
         estimate_seconds: 0.0,
         keep_old_disks_hours: 24,
         tool_version: "test".into(),
@@ -62,11 +65,11 @@ fn plan(ended: &BackupEnded, target: RestoreTarget, timeline: TimelineHistory) -
 
 fn prepare(server: &Postgres, home: &Path, plan: &RestorePlan, goal: RecoveryGoal<'_>) {
     let command = format!("cp {}/%f %p", home.join("archive").display());
-    let role = if goal == RecoveryGoal::Promote { Role::Primary } else { Role::Standby };
+    let role = if goal == RecoveryGoal::Reach { Role::Primary } else { Role::Standby };
     let settings = RecoverySettings::of(plan, goal, &command);
     let preparation = Preparation {
         restore: &plan.id,
-        role,
+        signal: Signal::of(role, &plan.target),
         backup_label: &plan.backup_label,
         tablespace_map: &plan.tablespace_map,
         settings: &settings,
@@ -138,12 +141,19 @@ async fn every_target_is_reached(major: u32) {
         std::fs::remove_file(history).ok();
         let mut server = past.disk(&format!("t{n}"));
         let plan = plan(&past.ended, target.clone(), TimelineHistory::first());
-        prepare(&server, past.home.path(), &plan, RecoveryGoal::Promote);
+        prepare(&server, past.home.path(), &plan, RecoveryGoal::Reach);
         server.spawn_with(&["-c", "archive_mode=off"]);
-        server.wait_until_promoted().await;
+        let at = server.wait_until_arrived(target).await;
         let count = server.value("SELECT count(*)::text FROM ledger").await;
         assert_eq!(&count, rows, "{target} on {major}");
-        let status = server.server().status(&identity()).await.unwrap();
+        let written = server.try_execute("INSERT INTO ledger VALUES (99)").await.unwrap_err();
+        assert_eq!(written.code(), Some(&SqlState::READ_ONLY_SQL_TRANSACTION), "{target}: nobody may write");
+        let promoted = server.server().promote(target).await.unwrap();
+        assert_eq!(server.server().promote(target).await.unwrap(), promoted, "asked again it says the same");
+        assert_eq!(promoted.replayed_to, Some(at), "{target}: it stood where its timeline begins");
+        server.execute("INSERT INTO ledger VALUES (99)").await;
+        let status = server.server().status(&identity(), None).await.unwrap();
+        assert_eq!((status.timeline, status.recovery), (promoted.timeline, Recovery::Ended), "{target}");
         assert_eq!(status.timeline.get(), 2, "{target}");
         assert!(status.replayed_to.unwrap() >= plan.path.consistent_lsn, "{target}");
         assert_eq!(server.value("SHOW synchronous_standby_names").await, "", "a commit would wait for ever");
@@ -162,16 +172,79 @@ async fn a_directory_prepared_by_half_does_not_start(major: u32) {
     let past = past(major).await;
     let mut server = past.disk("half");
     let plan = plan(&past.ended, RestoreTarget::of(RecoveryTarget::Latest), TimelineHistory::first());
-    prepare(&server, past.home.path(), &plan, RecoveryGoal::Promote);
-    std::fs::remove_file(server.data.join("recovery.signal")).unwrap();
+    prepare(&server, past.home.path(), &plan, RecoveryGoal::Reach);
+    std::fs::remove_file(server.data.join("standby.signal")).unwrap();
     server.spawn();
     server.wait_until_ended();
     assert!(server.log_text().contains("FATAL"), "{}", server.log_text());
     // The same again, whole: what the failed start left does no harm.
-    prepare(&server, past.home.path(), &plan, RecoveryGoal::Promote);
+    prepare(&server, past.home.path(), &plan, RecoveryGoal::Reach);
     server.spawn_with(&["-c", "archive_mode=off"]);
-    server.wait_until_promoted().await;
+    server.wait_until_arrived(&plan.target).await;
     assert_eq!(server.value("SELECT count(*)::text FROM ledger").await, "5");
+}
+
+/// A recovery that stands at its target: a restart brings it there again, its target moves on by a restart, and nothing
+/// but its promotion ends it.
+async fn a_recovery_stays_at_its_target(major: u32) {
+    let past = past(major).await;
+    let mut server = past.disk("stays");
+    let xid = past.targets[3].0.clone();
+    let plan_to = |target: &RestoreTarget| plan(&past.ended, target.clone(), TimelineHistory::first());
+    prepare(&server, past.home.path(), &plan_to(&xid), RecoveryGoal::Reach);
+    for _ in 0..2 {
+        server.spawn_with(&["-c", "archive_mode=off"]);
+        server.wait_until_arrived(&xid).await;
+        server.stop();
+    }
+    server.spawn_with(&["-c", "archive_mode=off"]);
+    server.wait_until_arrived(&xid).await;
+    let latest = RestoreTarget::of(RecoveryTarget::Latest);
+    let command = format!("cp {}/%f %p", past.home.path().join("archive").display());
+    let settings = RecoverySettings::of(&plan_to(&latest), RecoveryGoal::Reach, &command);
+    let directory = server.server().data_directory();
+    let signal = Signal::of(Role::Primary, &latest);
+    assert!(directory.move_target(&plan_to(&latest).id, &settings, signal).unwrap());
+    assert!(!directory.move_target(&plan_to(&latest).id, &settings, signal).unwrap());
+    // Until it is started again it is where it was told to be before, and must not be promoted there.
+    assert!(!server.server().runs_to(&latest).await.unwrap());
+    assert!(server.server().recovery(Some(&latest)).await.unwrap().arrived().is_none());
+    assert!(server.server().promote(&latest).await.is_err());
+    server.stop();
+    server.spawn_with(&["-c", "archive_mode=off"]);
+    server.wait_until_arrived(&latest).await;
+    assert_eq!(server.value("SELECT count(*)::text FROM ledger").await, "5");
+    assert_eq!(server.server().promote(&latest).await.unwrap().timeline.get(), 2);
+    assert!(!directory.is_standby() && !directory.awaits_recovery(), "it starts as a primary from now on");
+}
+
+/// PostgreSQL pauses, too, where it replays that the primary raised a setting above its own: that is no target.
+async fn a_pause_on_low_settings_is_told_from_a_target(major: u32) {
+    let past = past(major).await;
+    let mut primary = Postgres::at(major, past.home.path(), "a");
+    primary.spawn_with(&["-c", "max_connections=150", "-c", "synchronous_standby_names="]);
+    primary.wait_until_reachable().await;
+    primary.execute("INSERT INTO ledger VALUES (6)").await;
+    primary.execute("SELECT pg_create_restore_point('raised')").await;
+    primary.stop();
+    let mut server = past.disk("low");
+    let target = RestoreTarget::of(RecoveryTarget::Name("raised".into()));
+    let plan = plan(&past.ended, target.clone(), TimelineHistory::first());
+    prepare(&server, past.home.path(), &plan, RecoveryGoal::Reach);
+    server.spawn_with(&["-c", "archive_mode=off"]);
+    server.wait_until_reachable().await;
+    let until = std::time::Instant::now() + support::WAIT_LIMIT;
+    let why = loop {
+        match server.server().recovery(Some(&target)).await {
+            Ok(Recovery::Blocked { why, .. }) => break why,
+            Ok(other) => assert!(other.arrived().is_none(), "{other}"),
+            Err(error) => assert!(matches!(error, Error::Database { .. }), "{error}"),
+        }
+        assert!(std::time::Instant::now() < until, "{}", server.log_text());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(why, "max_connections is 100 and has to be at least 150");
+    assert!(server.server().promote(&target).await.is_err(), "it is not where it is to be");
 }
 
 async fn a_standby_is_pinned_to_its_number(major: u32) {
@@ -230,7 +303,7 @@ async fn a_server_tells_what_it_is(major: u32) {
     assert_eq!(stopped.state, DatabaseState::ShutDown);
     postgres.start().await;
     let server = postgres.server();
-    let status = server.status(&identity()).await.unwrap();
+    let status = server.status(&identity(), None).await.unwrap();
     assert_eq!(status.role, Role::Primary);
     assert_eq!(status.postgres_version / 10000, major);
     assert_eq!(status.system_identifier, stopped.system_identifier);
@@ -270,6 +343,8 @@ macro_rules! on_every_version {
 on_every_version!(
     every_target_is_reached,
     a_directory_prepared_by_half_does_not_start,
+    a_recovery_stays_at_its_target,
+    a_pause_on_low_settings_is_told_from_a_target,
     a_standby_is_pinned_to_its_number,
     backup_mode_begins_and_ends_with_its_session,
     a_server_tells_what_it_is

@@ -22,6 +22,11 @@ pub trait Context: Send + Sync {
     /// What a person can do with a run that stands still, one command or sentence each.
     fn ways_on(&self) -> Vec<String>;
 
+    /// What a person can do with a run that was paused, one command or sentence each.
+    fn ways_on_when_paused(&self) -> Vec<String> {
+        self.ways_on()
+    }
+
     /// How a person has a run rolled back again whose undo failed, as a command or sentence.
     fn roll_back_again(&self) -> String;
 }

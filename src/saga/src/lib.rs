@@ -35,6 +35,6 @@ pub use outputs::StepOutputs;
 pub use position::{Position, PositionError, StepState};
 pub use progress::{Progress, ProgressEvent, ProgressKind, Quiet};
 pub use reporter::ProgressReporter;
-pub use run::Run;
+pub use run::{Run, RunEnd};
 pub use step::{AfterFailure, BoxedStep, Probe, Saga, Step, boxed};
 pub use wait_timer::{WaitTimes, Waiting};

@@ -10,6 +10,8 @@
 //! | `UndoFailed`   | –          | –      | –        | `UndoIntended` | –        | –             |
 //! | `Undone`       | –          | –      | –        | –              | –        | –             |
 //!
+//! `reopened` makes a step, and those after it that were begun, `Intended` again: what is wanted of it has changed.
+//!
 //! A second intent is a new process that goes on. A run that is rolled back never goes forward again. One that has
 //! ended well may still be rolled back: an undo then follows its end.
 
@@ -113,10 +115,24 @@ impl Position {
                 return Err(PositionError(told));
             }
             What::Finished { outcome } => self.finished = Some(*outcome),
-            What::Held { .. } | What::Stuck { .. } => {}
+            What::Held { .. } | What::Stuck { .. } | What::Paused { .. } | What::PutAside { .. } => {}
+            What::Reopened { .. } => self.reopen(steps, event)?,
             what => self.step_moves(steps, event.n, what)?,
         }
         Ok(self)
+    }
+
+    fn reopen(&mut self, steps: &[&str], event: &JournalEvent) -> Result<(), PositionError> {
+        let step = event.what.step().unwrap_or_default();
+        let from = steps.iter().position(|name| *name == step).filter(|_| !self.rolling_back);
+        let open = |position: &Self| position.finished.is_none();
+        let from = from.filter(|_| open(self)).ok_or_else(|| {
+            PositionError(format!("event {} reopens step `{step}`, which cannot be done again", event.n))
+        })?;
+        for state in self.states[from..].iter_mut().filter(|state| state.touched()) {
+            *state = StepState::Intended;
+        }
+        Ok(())
     }
 
     fn step_moves(&mut self, steps: &[&str], n: u64, what: &What) -> Result<(), PositionError> {
@@ -200,6 +216,19 @@ mod tests {
             assert_eq!(state.next(&intended("one")), None);
             assert_eq!(state.next(&done("one")), None);
         }
+    }
+
+    #[test]
+    fn what_is_reopened_is_done_again_with_all_after_it_and_never_on_the_way_back() {
+        let reopened = || What::Reopened { step: "one".into(), why: "a later target".into() };
+        let paused = What::Paused { step: "two".into(), next: Vec::new() };
+        let position = replay([intended("one"), done("one"), paused.clone(), reopened()]).unwrap();
+        assert_eq!(position.states, [StepState::Intended, StepState::Pending]);
+        let both = [intended("one"), done("one"), intended("two"), done("two"), reopened()];
+        assert_eq!(replay(both).unwrap().states, [StepState::Intended, StepState::Intended]);
+        assert!(replay([intended("one"), done("one"), undo("one"), reopened()]).is_err());
+        let ended = [intended("one"), done("one"), finished(Outcome::Completed), reopened()];
+        assert!(replay(ended).is_err());
     }
 
     #[test]

@@ -29,6 +29,17 @@ pub struct Run<'a, C: Context> {
     pub cancellation: &'a CancellationToken,
     /// What to do where a step fails for good.
     pub on_failure: OnFailure,
+    /// The step before which the run stops for a person to look; one that was begun is not stopped before.
+    pub pause_before: Option<C::Step>,
+}
+
+/// How a run ends well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// All steps are done.
+    Completed,
+    /// It stands before the step that it was to stop before.
+    Paused,
 }
 
 impl<C: Context> Run<'_, C> {
@@ -36,19 +47,37 @@ impl<C: Context> Run<'_, C> {
     ///
     /// # Errors
     /// Every [`Failure`]: undone, held, stuck, taken over or interrupted; never between.
-    pub async fn run(&self, mut position: Position) -> Result<(), Ended<C>> {
+    pub async fn run(&self, mut position: Position) -> Result<RunEnd, Ended<C>> {
         if position.rolling_back {
-            return self.go_on_back(position).await;
+            return Err(self.go_on_back(position).await);
         }
         for (index, step) in self.saga.steps().iter().enumerate() {
             if position.states[index] == StepState::Done {
                 continue;
             }
-            if let Err(stop) = self.forward(index, step.as_ref(), &mut position).await {
-                return self.failed(index, step.as_ref(), stop, position).await;
+            let pauses =
+                self.pause_before == Some(step.name()) && position.states[index] == StepState::Pending;
+            let went = if pauses {
+                self.may_begin(step.as_ref()).await
+            } else {
+                self.forward(index, step.as_ref(), &mut position).await
+            };
+            if let Err(stop) = went {
+                return Err(self.failed(index, step.as_ref(), stop, position).await);
+            }
+            if pauses {
+                return self.pause(step.as_ref()).await;
             }
         }
-        self.finish(Outcome::Completed).await
+        self.finish(Outcome::Completed).await.map(|()| RunEnd::Completed)
+    }
+
+    /// Stops before a step, for a person to look.
+    async fn pause(&self, step: &dyn AnyStep<C>) -> Result<RunEnd, Ended<C>> {
+        let next = self.cx.ways_on_when_paused();
+        let paused = What::Paused { step: crate::StepName::as_str(step.name()).into(), next };
+        self.journal.append(paused).await.map_err(|error| self.stopped(step.name(), error))?;
+        Ok(RunEnd::Paused)
     }
 
     /// Undoes everything that was begun.
@@ -67,9 +96,11 @@ impl<C: Context> Run<'_, C> {
     }
 
     /// Goes on with a rollback that another process began.
-    async fn go_on_back(&self, position: Position) -> Result<(), Ended<C>> {
+    async fn go_on_back(&self, position: Position) -> Ended<C> {
         let (step, error) = position.failure.clone().unwrap_or_default();
-        self.roll_back(position).await?;
+        if let Err(ended) = self.roll_back(position).await {
+            return ended;
+        }
         let failed = self
             .saga
             .steps()
@@ -77,7 +108,7 @@ impl<C: Context> Run<'_, C> {
             .map(|known| known.name())
             .find(|name| crate::StepName::as_str(*name) == step);
         let step = failed.unwrap_or_else(|| self.last_step());
-        Err(Failure::Undone { step, source: C::Error::journalled(error) })
+        Failure::Undone { step, source: C::Error::journalled(error) }
     }
 
     async fn finish(&self, outcome: Outcome) -> Result<(), Ended<C>> {

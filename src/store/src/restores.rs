@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use crate::parallel::in_parallel;
 use crate::{ClusterStore, Created, Error, Lease, Metadata, Result, documents};
 
+/// More often nobody moves the target of one restore.
+const REVISIONS_MAX: u32 = 1000;
+
 impl ClusterStore {
     /// Writes a plan, once.
     ///
@@ -24,18 +27,45 @@ impl ClusterStore {
         documents::write_once(&*self.objects, &path, content).await
     }
 
-    /// The plan of a restore, its HMAC verified.
+    /// Writes the next version of a plan: a paused restore's target was moved. Until it is written the one before
+    /// counts.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`]; [`Error::Conflict`] where another one has this number.
+    pub async fn write_plan_revision(&self, plan: &RestorePlan, lease: &Lease) -> Result<()> {
+        assert_eq!(&plan.cluster, self.name(), "a plan lies with its own cluster");
+        assert!(plan.pause && plan.revision > 1, "only a restore that pauses has a second plan");
+        self.fence(lease).await?;
+        let path = self.revision_path(&plan.id, plan.revision);
+        let content = documents::encode_signed(&path, plan, &self.key)?;
+        documents::write_once(&*self.objects, &path, content).await
+    }
+
+    /// The newest version of the plan of a restore, its HMAC verified.
     ///
     /// # Errors
     /// [`Error::Document`] where it cannot be read.
     pub async fn plan(&self, id: &RestoreId) -> Result<Option<RestorePlan>> {
-        let path = self.plan_path(id);
-        let Some(plan) = self.read_signed::<RestorePlan>(&path).await? else {
-            return Ok(None);
-        };
+        let Some(mut newest) = self.plan_at(&self.plan_path(id), id, 1).await? else { return Ok(None) };
+        // Only where a person was let look can the target have been moved.
+        while newest.pause && newest.revision < REVISIONS_MAX {
+            let next = newest.revision + 1;
+            match self.plan_at(&self.revision_path(id, next), id, next).await? {
+                Some(plan) => newest = plan,
+                None => break,
+            }
+        }
+        Ok(Some(newest))
+    }
+
+    async fn plan_at(&self, path: &str, id: &RestoreId, revision: u32) -> Result<Option<RestorePlan>> {
+        let Some(plan) = self.read_signed::<RestorePlan>(path).await? else { return Ok(None) };
+        if plan.revision != revision {
+            return Err(documents::fault(path, format!("it is revision {} of the plan", plan.revision)));
+        }
         if plan.id != *id || plan.cluster != *self.name() {
             let detail = format!("it is the plan of restore {} of cluster {}", plan.id, plan.cluster);
-            return Err(documents::fault(&path, detail));
+            return Err(documents::fault(path, detail));
         }
         Ok(Some(plan))
     }
@@ -211,6 +241,10 @@ impl ClusterStore {
 
     fn plan_path(&self, id: &RestoreId) -> String {
         self.restore_path(id, "plan.json")
+    }
+
+    fn revision_path(&self, id: &RestoreId, revision: u32) -> String {
+        self.restore_path(id, &format!("plan.{revision}.json"))
     }
 
     fn current_path(&self) -> String {

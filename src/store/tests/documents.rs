@@ -67,6 +67,7 @@ fn request(restore: &str) -> RestoreRequest {
         target: plan(FIRST).target,
         requested_by: "me".into(),
         requested_at: "2026-11-23T01:00:00Z".parse().unwrap(),
+        pause: false,
         on_failure: OnFailure::Rollback,
     }
 }

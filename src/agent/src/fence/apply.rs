@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use remount_core::Role;
 use remount_core::documents::{AppliedPlan, FORMAT, ForkRecord, RestorePlan};
-use remount_postgres::{DataDirectory, Preparation, RecoveryGoal, RecoverySettings};
+use remount_postgres::{DataDirectory, Preparation, RecoveryGoal, RecoverySettings, Signal};
 
 use crate::disk::Disk;
 use crate::error::{Result, system};
@@ -22,12 +22,12 @@ pub fn apply(
     plan: &RestorePlan,
     fork: Option<ForkRecord>,
 ) -> Result<()> {
-    let goal = fork.as_ref().map_or(RecoveryGoal::Promote, RecoveryGoal::Follow);
+    let goal = fork.as_ref().map_or(RecoveryGoal::Reach, RecoveryGoal::Follow);
     let role = if fork.is_some() { Role::Standby } else { Role::Primary };
     let settings = RecoverySettings::of(plan, goal, restore_command);
     let preparation = Preparation {
         restore: &plan.id,
-        role,
+        signal: Signal::of(role, &plan.target),
         backup_label: &plan.backup_label,
         tablespace_map: &plan.tablespace_map,
         settings: &settings,

@@ -26,6 +26,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::refusal::Refusal;
 use crate::store_client::StoreClient;
+pub use apply::restore_command;
 use decide::{Facts, Found, LocalDecision, PlanDecision, PlannedRole};
 
 /// Between two requests to a store that answers: the primary's restore takes seconds to minutes.

@@ -58,7 +58,7 @@ pub async fn archive_rest(server: &LocalServer, identity: &Identity, deadline: D
     };
     let mut now = before.clone();
     loop {
-        match deadline.limit(server.status(identity)).await {
+        match deadline.limit(server.status(identity, None)).await {
             Some(Ok(status)) => now = status.last_archived,
             Some(Err(error)) if server.reachable().await? == Reachable::Yes => return Err(error.into()),
             Some(Err(_)) => return Ok("PostgreSQL is being stopped; its shutdown archives the rest".into()),
@@ -88,7 +88,7 @@ async fn switch(server: &LocalServer, identity: &Identity) -> Result<Switched> {
     if server.in_recovery().await? {
         return Ok(Switched::Nothing("a standby archives nothing"));
     }
-    let status = server.status(identity).await?;
+    let status = server.status(identity, None).await?;
     if status.settings.get("archive_mode").is_none_or(|mode| mode == "off") {
         return Ok(Switched::Nothing("archiving is off"));
     }

@@ -1,7 +1,9 @@
-//! `post-start`: waits until the server has ended its recovery, and records that.
+//! `post-start`: waits until the server is ready. A restored primary is where it stands at its target, in recovery: only
+//! the driver promotes it, and a repeated start or a reboot brings it there again. A standby's recovery is over, and
+//! recorded, when it streams.
 
 use jiff::Timestamp;
-use remount_core::documents::{AppliedPlan, FORMAT, InitialisedNote, RecoveryOutcome};
+use remount_core::documents::{AppliedPlan, FORMAT, InitialisedNote};
 use remount_core::{InstanceId, Role};
 use remount_host::{Account, Deadline};
 use remount_postgres::LocalServer;
@@ -10,16 +12,17 @@ use super::runtime;
 use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::Result;
+use crate::recovering::conclude;
 use crate::server_state::{Wanted, await_state};
 use crate::store_client::StoreClient;
 
 /// The store may be down at a normal start; noting the instance can wait for the next one.
 const REGISTER_SECONDS: u64 = 10;
 
-/// Waits until the server has ended its recovery, records that, and notes the instance as initialised.
+/// Waits until the server is ready, and notes the instance as initialised.
 ///
 /// # Errors
-/// [`Error::Server`](crate::error::Error::Server) where PostgreSQL is down or has not ended its recovery by the deadline; a record
+/// [`Error::Server`](crate::error::Error::Server) where PostgreSQL is down or is not ready by the deadline; a record
 /// of ours cannot be written. The server runs on; the next start looks again.
 pub fn post_start(config: &AgentConfig) -> Result<()> {
     Account::named(&config.user)?.become_it()?;
@@ -29,7 +32,7 @@ pub fn post_start(config: &AgentConfig) -> Result<()> {
         let server = LocalServer::new(config.postgres.clone());
         let open = disk.applied()?.into_iter().rev().find(|applied| applied.outcome.is_none());
         await_start(&server, deadline, open.as_ref()).await?;
-        if let Some(applied) = open {
+        if let Some(applied) = open.filter(|applied| applied.role == Role::Standby) {
             conclude(&disk, applied)?;
         }
         let deadline = Deadline::after_seconds(REGISTER_SECONDS.min(config.post_start.deadline_seconds));
@@ -42,7 +45,7 @@ async fn await_start(server: &LocalServer, deadline: Deadline, open: Option<&App
     let standby = server.data_directory().is_standby();
     match open {
         Some(applied) if applied.role == Role::Primary => {
-            await_state(server, deadline, Wanted::Promoted).await
+            await_state(server, deadline, Wanted::Recovered(applied)).await
         }
         Some(applied) => {
             let timeline = applied.fork.as_ref().map(|fork| fork.timeline);
@@ -52,21 +55,6 @@ async fn await_start(server: &LocalServer, deadline: Deadline, open: Option<&App
         None if standby => await_state(server, deadline, Wanted::Answering).await,
         None => await_state(server, deadline, Wanted::Promoted).await,
     }
-}
-
-/// The outcome first: a crash in between leaves the mark, which the daemon then removes as a stale one.
-fn conclude(disk: &Disk, applied: AppliedPlan) -> Result<()> {
-    let outcome = match applied.role {
-        Role::Primary => RecoveryOutcome::Recovered,
-        Role::Standby => RecoveryOutcome::Streaming,
-    };
-    disk.record(&AppliedPlan { outcome: Some(outcome), ..applied.clone() })?;
-    let mark = disk.backup_mark()?;
-    if mark.is_some_and(|mark| mark.backup == applied.backup) {
-        disk.remove_mark()?; // The disk is no copy any more: it has a timeline of its own.
-    }
-    log::info!(restore:% = applied.restore, role:% = applied.role; "the plan's recovery has ended");
-    Ok(())
 }
 
 /// From now on an empty disk under this instance is a missing disk. If the store is down, its note is written at the

@@ -10,12 +10,14 @@ mod run;
 
 use std::path::Path;
 
-use remount_postgres::{DataDirectory, DataState};
+use remount_postgres::{DataDirectory, DataState, LocalServer};
 
 use crate::config::AgentConfig;
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::hooks;
+use crate::recovering;
 use crate::server_state::{self, Wanted};
 use config::PostgresConfig;
 pub use drain::drain;
@@ -31,25 +33,40 @@ pub fn pre_start(path: &Path) -> Result<()> {
     let config = PostgresConfig::load(path)?;
     hooks::runtime()?.block_on(async {
         let account = Account::named(&config.user)?;
-        let mut _lock = None;
-        if let Some(file) = config.agent_config_file.as_deref().filter(|file| file.exists()) {
-            let agent = AgentConfig::load(file)?;
-            _lock = Some(hooks::lock(&agent, account).await?);
-            Fence::new(&agent)?.guard(account).await?;
+        let (agent, mut _lock) = (agent_beside(&config)?, None);
+        if let Some(agent) = &agent {
+            _lock = Some(hooks::lock(agent, account).await?);
+            Fence::new(agent)?.guard(account).await?;
         }
         let data = DataDirectory::new(&config.data_directory);
         account.create_folder(&config.socket_directory)?;
         match data.state()? {
-            DataState::Cluster(_) => role_must_fit(&config, &data)?,
+            DataState::Cluster(_) => {
+                // A primary that is being restored takes no writes yet: it may be a standby by its signal file.
+                let is_standby = data.is_standby() && !is_restored_here(agent.as_ref())?;
+                role_must_fit(config.bootstrap, is_standby)?;
+            }
             DataState::Empty => initialise::initialise(&config, account).await?,
         }
         initialise::write_password_file(&config, account)
     })
 }
 
+/// The configuration of the job `remount-agent`, where it is deployed beside.
+fn agent_beside(config: &PostgresConfig) -> Result<Option<AgentConfig>> {
+    let file = config.agent_config_file.as_deref().filter(|file| file.exists());
+    file.map(AgentConfig::load).transpose()
+}
+
+/// Whether the disk is being restored as a primary's, which is not promoted yet.
+fn is_restored_here(agent: Option<&AgentConfig>) -> Result<bool> {
+    let Some(agent) = agent else { return Ok(false) };
+    Ok(recovering::as_primary(&Disk::new(&agent.directories))?.is_some())
+}
+
 /// Two primaries in one group would archive two histories into one archive.
-fn role_must_fit(config: &PostgresConfig, data: &DataDirectory) -> Result<()> {
-    let problem = match (config.bootstrap, data.is_standby()) {
+fn role_must_fit(bootstrap: bool, is_standby: bool) -> Result<()> {
+    let problem = match (bootstrap, is_standby) {
         (true, false) | (false, true) => return Ok(()),
         (true, true) => "this is the bootstrap instance, but its disk holds a standby (standby.signal)",
         (false, false) => {
@@ -61,7 +78,8 @@ fn role_must_fit(config: &PostgresConfig, data: &DataDirectory) -> Result<()> {
     Err(Error::Server { what: problem.into(), next: next.into() })
 }
 
-/// Re-applies roles and passwords on the primary: after a restore they are those of the snapshot.
+/// Re-applies roles and passwords on a primary that takes writes. One that is being restored does not yet: its promotion
+/// does it, since after it they are those of the snapshot.
 ///
 /// # Errors
 /// [`Error::Server`] where the primary does not take writes by the deadline, or PostgreSQL's for a statement.
@@ -71,10 +89,18 @@ pub fn post_start(path: &Path) -> Result<()> {
     hooks::runtime()?.block_on(async {
         let server = config.server();
         let deadline = Deadline::after_seconds(config.post_start_deadline_seconds);
-        if server.data_directory().is_standby() {
+        if server.data_directory().is_standby() || is_restored_here(agent_beside(&config)?.as_ref())? {
             return Ok(()); // The agent's post-start waits for it; roles come from the primary.
         }
         server_state::await_state(&server, deadline, Wanted::Promoted).await?;
         roles::apply(&config, &server).await
     })
+}
+
+/// Makes the roles be as the job's configuration has them.
+///
+/// # Errors
+/// The configuration cannot be read, or PostgreSQL's for a statement.
+pub async fn apply_roles(path: &Path, server: &LocalServer) -> Result<()> {
+    roles::apply(&PostgresConfig::load(path)?, server).await
 }

@@ -27,8 +27,9 @@ pub fn run(path: &Path) -> Result<()> {
         set(&mut command, "ident_file", &file.display().to_string());
     }
     // Always from the deployment, never from the disk: a swapped disk knows another primary.
-    if let Some(primary) = config.primary_conninfo().filter(|_| config.server().data_directory().is_standby())
-    {
+    let follows = !config.bootstrap && config.server().data_directory().is_standby();
+    // A bootstrap instance with `standby.signal` replays the archive for a restore: it follows nobody.
+    if let Some(primary) = config.primary_conninfo().filter(|_| follows) {
         set(&mut command, "primary_conninfo", &primary);
         if let Some(timeline) = primary_timeline(&config, &primary) {
             set(&mut command, "recovery_target_timeline", &timeline.to_string());

@@ -16,15 +16,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use remount_postgres::{
-    ApiError, BackupBegun, BackupEnded, BeginBackup, Error as PostgresError, LocalServer, NamedBackup,
-    NamedRestore, ServerStatus, WalSwitched, WriteProbe,
+    ApiError, BackupBegun, BackupEnded, BeginBackup, Error as PostgresError, Forwarded, LocalServer,
+    NamedBackup, NamedRestore, Promoted, ServerStatus, WalSwitched, WriteProbe,
 };
 
 use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::serve::backup::BackupKeeper;
-use crate::status;
+use crate::{recovering, status};
 
 /// No request has more than two names and a number.
 const BODY_BYTES_MAX: usize = 16 << 10;
@@ -48,6 +48,8 @@ pub fn routes(config: Arc<AgentConfig>, keeper: Arc<BackupKeeper>) -> Router {
         .route("/v1/backup/abort", post(abort_backup))
         .route("/v1/wal/switch", post(switch_wal))
         .route("/v1/probe", post(write_probe))
+        .route("/v1/restore/promote", post(promote))
+        .route("/v1/restore/forward", post(forward_restore))
         .route("/v1/restore/finish", post(finish_restore))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Api { config, keeper })
@@ -94,6 +96,16 @@ async fn write_probe(State(api): State<Api>) -> Answer<WriteProbe> {
     Ok(Json(api.server().write_probe().await?))
 }
 
+async fn promote(State(api): State<Api>, body: Body<NamedRestore>) -> Answer<Promoted> {
+    let Json(NamedRestore { restore }) = body?;
+    Ok(Json(to_its_end(async move { recovering::promote(&api.config, &restore).await }).await?))
+}
+
+async fn forward_restore(State(api): State<Api>, body: Body<NamedRestore>) -> Answer<Forwarded> {
+    let Json(NamedRestore { restore }) = body?;
+    Ok(Json(to_its_end(async move { recovering::forward(&api.config, &restore).await }).await?))
+}
+
 /// A reload follows even where nothing had to be removed: an earlier call may have died between the two.
 async fn finish_restore(State(api): State<Api>, body: Body<NamedRestore>) -> Answer<()> {
     let Json(NamedRestore { restore }) = body?;
@@ -114,7 +126,7 @@ async fn to_its_end<T: Send + 'static>(
             let message = format!("the agent failed: {error}");
             Err(Failure(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                ApiError { code: "agent".into(), message, backup: None },
+                ApiError { code: "agent".into(), message, backup: None, restore: None },
             ))
         }
     }
@@ -134,6 +146,7 @@ impl From<PostgresError> for Failure {
         let status = match &error {
             PostgresError::BackupInProgress(_)
             | PostgresError::NoBackup(_)
+            | PostgresError::NoRestore(_)
             | PostgresError::NotPrimary { .. } => StatusCode::CONFLICT,
             PostgresError::Database { .. } | PostgresError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
             PostgresError::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -152,7 +165,12 @@ impl From<Error> for Failure {
             Error::Postgres(error) => error.into(),
             error => {
                 log::warn!(error:% = error; "a call failed");
-                let error = ApiError { code: "agent".into(), message: error.to_string(), backup: None };
+                let error = ApiError {
+                    code: "agent".into(),
+                    message: error.to_string(),
+                    backup: None,
+                    restore: None,
+                };
                 Self(StatusCode::INTERNAL_SERVER_ERROR, error)
             }
         }
@@ -161,7 +179,8 @@ impl From<Error> for Failure {
 
 impl From<JsonRejection> for Failure {
     fn from(rejection: JsonRejection) -> Self {
-        let error = ApiError { code: "request".into(), message: rejection.body_text(), backup: None };
+        let error =
+            ApiError { code: "request".into(), message: rejection.body_text(), backup: None, restore: None };
         Self(rejection.status(), error)
     }
 }

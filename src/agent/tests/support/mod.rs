@@ -274,7 +274,7 @@ impl<'a> Vm<'a> {
             group: None,
             created_at: Timestamp::UNIX_EPOCH,
             requested_by: "test".into(),
-            target: RestoreTarget::of(RecoveryTarget::Latest),
+            target: RestoreTarget::of(RecoveryTarget::Name("good".into())),
             path: RecoveryPath {
                 backup: backup(),
                 snapshot: SnapshotCid::new("snap-1").unwrap(),
@@ -290,6 +290,8 @@ impl<'a> Vm<'a> {
             backup_label: "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n".into(),
             tablespace_map: String::new(),
             instances: instances.iter().map(planned).collect(),
+            pause: false,
+            revision: 1,
             estimate_seconds: 1.0,
             keep_old_disks_hours: 24,
             tool_version: "test".into(),

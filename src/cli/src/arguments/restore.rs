@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use remount_core::documents::OnFailure;
-use remount_core::{DeploymentName, GroupName};
+use remount_core::{DeploymentName, GroupName, RestoreId};
 
 use super::TargetArguments;
 use crate::failure::Failure;
@@ -28,6 +28,23 @@ pub enum RestoreCommand {
     Request(RestoreOptions),
     /// Run it now, in this process
     Run(RestoreOptions),
+    /// Go on with a restore that is paused: users can write from then on
+    Accept {
+        /// The restore's id (`remount journal`)
+        restore: RestoreId,
+    },
+    /// Replay a restore that is paused to a later point, and pause there again
+    Forward {
+        /// The restore's id (`remount journal`)
+        restore: RestoreId,
+        #[command(flatten)]
+        target: TargetArguments,
+    },
+    /// Give up a restore that is paused: the old disks are attached again
+    GiveUp {
+        /// The restore's id (`remount journal`)
+        restore: RestoreId,
+    },
 }
 
 /// Options of a restore.
@@ -44,6 +61,9 @@ pub struct RestoreOptions {
     /// What to do when a step fails
     #[arg(long, value_enum, default_value_t = OnFailureArgument::Rollback)]
     pub on_failure: OnFailureArgument,
+    /// Stop at the target, before anybody can write, to look; then `remount restore accept`, `forward` or `give-up`
+    #[arg(long)]
+    pub pause: bool,
     /// Plan and check only; nothing is changed
     #[arg(long)]
     pub dry_run: bool,

@@ -184,7 +184,11 @@ fn of_one(disks: &[OldDisk]) -> String {
     };
     let rows: Vec<Vec<String>> = disks.iter().map(row).collect();
     let header = ["DISK", "KIND", "STATE", "SIZE", "AGE", "DIRECTOR DELETES", "INSTANCE"];
-    format!("restore {} of {}{kept}\n{}", first.restore, first.cluster, table(&header, &rows))
+    let mut text = format!("restore {} of {}{kept}\n{}", first.restore, first.cluster, table(&header, &rows));
+    if let Some(why) = disks.iter().find_map(|disk| disk.put_aside_because.as_ref()) {
+        text.push_str(&format!("\nthe restored disks are kept: {why}"));
+    }
+    text
 }
 
 fn row(disk: &OldDisk) -> Vec<String> {

@@ -142,6 +142,7 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
         target,
         requested_by: PROPERTIES.into(),
         requested_at: now,
+        pause: options.pause,
         on_failure: options.on_failure,
     };
     Ok(store.requests().put(&request).await?)

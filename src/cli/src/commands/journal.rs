@@ -86,8 +86,10 @@ fn state(events: &[JournalEvent], holder: Option<&LeaseHolder>) -> String {
         What::Finished { outcome: Outcome::Completed } => "restored".into(),
         What::Finished { outcome } => outcome.to_string(),
         What::Held { step, .. } => format!("held at step `{step}`{driver}"),
+        What::Paused { .. } => format!("paused at its target, in recovery: nobody can write{driver}"),
         What::Stuck { step, .. } => format!("STUCK at step `{step}`: an operator is needed{driver}"),
         What::Begun { .. } => format!("begun, no step yet{driver}"),
+        What::PutAside { .. } => format!("being rolled back, its disks kept{driver}"),
         What::Unknown => format!("run by a later version of Remount: read it with that version{driver}"),
         what => format!("at step `{}`{driver}", what.step().unwrap_or_default()),
     }
@@ -96,7 +98,7 @@ fn state(events: &[JournalEvent], holder: Option<&LeaseHolder>) -> String {
 /// What an operator can do with a restore that is held or stuck.
 fn next_steps(events: &[JournalEvent]) -> &[String] {
     match events.last().map(|last| &last.what) {
-        Some(What::Held { next, .. } | What::Stuck { next, .. }) => next,
+        Some(What::Held { next, .. } | What::Stuck { next, .. } | What::Paused { next, .. }) => next,
         _ => &[],
     }
 }
@@ -127,6 +129,9 @@ fn detail(what: &What) -> String {
         What::Finished { outcome: Outcome::Completed } => "restored".into(),
         What::Finished { outcome } => outcome.to_string(),
         What::Unknown => "of a later version".into(),
+        What::Reopened { why, .. } => why.clone(),
+        What::PutAside { reason } => format!("the restored disks are kept: {reason}"),
+        What::Paused { .. } => "before it, for somebody to look".into(),
         What::Begun { .. } | What::Intended { .. } | What::UndoIntended { .. } | What::Undone { .. } => {
             String::new()
         }

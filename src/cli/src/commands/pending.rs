@@ -5,6 +5,7 @@
 //! | none | the restore is run |
 //! | ends in a step | its driver died: continued when the dead driver's lease has ended |
 //! | `held`, `stuck` | nothing: a person decides (`remount resume` or `remount rollback`) |
+//! | `paused` | nothing: a person who has looked decides (`remount restore accept`, `forward` or `give-up`) |
 //! | `finished` | nothing: only the record was missing |
 //!
 //! A request that was begun is over, whatever its outcome, and never carried out a second time: the cluster
@@ -34,6 +35,8 @@ use crate::progress::Steps;
 pub enum Outcome {
     /// It ended.
     Over(Result<(), Failure>),
+    /// It stands at its target for a person to look, as was asked for: what is left to do is that person's.
+    Paused,
     /// It stays pending, or another process goes on with it.
     Open(Failure),
 }
@@ -62,6 +65,12 @@ pub async fn carry_out(
                 let next = format!("`remount journal {id}`");
                 return Outcome::Over(Err(Failure::with(ExitCode::Undone, what, next)));
             }
+            _ if state.is_paused() => {
+                message!(
+                    "restore {id} is paused since an earlier run: `remount journal {id}` shows what to do next"
+                );
+                return Outcome::Paused;
+            }
             (_, Some(how)) => {
                 let what = format!("restore {id} is {how} since an earlier run");
                 let next = format!("`remount journal {id}` shows the reason and what to do next");
@@ -71,19 +80,23 @@ pub async fn carry_out(
         },
     };
     match result {
-        Ok(report) => Outcome::Over(answer(&report, output)),
+        Ok(report) => match answer(&report, output) {
+            Ok(()) if report.paused.is_some() => Outcome::Paused,
+            answered => Outcome::Over(answered),
+        },
         Err(error) => after(error),
     }
 }
 
 /// Records how a request ended.
 pub async fn settle(store: &Store, request: &RestoreRequest, outcome: Outcome) -> Result<(), Failure> {
-    let result = match outcome {
+    let (done, result) = match outcome {
         Outcome::Open(failure) => return Err(failure),
-        Outcome::Over(result) => result,
+        Outcome::Over(result) => ("restored", result),
+        Outcome::Paused => ("paused at its target", Ok(())),
     };
     let (exit_code, message) = match &result {
-        Ok(()) => (ExitCode::Done as u8, "restored".to_owned()),
+        Ok(()) => (ExitCode::Done as u8, done.to_owned()),
         Err(failure) => (failure.code() as u8, failure.text().to_owned()),
     };
     let record = RequestOutcome { format: FORMAT, at: Timestamp::now(), exit_code, message };

@@ -58,6 +58,7 @@ pub fn from(options: &RestoreOptions) -> Result<RestoreRequest, Failure> {
         target: options.target.target()?,
         requested_by: requester(),
         requested_at: now,
+        pause: options.pause,
         on_failure: options.on_failure.into(),
     })
 }

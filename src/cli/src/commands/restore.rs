@@ -3,7 +3,7 @@
 use remount_flow::{RestoreReport, run_restore};
 
 use super::table::duration;
-use super::{Output, plan, print_json, requests};
+use super::{Output, plan, print_json, requests, started};
 use crate::arguments::{RestoreArguments, RestoreCommand, RestoreOptions};
 use crate::config::Config;
 use crate::context;
@@ -20,6 +20,11 @@ pub async fn run(config: &Config, arguments: RestoreArguments, output: Output) -
         }
         Some(RestoreCommand::Request(options)) => requests::store(config, &options, output).await,
         Some(RestoreCommand::Run(options)) => carry_out(config, &options, output).await,
+        Some(RestoreCommand::Accept { restore }) => started::accept(config, &restore, output).await,
+        Some(RestoreCommand::Forward { restore, target }) => {
+            started::forward(config, &restore, target.target()?, output).await
+        }
+        Some(RestoreCommand::GiveUp { restore }) => started::give_up(config, &restore).await,
         None if options.dry_run => plan::run(config, &options, output).await,
         None if now => carry_out(config, &options, output).await,
         None => Err(Failure::usage(
@@ -44,8 +49,25 @@ pub fn answer(report: &RestoreReport, output: Output) -> Result<(), Failure> {
     if output == Output::Json {
         return print_json(report);
     }
-    output!("{}", description(report));
+    match &report.paused {
+        Some(next) => output!("{}", paused(report, next)),
+        None => output!("{}", description(report)),
+    }
     Ok(())
+}
+
+/// Where a paused restore stands, and what its reader can do.
+fn paused(report: &RestoreReport, next: &[String]) -> String {
+    let at = report.replayed_to.map(|lsn| format!(" at {lsn}")).unwrap_or_default();
+    let commit =
+        report.last_commit.map(|time| format!(", its last transaction committed {time}")).unwrap_or_default();
+    let mut lines = vec![format!(
+        "restore {} is paused: {} stands at {}{at}{commit}, in recovery; nobody can write",
+        report.restore, report.plan.cluster, report.plan.target
+    )];
+    lines.extend(report.warnings.iter().map(|warning| format!("warning: {warning}")));
+    lines.extend(next.iter().map(|line| format!(" next: {line}")));
+    lines.join("\n")
 }
 
 /// The report, as text.

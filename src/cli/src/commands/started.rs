@@ -1,8 +1,12 @@
-//! `remount resume`, `rollback` and `abort`: for a restore that was begun.
+//! `remount resume`, `rollback` and `abort`, and `remount restore accept`, `forward` and `give-up`: for a restore that was
+//! begun.
 
-use remount_core::RestoreId;
 use remount_core::documents::OnFailure;
-use remount_flow::{AbortPoint, abort_restore, resume_restore, rollback_restore};
+use remount_core::{RestoreId, RestoreTarget};
+use remount_flow::{
+    AbortPoint, abort_restore, accept_restore, forward_restore, give_up_restore, resume_restore,
+    rollback_restore,
+};
 
 use super::restore::answer;
 use super::{Output, cluster_with};
@@ -31,6 +35,34 @@ pub async fn roll_back(config: &Config, id: &RestoreId) -> Result<(), Failure> {
     let cluster = cluster_with(&context.store, id).await?;
     rollback_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?;
     message!("restore {id} was rolled back: cluster {} is as it was", cluster.name());
+    Ok(())
+}
+
+/// Goes on with a paused restore: users can write from then on.
+pub async fn accept(config: &Config, id: &RestoreId, output: Output) -> Result<(), Failure> {
+    let context = context::open(config)?;
+    let cluster = cluster_with(&context.store, id).await?;
+    answer(&accept_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?, output)
+}
+
+/// Moves the target of a paused restore forward.
+pub async fn forward(
+    config: &Config,
+    id: &RestoreId,
+    target: RestoreTarget,
+    output: Output,
+) -> Result<(), Failure> {
+    let context = context::open(config)?;
+    let cluster = cluster_with(&context.store, id).await?;
+    answer(&forward_restore(&context, cluster.name(), id, target, &Steps::on_stderr()).await?, output)
+}
+
+/// Puts the old disks of a paused restore back.
+pub async fn give_up(config: &Config, id: &RestoreId) -> Result<(), Failure> {
+    let context = context::open(config)?;
+    let cluster = cluster_with(&context.store, id).await?;
+    give_up_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?;
+    message!("restore {id} was given up: cluster {} is as it was", cluster.name());
     Ok(())
 }
 

@@ -80,6 +80,25 @@ pub enum What {
         /// What a person can do, one command or sentence each.
         next: Vec<String>,
     },
+    /// The run stopped before a step, as was asked for, and waits for a person to say how it goes on.
+    Paused {
+        /// The step that has not begun.
+        step: String,
+        /// What a person can do, one command or sentence each.
+        next: Vec<String>,
+    },
+    /// A step, and what was done after it, is to be done again: what is wanted of it has changed.
+    Reopened {
+        /// The step.
+        step: String,
+        /// What is wanted now.
+        why: String,
+    },
+    /// What the run has made is put aside by its rollback, never deleted: it may hold what users wrote.
+    PutAside {
+        /// Why that may be.
+        reason: String,
+    },
     /// The run needs a person: an undo failed.
     Stuck {
         /// The step whose undo failed.
@@ -134,8 +153,10 @@ impl What {
             | Self::Undone { step }
             | Self::UndoFailed { step, .. }
             | Self::Held { step, .. }
+            | Self::Paused { step, .. }
+            | Self::Reopened { step, .. }
             | Self::Stuck { step, .. } => Some(step),
-            Self::Begun { .. } | Self::Finished { .. } | Self::Unknown => None,
+            Self::Begun { .. } | Self::PutAside { .. } | Self::Finished { .. } | Self::Unknown => None,
         }
     }
 
@@ -151,6 +172,9 @@ impl What {
             Self::Undone { .. } => "undone",
             Self::UndoFailed { .. } => "undo_failed",
             Self::Held { .. } => "held",
+            Self::Paused { .. } => "paused",
+            Self::Reopened { .. } => "reopened",
+            Self::PutAside { .. } => "put_aside",
             Self::Stuck { .. } => "stuck",
             Self::Finished { .. } => "finished",
             Self::Unknown => "unknown",
@@ -199,7 +223,7 @@ mod tests {
     #[test]
     fn an_event_of_a_later_version_is_kept_as_unknown() {
         let later =
-            br#"{"format":1,"n":1,"at":"1970-01-01T00:00:00Z","epoch":1,"event":"paused","step":"x"}"#;
+            br#"{"format":1,"n":1,"at":"1970-01-01T00:00:00Z","epoch":1,"event":"danced","step":"x"}"#;
         assert_eq!(serde_json::from_slice::<JournalEvent>(later).unwrap().what, What::Unknown);
     }
 }

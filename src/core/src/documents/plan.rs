@@ -84,6 +84,12 @@ pub struct RestorePlan {
     pub tablespace_map: String,
     /// Every instance of the cluster; exactly one is the primary.
     pub instances: Vec<PlannedInstance>,
+    /// Whether the restore stops when the target is reached, before anybody can write, for a person to look.
+    #[serde(default)]
+    pub pause: bool,
+    /// Which version of the plan this is: moving the target of a restore that is paused writes the next one.
+    #[serde(default = "first_revision")]
+    pub revision: u32,
     /// Estimated seconds from stopping the primary until it serves again.
     #[serde(default)]
     pub estimate_seconds: f64,
@@ -92,6 +98,10 @@ pub struct RestorePlan {
     pub keep_old_disks_hours: u64,
     /// The version of Remount that planned it.
     pub tool_version: String,
+}
+
+const fn first_revision() -> u32 {
+    1
 }
 
 impl RestorePlan {

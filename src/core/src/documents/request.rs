@@ -36,6 +36,9 @@ pub struct RestoreRequest {
     pub requested_by: String,
     /// When it was asked for.
     pub requested_at: Timestamp,
+    /// Whether it stops when the target is reached, before anybody can write, for a person to look.
+    #[serde(default)]
+    pub pause: bool,
     /// What to do when it fails midway.
     #[serde(default)]
     pub on_failure: OnFailure,

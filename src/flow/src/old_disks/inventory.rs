@@ -302,6 +302,7 @@ fn row(
         disk: disk.clone(),
         size_mib: cloud.map(|disk| disk.size_mib).or_else(|| orphan.and_then(|orphan| orphan.size)),
         is_restored: aside.is_restored,
+        put_aside_because: aside.is_restored.then(|| restore.state.put_aside_because()).flatten(),
         out_of_use_since,
         age_seconds: out_of_use_since.map(|since| landscape.now.duration_since(since).as_secs().max(0)),
         kept_until,

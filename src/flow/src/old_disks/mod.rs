@@ -123,9 +123,11 @@ pub struct OldDisk {
     pub disk: DiskCid,
     /// Its size; none where it is not known any more.
     pub size_mib: Option<u64>,
-    /// Whether it is one that the restore had made, and its rollback put aside: it holds what was written
+    /// Whether it is one that the restore had made, and its rollback put aside: it may hold what was written
     /// while the restored cluster served.
     pub is_restored: bool,
+    /// Why that is not deleted at once; none of one that the restore replaced.
+    pub put_aside_because: Option<String>,
     /// When the swap took it out, by the clock of the restore's driver; none where it did not yet.
     pub out_of_use_since: Option<Timestamp>,
     /// Seconds since then; for reading.

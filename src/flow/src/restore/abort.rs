@@ -77,7 +77,9 @@ mod tests {
         assert_eq!(at(RestoreStep::Begin, false), Some(begin));
         let recovering = AbortPoint { running: Some(RestoreStep::Recover), before: RestoreStep::Verify };
         assert_eq!(at(RestoreStep::Recover, true), Some(recovering));
-        assert_eq!(at(RestoreStep::Verify, true), None, "verify is followed by a serving primary");
+        let verifying = AbortPoint { running: Some(RestoreStep::Verify), before: RestoreStep::Promote };
+        assert_eq!(at(RestoreStep::Verify, true), Some(verifying));
+        assert_eq!(at(RestoreStep::Promote, true), None, "a promotion is followed by a serving primary");
         assert_eq!(point(&position(RestoreStep::ALL.len(), false)), None);
     }
 }

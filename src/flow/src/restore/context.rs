@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use remount_cloud::{Tags, tag};
-use remount_core::documents::{PlannedInstance, RestorePlan};
+use remount_core::documents::{PlannedInstance, RestorePlan, What};
 use remount_core::{DiskCid, InstanceSlug, Lsn, RecoveryTarget, RequestKey};
 use remount_director::{Instance, TaskId};
 use remount_postgres::Server;
-use remount_saga::{Context, ProgressReporter, Step, StepOutputs, WaitTimes};
+use remount_saga::{Context, Journal as _, ProgressReporter, Step, StepOutputs, WaitTimes};
 use remount_store::{ClusterStore, Keeper, Lease};
 
+use super::journal::RestoreJournal;
 use super::steps::RestoreStep;
 use super::steps::last_wal::LastWal;
 use super::steps::primary::Recover;
@@ -32,6 +33,8 @@ pub struct RestoreContext<'a> {
     pub keeper: Keeper,
     /// What is to happen.
     pub plan: RestorePlan,
+    /// Its journal, for what the steps have to say beyond their outcome.
+    pub journal: Arc<RestoreJournal>,
     /// Tells what happens.
     pub reporter: &'a ProgressReporter<'a>,
     /// What the steps that are done have left.
@@ -79,6 +82,23 @@ impl Context for RestoreContext<'_> {
         ]
     }
 
+    fn ways_on_when_paused(&self) -> Vec<String> {
+        let restore = &self.plan.id;
+        let look = self.plan.primary().map(|primary| {
+            format!(
+                "look at it: `bosh -d {} ssh {}` and psql, read-only",
+                self.plan.deployment, primary.instance
+            )
+        });
+        look.into_iter()
+            .chain([
+                format!("`remount restore accept {restore}` goes on: users can write from then on"),
+                format!("`remount restore forward {restore} --to-time …` replays to a later point, and pauses there"),
+                format!("`remount restore give-up {restore}` puts the old disks back; nothing was written meanwhile"),
+            ])
+            .collect()
+    }
+
     fn roll_back_again(&self) -> String {
         format!("`remount rollback {}`", self.plan.id)
     }
@@ -101,6 +121,20 @@ impl<'a> RestoreContext<'a> {
     /// Whether users may have written to the restored primary.
     pub fn may_have_served(&self) -> bool {
         self.may_have_served.load(Ordering::Acquire)
+    }
+
+    /// Keeps the disks of the restore from being deleted: notes it in the journal, once.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub async fn put_aside(&self, reason: &str) -> Result<()> {
+        if self.may_have_served() {
+            return Ok(());
+        }
+        self.journal.append(What::PutAside { reason: reason.to_owned() }).await?;
+        self.may_have_served.store(true, Ordering::Release);
+        self.reporter.note(format!("the restored disks will not be deleted: {reason}"));
+        Ok(())
     }
 
     /// Notes a sentence for the report, and tells it.

@@ -7,7 +7,7 @@ use remount_store::ClusterStore;
 use super::context::RestoreContext;
 use super::report::PreflightReport;
 use super::state::RestoreState;
-use super::steps::verify::Verify;
+use super::steps::promote::Promote;
 use crate::{FlowError, Result};
 
 /// What the Director and PostgreSQL need where no earlier restore of this cluster has shown it: stop 10 s,
@@ -33,15 +33,15 @@ pub async fn fill_in(store: &ClusterStore, path: &RecoveryPath, report: &mut Pre
     Ok(())
 }
 
-/// The downtime of the newest restore that was verified.
+/// The downtime of the newest restore that was promoted.
 async fn last_downtime(store: &ClusterStore) -> Result<Option<f64>> {
     let restores = store.restores().await.map_err(FlowError::store("list the restores"))?;
     for id in restores.iter().rev().take(RESTORES_SEARCHED) {
         // A journal that this version cannot follow says nothing of its downtime.
         let Ok(state) = RestoreState::read(store, id).await else { continue };
         let outputs = StepOutputs::of_journal(state.events());
-        let verified = outputs.get::<RestoreContext<'_>, Verify>().ok().flatten();
-        if let Some(downtime) = verified.and_then(|verified| verified.downtime) {
+        let promoted = outputs.get::<RestoreContext<'_>, Promote>().ok().flatten();
+        if let Some(downtime) = promoted.and_then(|promoted| promoted.downtime) {
             return Ok(Some(downtime.seconds));
         }
     }

@@ -6,6 +6,8 @@ mod context;
 mod director_change;
 mod estimate;
 mod journal;
+mod left_recovery;
+mod pause;
 mod planning;
 mod preflight;
 mod prepare;
@@ -23,7 +25,9 @@ mod swap;
 pub use abort::{AbortPoint, abort_restore};
 pub use prepare::plan_restore;
 pub use report::{DowntimeSplit, PreflightReport, RestoreReport, StepReport, read_report};
-pub use run::{resume_restore, rollback_restore, run_restore};
+pub use run::{
+    accept_restore, forward_restore, give_up_restore, resume_restore, rollback_restore, run_restore,
+};
 pub(crate) use state::unfinished;
 pub use state::{RestorePhase, RestoreState};
 pub use steps::RestoreStep;

@@ -98,6 +98,8 @@ pub fn plan(
         backup_label: backup.backup_label.clone(),
         tablespace_map: backup.tablespace_map.clone(),
         instances: survey.instances.iter().map(planned).collect(),
+        pause: request.pause,
+        revision: 1,
         estimate_seconds: 0.0,
         keep_old_disks_hours: ctx.old_disks.keep_hours,
         tool_version: env!("CARGO_PKG_VERSION").into(),

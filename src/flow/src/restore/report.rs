@@ -1,5 +1,6 @@
 //! What a restore and its preflight found out, for people and for `--json`.
 
+use jiff::Timestamp;
 use remount_core::documents::RestorePlan;
 use remount_core::documents::{JournalEvent, StepTimes, What};
 use remount_core::{BackupId, DiskCid, InstanceSlug, Lsn, RestoreId, TimelineId};
@@ -11,7 +12,8 @@ use super::context::RestoreContext;
 use super::state::RestoreState;
 use super::steps::RestoreStep;
 use super::steps::finish::Finish;
-use super::steps::verify::{Verified, Verify};
+use super::steps::promote::{Promote, Promoted};
+use super::steps::verify::Verify;
 use crate::Result;
 
 /// What was looked at before a restore, nothing touched.
@@ -36,7 +38,7 @@ pub struct RestoreReport {
     pub plan: RestorePlan,
     /// Every step, in order.
     pub steps: Vec<StepReport>,
-    /// From the stop of the primary (where it did not serve: from that step on) until it was verified.
+    /// From the stop of the primary (where it did not serve: from that step on) until it was promoted.
     pub downtime_seconds: f64,
     /// Where the downtime went.
     pub downtime: DowntimeSplit,
@@ -46,6 +48,10 @@ pub struct RestoreReport {
     pub new_timeline: TimelineId,
     /// Where replay stopped.
     pub replayed_to: Option<Lsn>,
+    /// When the last transaction that was replayed was committed, where it is known.
+    pub last_commit: Option<Timestamp>,
+    /// What a person can do, where the restore stands at its target and waits for one.
+    pub paused: Option<Vec<String>>,
     /// The disks that were replaced: the Director keeps them as orphans.
     pub old_disks: Vec<(InstanceSlug, DiskCid)>,
     /// The backup taken of the restored cluster; none where it could not be taken.
@@ -103,9 +109,10 @@ pub async fn read_report(cluster: &ClusterStore, plan: RestorePlan) -> Result<Re
 pub(super) fn of(plan: RestorePlan, state: &RestoreState, warnings: Vec<String>) -> Result<RestoreReport> {
     let outputs = StepOutputs::of_journal(state.events());
     let verified = outputs.get::<RestoreContext<'_>, Verify>()?;
+    let promoted = outputs.get::<RestoreContext<'_>, Promote>()?;
     let finished = outputs.get::<RestoreContext<'_>, Finish>()?;
     let steps: Vec<StepReport> = state.events().iter().filter_map(step_of).collect();
-    let times = verified.and_then(|verified| verified.downtime);
+    let times = promoted.and_then(|promoted| promoted.downtime);
     let times = times.unwrap_or_else(|| downtime_by_journal(&steps, state.events()));
     let of_others = times.director_seconds + times.postgres_seconds;
     let olds = plan.instances.iter();
@@ -119,8 +126,15 @@ pub(super) fn of(plan: RestorePlan, state: &RestoreState, warnings: Vec<String>)
             remount_seconds: (times.seconds - of_others).max(0.0),
         },
         estimate_seconds: plan.estimate_seconds,
-        new_timeline: verified.map_or(plan.path.new_timeline, |verified: Verified| verified.timeline),
-        replayed_to: verified.map(|verified| verified.replayed_to),
+        new_timeline: promoted.map_or(plan.path.new_timeline, |promoted: Promoted| promoted.timeline),
+        replayed_to: promoted
+            .map(|promoted| promoted.replayed_to)
+            .or(verified.map(|verified| verified.replayed_to)),
+        last_commit: verified.and_then(|verified| verified.last_commit),
+        paused: state.events().last().and_then(|event| match &event.what {
+            What::Paused { next, .. } => Some(next.clone()),
+            _ => None,
+        }),
         old_disks: olds
             .filter_map(|planned| Some((planned.instance.clone(), planned.old_disk.clone()?)))
             .collect(),
@@ -146,8 +160,8 @@ fn downtime_by_journal(steps: &[StepReport], events: &[JournalEvent]) -> StepTim
     let about = |event: &&JournalEvent, step: RestoreStep| event.what.step() == Some(step.as_str());
     let stopped = events.iter().find(|event| about(event, RestoreStep::StopPrimary));
     let is_done = |event: &&JournalEvent| matches!(event.what, What::Done { .. });
-    let verified = events.iter().rfind(|event| about(event, RestoreStep::Verify) && is_done(event));
-    let seconds = stopped.zip(verified).map(|(from, to)| to.at.duration_since(from.at).as_secs_f64());
+    let promoted = events.iter().rfind(|event| about(event, RestoreStep::Promote) && is_done(event));
+    let seconds = stopped.zip(promoted).map(|(from, to)| to.at.duration_since(from.at).as_secs_f64());
     let down = || steps.iter().filter(|step| step.downtime);
     StepTimes {
         seconds: seconds.unwrap_or_default(),

@@ -1,15 +1,16 @@
 //! Runs a restore: from the beginning, from where its journal ends, or back.
 
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use remount_core::documents::{OnFailure, Outcome, RestorePlan, RestoreRequest};
-use remount_core::{ClusterName, RestoreId};
+use remount_core::{ClusterName, RestoreId, RestoreTarget};
 use remount_saga::{Progress, ProgressReporter, Run, StepOutputs};
 use remount_store::{ClusterStore, Lease, LeaseHolder, Purpose};
 
 use super::context::{ProcessNotes, RestoreContext};
 use super::journal::RestoreJournal;
+use super::pause;
 use super::prepare::{STEPS_BEFORE, prepare};
 use super::report::{self, RestoreReport};
 use super::rollback_check;
@@ -85,6 +86,46 @@ pub async fn rollback_restore(
     again(ctx, cluster, restore, OnFailure::Rollback, progress, Direction::Back).await.map(|_| ())
 }
 
+/// Goes on with a restore that is paused: it is promoted, and users can write from then on. A failure holds it.
+///
+/// # Errors
+/// [`FlowError::Refused`] where it is not paused; as [`run_restore`].
+pub async fn accept_restore(
+    ctx: &FlowContext,
+    cluster: &ClusterName,
+    restore: &RestoreId,
+    progress: &dyn Progress,
+) -> Result<RestoreReport> {
+    again(ctx, cluster, restore, OnFailure::Hold, progress, Direction::Accept).await
+}
+
+/// Rolls back a restore that is paused. Nobody could write to it.
+///
+/// # Errors
+/// [`FlowError::Refused`] where it is not paused; as [`rollback_restore`].
+pub async fn give_up_restore(
+    ctx: &FlowContext,
+    cluster: &ClusterName,
+    restore: &RestoreId,
+    progress: &dyn Progress,
+) -> Result<()> {
+    again(ctx, cluster, restore, OnFailure::Rollback, progress, Direction::GiveUp).await.map(|_| ())
+}
+
+/// Moves the target of a restore that is paused forward, replays to it, and pauses there again. A failure holds it.
+///
+/// # Errors
+/// [`FlowError::Refused`] where it is not paused, or the target is not ahead of where it is: nothing was changed.
+pub async fn forward_restore(
+    ctx: &FlowContext,
+    cluster: &ClusterName,
+    restore: &RestoreId,
+    target: RestoreTarget,
+    progress: &dyn Progress,
+) -> Result<RestoreReport> {
+    again(ctx, cluster, restore, OnFailure::Hold, progress, Direction::To(target)).await
+}
+
 /// Who works on the cluster now is said before its half-changed instances are looked at and found wanting.
 async fn refuse_leased(cluster: &ClusterStore) -> Result<()> {
     let action = format!("take the lease of cluster {}", cluster.name());
@@ -123,13 +164,23 @@ async fn again(
 ) -> Result<RestoreReport> {
     let cluster = ctx.store.cluster(cluster);
     let lease = take_lease(ctx, &cluster).await?;
-    let (plan, state) = match read_begun(&cluster, restore).await {
+    let keeper = lease.keep();
+    let begun = async {
+        let (plan, state) = read_begun(&cluster, restore).await?;
+        pause::must_fit(&plan, &state, &direction)?;
+        match &direction {
+            Direction::To(target) => pause::forward(ctx, &cluster, &lease, (plan, state), target).await,
+            _ => Ok((plan, state)),
+        }
+    };
+    let (plan, state) = match begun.await {
         Ok(read) => read,
         Err(error) => {
             release(&lease).await;
             return Err(error);
         }
     };
+    drop(keeper); // The run keeps its own.
     let reporter = ProgressReporter::new(progress, restore.clone(), STEPS);
     RestoreRun { ctx, cluster, lease, plan, reporter: &reporter, on_failure }.go(state, direction).await
 }
@@ -141,10 +192,24 @@ async fn read_begun(cluster: &ClusterStore, restore: &RestoreId) -> Result<(Rest
 }
 
 /// Where a run goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// On, to its end or its pause.
     Forward,
+    /// On from its pause, to its end.
+    Accept,
+    /// On from its pause to a later target, to its pause again.
+    To(RestoreTarget),
+    /// Back.
     Back,
+    /// Back from its pause.
+    GiveUp,
+}
+
+impl Direction {
+    const fn is_back(&self) -> bool {
+        matches!(self, Self::Back | Self::GiveUp)
+    }
 }
 
 /// A restore that has a plan, under its lease.
@@ -160,15 +225,16 @@ struct RestoreRun<'a> {
 impl RestoreRun<'_> {
     async fn go(self, state: RestoreState, direction: Direction) -> Result<RestoreReport> {
         let position = state.position().clone();
-        let rolls_back_after_all = direction == Direction::Back && state.phase == RestorePhase::Restored;
+        let rolls_back_after_all = direction.is_back() && state.phase == RestorePhase::Restored;
         if let Some(outcome) = position.finished
             && !rolls_back_after_all
         {
             release(&self.lease).await;
-            return self.ended(&state, outcome, direction);
+            return self.ended(&state, outcome, &direction);
         }
         let (cluster, lease, id) = (self.cluster.clone(), self.lease.clone(), self.plan.id.clone());
         let journal = RestoreJournal::new(cluster.clone(), id.clone(), lease.clone(), position.last);
+        let journal = Arc::new(journal);
         let restore = RestoreContext {
             ctx: self.ctx,
             keeper: lease.keep(),
@@ -178,23 +244,27 @@ impl RestoreRun<'_> {
             may_have_served: AtomicBool::new(state.may_have_served()),
             notes: Mutex::new(ProcessNotes::default()),
             plan: self.plan,
+            journal: journal.clone(),
             reporter: self.reporter,
         };
+        let pauses = restore.plan.pause && direction != Direction::Accept;
         let (saga, on_failure) = (restore_saga(), self.on_failure);
         let run = Run {
             saga: &saga,
             cx: &restore,
-            journal: &journal,
+            journal: &*journal,
             reporter: self.reporter,
             steps_before: STEPS_BEFORE,
             cancellation: &self.ctx.cancellation,
             on_failure,
+            pause_before: pauses.then_some(RestoreStep::Promote),
         };
         let ended = match direction {
-            Direction::Forward => {
-                run.run(position).await.map_err(|failure| FlowError::of_run(id.clone(), failure))
+            Direction::Forward | Direction::Accept | Direction::To(_) => {
+                let ended = run.run(position).await.map(|_| ());
+                ended.map_err(|failure| FlowError::of_run(id.clone(), failure))
             }
-            Direction::Back => match rollback_check::check(&restore).await {
+            Direction::Back | Direction::GiveUp => match rollback_check::check(&restore).await {
                 Ok(()) => {
                     run.roll_back(position).await.map_err(|failure| FlowError::of_run(id.clone(), failure))
                 }
@@ -210,8 +280,8 @@ impl RestoreRun<'_> {
     }
 
     /// What a restore answers that ended before.
-    fn ended(self, state: &RestoreState, outcome: Outcome, direction: Direction) -> Result<RestoreReport> {
-        if outcome == Outcome::Undone && direction == Direction::Forward {
+    fn ended(self, state: &RestoreState, outcome: Outcome, direction: &Direction) -> Result<RestoreReport> {
+        if outcome == Outcome::Undone && !direction.is_back() {
             let (step, what) = state.position().failure.clone().unwrap_or_default();
             let step = step.parse().unwrap_or(RestoreStep::Begin);
             let source = Box::new(FlowError::Check { what, next: None });

@@ -76,10 +76,26 @@ impl RestoreState {
     #[must_use]
     pub fn stands_still(&self) -> Option<&'static str> {
         let last = self.events.last().map(|event| &event.what)?;
-        matches!(last, What::Held { .. } | What::Stuck { .. }).then(|| last.name())
+        matches!(last, What::Held { .. } | What::Stuck { .. } | What::Paused { .. }).then(|| last.name())
     }
 
-    /// Whether users may have written to the restored primary.
+    /// Whether it stands at its target, in recovery, for a person to look.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        matches!(self.events.last().map(|event| &event.what), Some(What::Paused { .. }))
+    }
+
+    /// Why its disks are not deleted where it is rolled back; none where they are.
+    #[must_use]
+    pub fn put_aside_because(&self) -> Option<String> {
+        let reason = self.events.iter().find_map(|event| match &event.what {
+            What::PutAside { reason } => Some(reason.clone()),
+            _ => None,
+        });
+        reason.or_else(|| self.may_have_served().then(|| "it was promoted, so users may have written".into()))
+    }
+
+    /// Whether users may have written to the restored primary, or it is not known that they have not.
     #[must_use]
     pub fn may_have_served(&self) -> bool {
         may_have_served(&self.events)
@@ -104,7 +120,9 @@ impl RestoreState {
 
 /// The end alone is not believed: without its checks the old disks are the only good ones.
 fn phase(position: &Position, events: &[JournalEvent]) -> RestorePhase {
-    let verified = position.states.get(RestoreStep::Verify as usize) == Some(&StepState::Done);
+    let verified = [RestoreStep::Verify, RestoreStep::Promote]
+        .iter()
+        .all(|step| position.states.get(*step as usize) == Some(&StepState::Done));
     match position.finished {
         _ if events.is_empty() => RestorePhase::NotBegun,
         Some(Outcome::Completed) if verified && !position.rolling_back => RestorePhase::Restored,
@@ -114,11 +132,15 @@ fn phase(position: &Position, events: &[JournalEvent]) -> RestorePhase {
     }
 }
 
-/// It was about to be verified, so its recovery had ended. That it is not what was planned does not make what users
-/// wrote worth less.
+/// It was about to be promoted; or something else was noted by which users may have written. That it is not what was
+/// planned does not make what users wrote worth less.
 fn may_have_served(events: &[JournalEvent]) -> bool {
-    let verify = RestoreStep::Verify.as_str();
-    events.iter().any(|event| matches!(&event.what, What::Intended { step } if step == verify))
+    let promote = RestoreStep::Promote.as_str();
+    events.iter().any(|event| match &event.what {
+        What::Intended { step } => step == promote,
+        What::PutAside { .. } => true,
+        _ => false,
+    })
 }
 
 /// How many of the newest restores are looked at where they were never begun, or rolled back.
@@ -164,14 +186,14 @@ mod tests {
         RestoreState::of(&id, numbered.map(event).collect()).unwrap().phase
     }
 
-    const VERIFY: RestoreStep = RestoreStep::Verify;
+    const PROMOTE: RestoreStep = RestoreStep::Promote;
 
-    fn intended() -> What {
-        What::Intended { step: VERIFY.to_string() }
+    fn intended(step: RestoreStep) -> What {
+        What::Intended { step: step.to_string() }
     }
 
-    fn done() -> What {
-        What::Done { step: VERIFY.to_string(), times: StepTimes::default(), output: Value::Null }
+    fn done(step: RestoreStep) -> What {
+        What::Done { step: step.to_string(), times: StepTimes::default(), output: Value::Null }
     }
 
     fn finished(outcome: Outcome) -> What {
@@ -183,13 +205,15 @@ mod tests {
         let ending = |last: What| {
             let id = RestoreId::at(Timestamp::UNIX_EPOCH, 1);
             let begun = What::Begun { steps: steps::names().into_iter().map(str::to_owned).collect() };
-            let events = [begun, intended(), last].into_iter().zip(1..);
+            let events = [begun, intended(PROMOTE), last].into_iter().zip(1..);
             let event = |(what, n)| JournalEvent { format: 1, n, at: Timestamp::UNIX_EPOCH, epoch: 1, what };
             RestoreState::of(&id, events.map(event).collect()).unwrap().stands_still()
         };
-        let (step, error, next) = (VERIFY.to_string(), String::new(), Vec::new());
+        let (step, error, next) = (PROMOTE.to_string(), String::new(), Vec::new());
         let held = What::Held { step: step.clone(), error: error.clone(), next: next.clone() };
         assert_eq!(ending(held), Some("held"));
+        let paused = What::Paused { step: step.clone(), next: next.clone() };
+        assert_eq!(ending(paused), Some("paused"));
         assert_eq!(ending(What::Stuck { step: step.clone(), error, next }), Some("stuck"));
         assert_eq!(ending(What::UndoIntended { step }), None);
     }
@@ -198,16 +222,20 @@ mod tests {
     fn an_end_without_its_checks_is_no_end() {
         assert_eq!(phase_of([finished(Outcome::Completed)]), RestorePhase::Unfinished);
         assert_eq!(phase_of([finished(Outcome::Undone)]), RestorePhase::Undone);
-        let failed = What::Failed { step: VERIFY.to_string(), error: "x".into() };
-        let undone = [intended(), failed, finished(Outcome::Undone)];
-        assert_eq!(phase_of(undone), RestorePhase::RolledBack, "users may have written by then");
-        let mut events = vec![intended(), done()];
+        let failed = |step: RestoreStep| What::Failed { step: step.to_string(), error: "x".into() };
+        let undone = |step| [intended(step), failed(step), finished(Outcome::Undone)];
+        assert_eq!(phase_of(undone(RestoreStep::Verify)), RestorePhase::Undone, "nobody could write");
+        assert_eq!(phase_of(undone(PROMOTE)), RestorePhase::RolledBack, "users may have written by then");
+        let put_aside = [What::PutAside { reason: "x".into() }, finished(Outcome::Undone)];
+        assert_eq!(phase_of(put_aside), RestorePhase::RolledBack);
+        let mut events =
+            vec![intended(RestoreStep::Verify), done(RestoreStep::Verify), intended(PROMOTE), done(PROMOTE)];
         assert_eq!(phase_of(events.clone()), RestorePhase::Unfinished);
         events.push(finished(Outcome::Completed));
         assert_eq!(phase_of(events.clone()), RestorePhase::Restored);
-        events.push(What::UndoIntended { step: VERIFY.to_string() });
+        events.push(What::UndoIntended { step: PROMOTE.to_string() });
         assert_eq!(phase_of(events.clone()), RestorePhase::Unfinished, "it is rolled back now");
-        events.extend([What::Undone { step: VERIFY.to_string() }, finished(Outcome::Undone)]);
+        events.extend([What::Undone { step: PROMOTE.to_string() }, finished(Outcome::Undone)]);
         assert_eq!(phase_of(events), RestorePhase::RolledBack);
     }
 }

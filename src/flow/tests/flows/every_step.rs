@@ -3,7 +3,9 @@
 
 use remount_core::ExitCode;
 use remount_core::documents::{OnFailure, RestoreRequest};
-use remount_flow::{FlowError, Quiet, RestoreStep, resume_restore, rollback_restore, run_restore};
+use remount_flow::{
+    FlowError, Quiet, RestorePhase, RestoreState, RestoreStep, resume_restore, rollback_restore, run_restore,
+};
 use remount_sim::memory::{Fault, Rule};
 
 use crate::support::Workbench;
@@ -31,7 +33,7 @@ fn failures(bench: &Workbench) -> Vec<(&'static str, Rule)> {
         ("swap_primary, half", Rule::once("director.attach", Fault::HalfTask).about(&primary).times(2)),
         ("recover", Rule::once("director.start", Fault::FailTask).about(&primary)),
         ("recover, started", Rule::once("director.start", Fault::HalfTask).about(&primary)),
-        ("verify", Rule::once("server.write_probe", Fault::Refuse).about(&primary).after(1)),
+        ("promote", Rule::once("server.write_probe", Fault::Refuse).about(&primary).after(1)),
     ]
 }
 
@@ -51,9 +53,10 @@ async fn each_step_that_fails_is_undone_with_all_before_it() {
             matches!(&error, FlowError::Undone { step, .. } if name.starts_with(step.as_str())),
             "{name}: {error}"
         );
-        // After recovery users may have written: what they wrote is kept.
+        // After the promotion users may have written, and a server that never answered may have promoted itself: what
+        // they wrote is kept.
         match name {
-            "verify" => bench.assert_undone_after_serving(&old).await,
+            "promote" | "recover" => bench.assert_undone_after_serving(&old).await,
             _ => bench.assert_undone(&old).await,
         }
     }
@@ -101,6 +104,7 @@ async fn lost_answers_and_requests_change_nothing() {
         "server.status",
         "server.switch_wal",
         "server.write_probe",
+        "server.promote",
         "server.finish_restore",
     ];
     for call in calls {
@@ -138,15 +142,15 @@ async fn a_driver_that_dies_anywhere_is_followed_by_one_that_ends_the_restore() 
             bench.assert_restored(&wanted).await;
             assert_eq!(
                 death,
-                Death::BeforeWrite(25),
-                "the list of steps, eleven intents, eleven outcomes, the end"
+                Death::BeforeWrite(27),
+                "the list of steps, twelve intents, twelve outcomes, the end"
             );
             break;
         }
         let cluster = bench.landscape.cluster().clone();
         let resumed = resume_restore(&bench.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await;
         let report = resumed.unwrap_or_else(|error| panic!("{death:?}: {error:?}"));
-        assert_eq!(report.steps.len(), 11, "{death:?}: all steps are reported, whoever did them");
+        assert_eq!(report.steps.len(), 12, "{death:?}: all steps are reported, whoever did them");
         assert!(report.backup.is_some() && report.downtime_seconds > 0.0, "{death:?}");
         bench.assert_restored(&wanted).await;
     }
@@ -164,12 +168,15 @@ async fn a_driver_that_dies_anywhere_can_be_followed_by_a_rollback() {
         }
         let cluster = bench.landscape.cluster().clone();
         rollback_restore(&bench.ctx, &cluster, &request.id, &Quiet).await.unwrap();
-        // The 18th write is the intent to verify: from then on users may have written.
-        let may_have_served = match death {
-            Death::BeforeWrite(n) => n > 18,
-            Death::AfterWrite(n) => n >= 18,
+        // The 20th write is the intent to promote: from then on users may have written.
+        let promoted = match death {
+            Death::BeforeWrite(n) => n > 20,
+            Death::AfterWrite(n) => n >= 20,
         };
-        if may_have_served {
+        let store = bench.landscape.cluster_store();
+        let phase = RestoreState::read(&store, &request.id).await.unwrap().phase;
+        assert!(!promoted || phase == RestorePhase::RolledBack, "{death:?}: {phase:?}");
+        if phase == RestorePhase::RolledBack {
             bench.assert_undone_after_serving(&old).await;
         } else {
             bench.assert_undone(&old).await;
@@ -194,8 +201,8 @@ async fn asking_again_with_the_same_request_goes_on_and_then_answers_the_same() 
 
 #[tokio::test]
 async fn a_driver_that_dies_on_the_way_back_is_followed_to_the_old_state() {
-    // 18 writes lead to the intent of the step that fails; its failure and nine undone steps follow.
-    for death in (19..).flat_map(deaths) {
+    // 20 writes lead to the intent of the step that fails; its failure and ten undone steps follow.
+    for death in (21..).flat_map(deaths) {
         let mut bench = Workbench::new();
         let (_, target) = bench.disaster().await;
         bench.retry_within(std::time::Duration::from_millis(50));
@@ -205,7 +212,7 @@ async fn a_driver_that_dies_on_the_way_back_is_followed_to_the_old_state() {
             .landscape
             .inject(Rule::once("server.write_probe", Fault::Refuse).about(bench.landscape.slug(0)).after(1));
         if !dies(&bench, &request, death).await {
-            assert_eq!(death, Death::BeforeWrite(39));
+            assert_eq!(death, Death::BeforeWrite(43));
             bench.assert_undone_after_serving(&old).await;
             break;
         }

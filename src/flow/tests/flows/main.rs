@@ -7,6 +7,7 @@ mod backup;
 mod design;
 mod every_step;
 mod old_disks;
+mod promotion;
 mod restore;
 mod rollback;
 mod support;

@@ -9,7 +9,7 @@ use remount_sim::memory::{Fault, Rule};
 
 use crate::support::{Heard, Workbench};
 
-const ALL_STEPS: [&str; 13] = [
+const ALL_STEPS: [&str; 14] = [
     "plan",
     "preflight",
     "begin",
@@ -21,6 +21,7 @@ const ALL_STEPS: [&str; 13] = [
     "swap_primary",
     "recover",
     "verify",
+    "promote",
     "rejoin",
     "finish",
 ];

@@ -1,13 +1,15 @@
 //! The restore's steps, where each is broken, and what a landscape looks like afterwards.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use remount_core::documents::{JournalEvent, OnFailure, Outcome, RestoreRequest, What};
 use remount_director::Task;
 use remount_flow::{
-    FlowError, Progress, Quiet, RestoreState, RestoreStep, resume_restore, rollback_restore, run_restore,
+    FlowError, Progress, ProgressEvent, Quiet, RestoreState, RestoreStep, resume_restore, rollback_restore,
+    run_restore,
 };
 use remount_sim::memory::{CrashingObjects, MemoryLandscape};
 use remount_sim::proofs::{Column, Ended, Journalling, Row, SLOW, Site, Subject};
@@ -20,6 +22,37 @@ pub struct RestoreProof {
     request: RestoreRequest,
     old: OldState,
     wanted: BTreeSet<u64>,
+    writer: Writer,
+}
+
+/// A client that commits on the restored primary whenever it may, and keeps what was acknowledged.
+#[derive(Clone)]
+struct Writer {
+    landscape: MemoryLandscape,
+    acknowledged: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+impl Writer {
+    fn acknowledged(&self) -> BTreeSet<u64> {
+        self.acknowledged.lock().unwrap().clone()
+    }
+
+    /// Writes at each event that a flow tells.
+    fn beside<'a>(&'a self, progress: &'a dyn Progress) -> Writing<'a> {
+        Writing { writer: self, progress }
+    }
+}
+
+struct Writing<'a> {
+    writer: &'a Writer,
+    progress: &'a dyn Progress,
+}
+
+impl Progress for Writing<'_> {
+    fn event(&self, event: &ProgressEvent) {
+        self.writer.acknowledged.lock().unwrap().extend(self.writer.landscape.write_to_restored());
+        self.progress.event(event);
+    }
 }
 
 /// The steps that come before the journal.
@@ -57,7 +90,9 @@ fn row(step: RestoreStep) -> Row {
             (Site::Task("director.attach", 0, 0), Some(Site::Task("director.attach", 0, 0)))
         }
         RestoreStep::Recover => (Site::Task("director.start", 0, 0), Some(Site::Task("director.stop", 0, 0))),
-        RestoreStep::Verify => (Site::Call("server.write_probe", Some(0), 1), None),
+        // The survey and `last_wal` have asked before.
+        RestoreStep::Verify => (Site::Call("server.status", Some(0), 2), None),
+        RestoreStep::Promote => (Site::Call("server.promote", Some(0), 0), None),
         RestoreStep::Rejoin => (Site::Task("director.start", 1, 0), Some(Site::Task("director.stop", 1, 0))),
         RestoreStep::Finish => (Site::Call("server.finish_restore", Some(0), 0), None),
     };
@@ -90,7 +125,8 @@ impl Subject for RestoreProof {
         }
         let request = bench.request(target);
         let old = bench.old_state();
-        Self { bench, request, old, wanted }
+        let writer = Writer { landscape: bench.landscape.clone(), acknowledged: Arc::default() };
+        Self { bench, request, old, wanted, writer }
     }
 
     fn landscape(&self) -> &MemoryLandscape {
@@ -106,25 +142,28 @@ impl Subject for RestoreProof {
     }
 
     async fn run(&self, progress: &dyn Progress) -> Result<(), Ended> {
+        let progress = &self.writer.beside(progress);
         let ended = run_restore(&self.bench.ctx, self.request.clone(), OnFailure::Rollback, progress).await;
         ended.map(drop).map_err(ended_with)
     }
 
     async fn resume(&self) -> Result<(), Ended> {
         let cluster = self.bench.landscape.cluster().clone();
+        let progress = &self.writer.beside(&Quiet);
         let ended =
-            resume_restore(&self.bench.ctx, &cluster, &self.request.id, OnFailure::Rollback, &Quiet).await;
+            resume_restore(&self.bench.ctx, &cluster, &self.request.id, OnFailure::Rollback, progress).await;
         ended.map(drop).map_err(ended_with)
     }
 
     async fn roll_back(&self) -> Option<Result<(), Ended>> {
         let cluster = self.bench.landscape.cluster().clone();
-        let ended = rollback_restore(&self.bench.ctx, &cluster, &self.request.id, &Quiet).await;
+        let progress = &self.writer.beside(&Quiet);
+        let ended = rollback_restore(&self.bench.ctx, &cluster, &self.request.id, progress).await;
         Some(ended.map_err(ended_with))
     }
 
     fn late_failure(&self) -> (Site, &'static str) {
-        (Site::Call("server.write_probe", Some(0), 1), RestoreStep::Verify.as_str())
+        (Site::Call("server.promote", Some(0), 0), RestoreStep::Promote.as_str())
     }
 
     fn servers(&self) -> usize {
@@ -133,16 +172,24 @@ impl Subject for RestoreProof {
 
     async fn assert_held(&self) {
         self.bench.landscape.quiet().await;
-        assert_eq!(self.bench.landscape.rows(0).as_ref(), Some(&self.wanted), "the primary serves");
+        assert_eq!(self.bench.landscape.rows(0), Some(self.expected()), "the primary serves");
     }
 
     async fn assert_done(&self) {
-        self.bench.assert_restored(&self.wanted).await;
+        self.bench.assert_restored(&self.expected()).await;
         self.assert_told(Outcome::Completed).await;
     }
 
     async fn assert_as_before(&self) {
         let state = RestoreState::of(&self.request.id, self.events().await).unwrap();
+        let acknowledged = self.writer.acknowledged();
+        for row in &acknowledged {
+            assert!(self.bench.landscape.is_on_a_disk(*row), "the acknowledged transaction {row} is lost");
+        }
+        assert!(
+            acknowledged.is_empty() || state.may_have_served(),
+            "somebody could write before the promotion"
+        );
         if state.may_have_served() {
             self.bench.assert_undone_after_serving(&self.old).await;
         } else {
@@ -168,6 +215,11 @@ fn asked_for(task: &Task) -> &str {
 }
 
 impl RestoreProof {
+    /// What was to be restored, and all that was acknowledged since.
+    fn expected(&self) -> BTreeSet<u64> {
+        self.wanted.union(&self.writer.acknowledged()).copied().collect()
+    }
+
     async fn events(&self) -> Vec<JournalEvent> {
         self.bench.landscape.cluster_store().journal(&self.request.id).await.unwrap()
     }

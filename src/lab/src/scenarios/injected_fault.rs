@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::cluster::{Cluster, DEPLOYMENT};
-use super::copy_back::await_writable;
 use super::lost_answer::{BeforeAgents, LostAnswer, Unanswered};
 use super::remount_process::RemountProcess;
 use super::step::done_event;
@@ -43,6 +42,8 @@ pub enum InjectedFault {
     PlanRefused,
     /// The store refuses to let the plan go.
     PlanKept,
+    /// The primary's agent refuses a call.
+    AgentRefuses(&'static str),
     /// The restored primary's disk does not say any more which restore it applied.
     RecordGone,
     /// The journal does not take its n-th event.
@@ -56,7 +57,7 @@ enum Moment {
     Before,
     /// While the Director thinks about the first question of step `begin`.
     InBegin,
-    /// The restored primary serves; the process, paused, has not heard of it.
+    /// The restored primary stands at its target; the process, paused, has not heard of it.
     Recovered,
     /// The standby has begun to start on its new disk.
     StandbyStarts,
@@ -82,6 +83,7 @@ impl InjectedFault {
             RestoreStep::SwapPrimary => director("attach", "fail_midway", primary, 2),
             RestoreStep::Recover => director("start", "fail_before", primary, 1),
             RestoreStep::Verify => Self::RecordGone,
+            RestoreStep::Promote => Self::AgentRefuses(PROMOTION),
             RestoreStep::Rejoin => director("start", "fail_before", standby, 1),
             RestoreStep::Finish => Self::PlanKept,
         }
@@ -105,8 +107,9 @@ impl InjectedFault {
             RestoreStep::StopPrimary => director("stop", primary, 0),
             RestoreStep::SwapPrimary => director("attach", primary, 0),
             RestoreStep::Recover => director("start", primary, 0),
-            // The first is that of `last_wal`.
-            RestoreStep::Verify => LostAnswer::Agent("/v1/probe", 1),
+            // The survey and `last_wal` have asked before.
+            RestoreStep::Verify => LostAnswer::Agent("/v1/status", 2),
+            RestoreStep::Promote => LostAnswer::Agent(PROMOTION, 0),
             RestoreStep::Rejoin => director("start", standby, 0),
             RestoreStep::Finish => LostAnswer::Agent("/v1/restore/finish", 0),
         }))
@@ -114,9 +117,9 @@ impl InjectedFault {
 
     const fn moment(&self) -> Moment {
         match self {
-            Self::Director(_) | Self::AnswerLost(LostAnswer::Director(_) | LostAnswer::Agent(..)) => {
-                Moment::Before
-            }
+            Self::Director(_)
+            | Self::AgentRefuses(_)
+            | Self::AnswerLost(LostAnswer::Director(_) | LostAnswer::Agent(..)) => Moment::Before,
             Self::AnswerLost(LostAnswer::Files(_))
             | Self::NoDisks
             | Self::SegmentGone
@@ -154,8 +157,9 @@ impl<'a> FaultyRestore<'a> {
         }
         let before_agents = match fault {
             InjectedFault::AnswerLost(LostAnswer::Agent(path, skip)) => {
-                Some(BeforeAgents::begin(cluster, path, *skip).await?)
+                Some(BeforeAgents::losing(cluster, path, *skip).await?)
             }
+            InjectedFault::AgentRefuses(path) => Some(BeforeAgents::refusing(cluster, path).await?),
             _ => None,
         };
         let pause = json!({
@@ -233,14 +237,14 @@ impl<'a> FaultyRestore<'a> {
         Ok(())
     }
 
-    /// Pauses the process until its restored primary serves, and takes away what says which restore it applied.
+    /// Pauses the process until the start of its restored primary is over, and takes away what says which restore it
+    /// applied.
     async fn forget_record(&self) -> Result<()> {
         let record = self.record(0).await?;
         appears(&record, START_LIMIT).await?;
         self.process.signal(Signal::STOP)?;
         let deadline = Instant::now() + PAUSED_LIMIT;
-        await_writable(&self.cluster.primary).await?;
-        while !fs::read_to_string(&record).is_ok_and(|text| text.contains("\"recovered\"")) {
+        while self.cluster.director_works().await? {
             ensure!(Instant::now() < deadline, "the restored primary was not ready in time");
             sleep(POLL).await;
         }
@@ -278,6 +282,8 @@ impl<'a> FaultyRestore<'a> {
     }
 }
 
+/// How the agent is asked to promote.
+const PROMOTION: &str = "/v1/restore/promote";
 /// Where the published plan lies, in the store.
 const PLANS: &str = "clusters/pg-0001/restores";
 

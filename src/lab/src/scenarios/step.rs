@@ -19,6 +19,9 @@ const fn failure(step: RestoreStep) -> &'static str {
         RestoreStep::Verify => {
             "The restored primary is not what was planned: its disk does not say which restore it applied"
         }
+        RestoreStep::Promote => {
+            "The restored primary's agent refuses to promote it: the old disks go back, the restored ones are kept"
+        }
         RestoreStep::Rejoin => {
             "The Director cannot start the standby: the restore is held, and goes on when it can"
         }
@@ -76,6 +79,6 @@ mod tests {
             assert_eq!(parse(step.as_str()), Ok(step));
         }
         assert_eq!(parse("attach"), Ok(RestoreStep::SwapPrimary));
-        assert_eq!(done_event(RestoreStep::Finish), 23);
+        assert_eq!(done_event(RestoreStep::Finish), 25);
     }
 }

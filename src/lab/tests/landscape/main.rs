@@ -8,6 +8,7 @@ mod fence;
 mod late;
 mod lifecycle;
 mod meanwhile;
+mod promotion;
 mod proofs;
 mod refusals;
 mod rollbacks;

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use remount_postgres::{LocalConfig, LocalServer, Reachable};
+use remount_core::{Lsn, RestoreTarget};
+use remount_postgres::{LocalConfig, LocalServer, Reachable, Recovery};
 
 /// Generous: the machine is small and other tests run.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(90);
@@ -192,6 +193,21 @@ impl Postgres {
         }
     }
 
+    /// Waits until recovery stands where it was told to stop; answers where.
+    pub async fn wait_until_arrived(&mut self, target: &RestoreTarget) -> Lsn {
+        let until = Instant::now() + WAIT_LIMIT;
+        loop {
+            self.wait_until_reachable().await;
+            // A control file that is just rewritten is looked at again.
+            let recovery = self.server().recovery(Some(target)).await;
+            if let Some(lsn) = recovery.as_ref().ok().and_then(Recovery::arrived) {
+                return lsn;
+            }
+            assert!(Instant::now() < until, "{recovery:?}: {}", self.log_text());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until the server has ended by itself.
     pub fn wait_until_ended(&mut self) {
         let until = Instant::now() + WAIT_LIMIT;
@@ -240,6 +256,10 @@ impl Postgres {
 
     pub async fn execute(&self, statements: &str) {
         self.session().await.batch_execute(statements).await.unwrap();
+    }
+
+    pub async fn try_execute(&self, statements: &str) -> Result<(), tokio_postgres::Error> {
+        self.session().await.batch_execute(statements).await
     }
 
     pub async fn value(&self, query: &str) -> String {

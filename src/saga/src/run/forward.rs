@@ -49,7 +49,7 @@ impl<C: Context> Run<'_, C> {
 
     /// Between two steps is where a run can be stopped: this process, by a signal, which leaves the rest to the
     /// next one; or the run, by a request to abort, until its new state serves.
-    async fn may_begin(&self, step: &dyn AnyStep<C>) -> Result<(), Stop<C::Error>> {
+    pub(super) async fn may_begin(&self, step: &dyn AnyStep<C>) -> Result<(), Stop<C::Error>> {
         if self.cancellation.is_cancelled() {
             return Err(Stop::Cancelled);
         }
@@ -91,14 +91,14 @@ impl<C: Context> Run<'_, C> {
         step: &dyn AnyStep<C>,
         stop: Stop<C::Error>,
         position: Position,
-    ) -> Result<(), Ended<C>> {
+    ) -> Ended<C> {
         let name = step.name();
         let error = match stop {
-            Stop::Journal(error) => return Err(self.stopped(name, error)),
+            Stop::Journal(error) => return self.stopped(name, error),
             Stop::Cancelled => return self.cancelled(step, position).await,
             // A step that was cut in a wait stays open: the next process asks the world how it ended.
             Stop::Failed(error) if error.is_fenced() || self.is_cut(&error) => {
-                return Err(self.stopped(name, error));
+                return self.stopped(name, error);
             }
             Stop::Failed(error) => error,
         };
@@ -106,24 +106,30 @@ impl<C: Context> Run<'_, C> {
         self.reporter.tell(ProgressKind::Failed, Some(problem.clone()));
         if position.states[index] == StepState::Intended {
             let failed = What::Failed { step: name.as_str().into(), error: problem };
-            self.journal.append(failed).await.map_err(|lost| self.stopped(name, lost))?;
+            if let Err(lost) = self.journal.append(failed).await {
+                return self.stopped(name, lost);
+            }
         }
         let hold = self.on_failure == OnFailure::Hold || step.after_failure() == AfterFailure::Hold;
         if hold && !error.is_aborted() {
-            return Err(self.hold(name, error).await);
+            return self.hold(name, error).await;
         }
-        self.roll_back(position).await?;
-        Err(Failure::Undone { step: name, source: error })
+        match self.roll_back(position).await {
+            Ok(()) => Failure::Undone { step: name, source: error },
+            Err(ended) => ended,
+        }
     }
 
     /// This process was asked to stop. What was begun stays as it is for the next process.
-    async fn cancelled(&self, step: &dyn AnyStep<C>, position: Position) -> Result<(), Ended<C>> {
+    async fn cancelled(&self, step: &dyn AnyStep<C>, position: Position) -> Ended<C> {
         let name = step.name();
         if position.states.iter().any(|state| state.touched()) {
-            return Err(Failure::Interrupted { step: name, next: self.cx.ways_on() });
+            return Failure::Interrupted { step: name, next: self.cx.ways_on() };
         }
-        self.roll_back(position).await?;
-        Err(Failure::Undone { step: name, source: C::Error::cancelled(name.as_str()) })
+        match self.roll_back(position).await {
+            Ok(()) => Failure::Undone { step: name, source: C::Error::cancelled(name.as_str()) },
+            Err(ended) => ended,
+        }
     }
 
     async fn hold(&self, step: C::Step, error: C::Error) -> Ended<C> {

@@ -6,7 +6,7 @@ use remount_core::{Fork, Lsn, RecoveryTarget, RestoreTarget, Role, TimelineHisto
 use remount_store::{ArchiveFile, Codec, PushOptions};
 
 use super::MemoryLandscape;
-use super::postgres::{Data, Record, SYSTEM, What, size};
+use super::postgres::{Data, Record, Recovering, SYSTEM, What, size};
 
 /// Where replay ended.
 struct Replayed {
@@ -45,11 +45,52 @@ impl MemoryLandscape {
                 Some(_) | None => {}
             }
         }
+        self.go_forward(index).await?;
+        let promotes_itself = {
+            let mut state = self.state();
+            state.vm_mut(index).ok_or("the VM is gone")?.running = true;
+            let promotes_itself = state.promotes_itself;
+            let content = state.content_mut(index).ok_or("the disk is gone")?;
+            let recovers = content.data.as_ref().is_some_and(|data| data.recovering.is_some());
+            if !recovers {
+                content.backup = None; // What post-start does: the disk is no copy any more.
+            }
+            state.stream();
+            promotes_itself && recovers
+        };
+        if promotes_itself {
+            self.end_recovery(index).await?;
+        }
+        Ok(())
+    }
+
+    /// Replays to the later target that a recovery was told of before this start.
+    async fn go_forward(&self, index: usize) -> Result<(), String> {
+        let data = self.state().content_mut(index).and_then(|content| content.data.clone());
+        let Some(data) = data else { return Ok(()) };
+        let Some(recovering) = data.recovering.clone().filter(|recovering| recovering.needs_restart) else {
+            return Ok(());
+        };
+        let moved = self.recover_primary(&recovering.plan, data).await?;
         let mut state = self.state();
-        state.vm_mut(index).ok_or("the VM is gone")?.running = true;
-        // What post-start does: the disk is no copy any more.
-        state.content_mut(index).ok_or("the disk is gone")?.backup = None;
-        state.stream();
+        state.content_mut(index).ok_or("the disk is gone")?.data = Some(moved);
+        Ok(())
+    }
+
+    /// A restored primary leaves recovery, on a timeline of its own.
+    pub(crate) async fn end_recovery(&self, index: usize) -> Result<(), String> {
+        let data = self.state().running_data(index).cloned().ok_or("the server does not run")?;
+        let Some(recovering) = &data.recovering else { return Ok(()) };
+        let before = &recovering.plan.path.history;
+        let timeline = self.free_timeline(before.timeline).await?;
+        let mut forks = before.forks.clone();
+        forks.push(Fork { parent: before.timeline, lsn: data.lsn, reason: "restored".into() });
+        self.push_history(&TimelineHistory { timeline, forks }).await?;
+        let mut state = self.state();
+        let data = state.running_data_mut(index).ok_or("the server does not run")?;
+        (data.timeline, data.standby, data.recovering) = (timeline, false, None);
+        data.archived = WalSegment::containing(timeline, data.lsn, size()).start(size());
+        data.replayed_to = Some(data.lsn);
         Ok(())
     }
 
@@ -72,19 +113,15 @@ impl MemoryLandscape {
     async fn recover_primary(&self, plan: &RestorePlan, data: Data) -> Result<Data, String> {
         let history = plan.path.history.clone();
         let replayed = self.replay(plan, &data, &history, &plan.target).await?;
-        let timeline = self.free_timeline(history.timeline).await?;
-        let mut forks = history.forks.clone();
-        forks.push(Fork { parent: history.timeline, lsn: replayed.lsn, reason: "restored".into() });
-        let history = TimelineHistory { timeline, forks };
-        self.push_history(&history).await?;
         Ok(Data {
-            timeline,
+            timeline: history.timeline,
             records: replayed.records,
             lsn: replayed.lsn,
-            archived: WalSegment::containing(timeline, replayed.lsn, size()).start(size()),
+            archived: replayed.lsn,
             last_archived: None,
-            standby: false,
-            replayed_to: Some(replayed.lsn),
+            standby: true,
+            recovering: Some(Recovering { plan: plan.clone(), needs_restart: false }),
+            replayed_to: None,
         })
     }
 
@@ -103,6 +140,7 @@ impl MemoryLandscape {
             archived: replayed.lsn,
             last_archived: None,
             standby: true,
+            recovering: None,
             replayed_to: None,
         })
     }

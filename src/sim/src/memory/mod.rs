@@ -134,6 +134,27 @@ impl MemoryLandscape {
         self.state().faults.clear();
     }
 
+    /// From now on PostgreSQL leaves recovery by itself at its target.
+    pub fn promotes_itself(&self) {
+        self.state().promotes_itself = true;
+    }
+
+    /// A client commits on server 0, where it is a restored primary that takes writes; the transaction that was
+    /// acknowledged.
+    pub fn write_to_restored(&self) -> Option<u64> {
+        let mut state = self.state();
+        let serves = state.running_data(0).is_some_and(|data| !data.standby && data.replayed_to.is_some());
+        serves.then(|| state.commit(1)).and_then(|ids| ids.first().copied())
+    }
+
+    /// Whether any disk that the cloud has holds a transaction.
+    #[must_use]
+    pub fn is_on_a_disk(&self, row: u64) -> bool {
+        let state = self.state();
+        let mut all = state.disks.values().filter_map(|disk| disk.content.data.as_ref());
+        all.any(|data| data.rows().contains(&row))
+    }
+
     /// Sets how long a Director task takes.
     pub fn slow_tasks(&self, seconds: u64) {
         self.state().task_time = Duration::from_secs(seconds);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use remount_core::documents::RestorePlan;
 use remount_core::{Lsn, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
 use remount_store::Metadata;
 use serde::{Deserialize, Serialize};
@@ -31,10 +32,21 @@ pub struct Data {
     pub archived: Lsn,
     /// What `pg_stat_archiver` counts as archived last.
     pub last_archived: Option<WalSegment>,
-    /// `standby.signal`.
+    /// It is in recovery: a standby, or a restored primary that is not promoted yet.
     pub standby: bool,
+    /// The recovery of a restored primary, until it is promoted.
+    pub recovering: Option<Recovering>,
     /// Where the recovery stopped that promoted it.
     pub replayed_to: Option<Lsn>,
+}
+
+/// A restored primary that stands at its target.
+#[derive(Clone, Debug)]
+pub struct Recovering {
+    /// By which plan; the newest version that it was told of.
+    pub plan: RestorePlan,
+    /// It was told of a later target since it started.
+    pub needs_restart: bool,
 }
 
 /// One record of the log.
@@ -73,6 +85,7 @@ impl Data {
             archived: begin,
             last_archived: None,
             standby,
+            recovering: None,
             replayed_to: None,
         };
         data.write(at, What::Other);
@@ -97,6 +110,12 @@ impl Data {
         let current = WalSegment::containing(self.timeline, Lsn(self.lsn.0.saturating_sub(1)), size());
         self.lsn = current.end(size());
         current
+    }
+
+    /// When the last transaction was committed.
+    pub fn last_commit(&self) -> Option<Timestamp> {
+        let commits = self.records.iter().filter(|record| record.what != What::Other);
+        commits.map(|record| record.at).next_back()
     }
 
     pub fn rows(&self) -> BTreeSet<u64> {

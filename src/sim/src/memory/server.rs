@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use remount_core::{BackupId, InstanceSlug, Lsn, RestoreId, Role, WalSegment};
+use remount_core::{BackupId, InstanceSlug, Lsn, RecoveryTarget, RestoreId, Role, WalSegment};
 use remount_postgres::{
-    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, Error, Forwarded, Promoted, Recovery, Result, Server, ServerStatus, Servers,
+    WalSwitched, WriteProbe,
 };
 use tokio::time::Instant;
 
@@ -178,11 +179,78 @@ impl Server for MemoryServer {
         self.answer(CALL, &reached, WriteProbe { lsn })
     }
 
+    async fn promote(&self, restore: &RestoreId) -> Result<Promoted> {
+        const CALL: &str = "server.promote";
+        let reached = self.reach(CALL)?;
+        let index = reached.index;
+        must_have_applied(&mut self.landscape.state(), index, restore)?;
+        let needs_restart = {
+            let state = self.landscape.state();
+            let data = running(&state, index, CALL)?;
+            data.recovering.as_ref().is_some_and(|recovering| recovering.needs_restart)
+        };
+        let failed = |detail: String| Error::Database { action: CALL.into(), detail };
+        if needs_restart {
+            return Err(failed("it is still replaying".into()));
+        }
+        self.landscape.end_recovery(index).await.map_err(failed)?;
+        let promoted = {
+            let mut state = self.landscape.state();
+            state.content_mut(index).ok_or_else(|| down(CALL))?.backup = None;
+            let data = running(&state, index, CALL)?;
+            Promoted { timeline: data.timeline, replayed_to: data.replayed_to }
+        };
+        self.answer(CALL, &reached, promoted)
+    }
+
+    async fn forward_restore(&self, restore: &RestoreId) -> Result<Forwarded> {
+        const CALL: &str = "server.forward_restore";
+        let reached = self.reach(CALL)?;
+        must_have_applied(&mut self.landscape.state(), reached.index, restore)?;
+        let plan = self.landscape.cluster_store().plan(restore).await;
+        let failed = |detail: String| Error::Database { action: CALL.into(), detail };
+        let plan =
+            plan.map_err(|error| failed(error.to_string()))?.ok_or_else(|| failed("no plan".into()))?;
+        let needs_restart = {
+            let mut state = self.landscape.state();
+            let data = state.running_data_mut(reached.index).ok_or_else(|| down(CALL))?;
+            let recovering = data.recovering.as_mut().ok_or_else(|| Error::NoRestore(restore.clone()))?;
+            recovering.needs_restart |= recovering.plan.target != plan.target;
+            recovering.plan = plan;
+            recovering.needs_restart
+        };
+        self.answer(CALL, &reached, Forwarded { needs_restart })
+    }
+
     async fn finish_restore(&self, _restore: &RestoreId) -> Result<()> {
         const CALL: &str = "server.finish_restore";
         let reached = self.reach(CALL)?;
         running(&self.landscape.state(), reached.index, "finish restore")?; // To be reloaded.
         self.answer(CALL, &reached, ())
+    }
+}
+
+/// As a primary: its disk says so.
+fn must_have_applied(state: &mut State, index: usize, restore: &RestoreId) -> Result<()> {
+    let newest = state.content_mut(index).and_then(|content| content.applied.last().cloned());
+    let follows = state.running_data(index).is_some_and(|data| data.standby && data.recovering.is_none());
+    if newest.as_ref() != Some(restore) || follows {
+        return Err(Error::NoRestore(restore.clone()));
+    }
+    Ok(())
+}
+
+/// Where a server's recovery is.
+fn recovery(data: &Data) -> Recovery {
+    let (lsn, last_commit) = (data.lsn, data.last_commit());
+    match &data.recovering {
+        None if data.standby => Recovery::Replaying { lsn },
+        None => Recovery::Ended,
+        Some(recovering) if recovering.needs_restart => Recovery::Replaying { lsn },
+        Some(recovering) if recovering.plan.target.target == RecoveryTarget::Latest => {
+            Recovery::AtEnd { lsn, last_commit }
+        }
+        Some(_) => Recovery::AtTarget { lsn, last_commit },
     }
 }
 
@@ -210,6 +278,7 @@ fn status(state: &mut State, landscape: &MemoryLandscape, index: usize) -> Resul
         backup,
         applied_restore: applied,
         replayed_to: data.replayed_to,
+        recovery: recovery(data),
         settings: SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         data_checksums: true,
         collation_versions: BTreeMap::from([("libc/C.UTF-8".to_owned(), "2.36".to_owned())]),

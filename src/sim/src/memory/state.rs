@@ -34,6 +34,8 @@ pub struct State {
     /// The task that holds the deployment's lock.
     pub lock_holder: Option<TaskId>,
     /// Errands that go on until they are notified.
+    /// PostgreSQL leaves recovery by itself at a target, as it does where hot standby is not active there.
+    pub promotes_itself: bool,
     pub errands: Vec<Arc<Notify>>,
     next: u64,
     pub next_row: u64,
@@ -159,6 +161,7 @@ impl State {
             lock_wait: LOCK_WAIT,
             quota: Quota::default(),
             lock_holder: None,
+            promotes_itself: false,
             errands: Vec::new(),
             next: 1,
             next_row: 1,

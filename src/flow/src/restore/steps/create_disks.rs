@@ -45,7 +45,7 @@ impl<'r> Step<RestoreContext<'r>> for CreateDisks {
         director_change::settle(restore).await?;
         if restore.may_have_served() {
             restore.reporter.note(
-                "what was written since the restore stays on its disks: the Director keeps them as orphans",
+                "what may have been written since the restore stays on its disks: they are put aside (`remount disks`)",
             );
             return Ok(());
         }

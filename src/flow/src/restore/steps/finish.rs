@@ -1,4 +1,4 @@
-//! Step 13: what only the restore needed goes away, and the restored cluster gets its first backup. The old
+//! Step 14: what only the restore needed goes away, and the restored cluster gets its first backup. The old
 //! disks stay: the Director keeps them as orphans.
 
 use async_trait::async_trait;

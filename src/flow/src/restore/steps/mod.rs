@@ -4,16 +4,20 @@
 //! | #  | step            | does                                               | undo                          |
 //! |----|-----------------|----------------------------------------------------|-------------------------------|
 //! | 3  | `begin`         | looks that nothing changed since the plan          | nothing was changed           |
-//! | 4  | `create_disks`  | one disk per instance from the snapshot            | delete them, before `verify`  |
+//! | 4  | `create_disks`  | one disk per instance from the snapshot            | delete them, or put them aside|
 //! | 5  | `last_wal`      | a last commit, archived                            | nothing was changed           |
 //! | 6  | `publish`       | the plan becomes the one the VMs apply             | withdraw it                   |
 //! | 7  | `swap_standbys` | standbys stop and get their new disks              | old disks, withdraw, start    |
 //! | 8  | `stop_primary`  | the primary stops                                  | all old disks, withdraw, start|
 //! | 9  | `swap_primary`  | the primary gets its new disk                      | old disk                      |
-//! | 10 | `recover`       | the primary starts and replays to the target       | stop                          |
-//! | 11 | `verify`        | timeline, position, a write                        | nothing was changed           |
-//! | 12 | `rejoin`        | fork archived and recorded, standbys start, follow | stop them                     |
-//! | 13 | `finish`        | withdraw, backup; the old disks stay as orphans    | none: from here only forward  |
+//! | 10 | `recover`       | the primary starts, replays to the target, waits   | stop                          |
+//! | 11 | `verify`        | timelines, position; still in recovery             | nothing was changed           |
+//! | 12 | `promote`       | the primary takes writes; a write                  | its disk is put aside         |
+//! | 13 | `rejoin`        | fork archived and recorded, standbys start, follow | stop them                     |
+//! | 14 | `finish`        | withdraw, backup; the old disks stay as orphans    | none: from here only forward  |
+//!
+//! Nobody can write to the restored primary before `promote`. Where it was begun, or where it is not known that the
+//! server stayed in recovery, a rollback puts the restored disks aside and deletes none.
 //!
 //! In a rollback the plan is withdrawn only when every swapped disk is out again, and before any old disk
 //! starts: a new disk without its plan would start as if its backup had crashed, an old one that carries a
@@ -24,6 +28,7 @@ pub mod create_disks;
 pub mod finish;
 pub mod last_wal;
 pub mod primary;
+pub mod promote;
 pub mod publish;
 pub mod rejoin;
 pub mod standbys;
@@ -50,10 +55,12 @@ step_names! {
         StopPrimary = "stop_primary",
         /// The primary gets its new disk.
         SwapPrimary = "swap_primary",
-        /// The primary starts and replays to the target.
+        /// The primary starts, replays to the target and waits there, in recovery.
         Recover = "recover",
-        /// Timeline, position, a write.
+        /// Timelines and position, while nobody can write.
         Verify = "verify",
+        /// The primary takes writes.
+        Promote = "promote",
         /// Standbys start and follow.
         Rejoin = "rejoin",
         /// The plan is withdrawn, the restored cluster backed up.
@@ -63,7 +70,8 @@ step_names! {
 
 impl RestoreStep {
     /// The steps in which nothing serves.
-    pub const DOWNTIME: [Self; 4] = [Self::StopPrimary, Self::SwapPrimary, Self::Recover, Self::Verify];
+    pub const DOWNTIME: [Self; 5] =
+        [Self::StopPrimary, Self::SwapPrimary, Self::Recover, Self::Verify, Self::Promote];
 }
 
 impl RestoreStep {
@@ -90,6 +98,7 @@ fn step<'a>(name: RestoreStep) -> BoxedStep<RestoreContext<'a>> {
         RestoreStep::SwapPrimary => boxed(primary::SwapPrimary),
         RestoreStep::Recover => boxed(primary::Recover),
         RestoreStep::Verify => boxed(verify::Verify),
+        RestoreStep::Promote => boxed(promote::Promote),
         RestoreStep::Rejoin => boxed(rejoin::Rejoin),
         RestoreStep::Finish => boxed(finish::Finish),
     }

@@ -1,4 +1,4 @@
-//! Steps 8 to 10: the primary stops, gets its new disk, starts and replays. Nothing serves meanwhile, so
+//! Steps 8 to 10: the primary stops, gets its new disk, starts and replays to its target. Nothing serves meanwhile, so
 //! nothing is done here that could be done before or after.
 
 use std::time::Instant;
@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::{RestoreStep, standbys};
 use crate::restore::archive::last_segment_begins;
 use crate::restore::context::RestoreContext;
+use crate::restore::left_recovery::keep_what_was_written;
 use crate::restore::publication::withdraw;
 use crate::restore::{director_change, swap};
 use crate::wait::until;
-use crate::{Problem, Result, instances};
+use crate::{FlowError, Problem, Result, instances};
 
 /// Step 8.
 pub struct StopPrimary;
@@ -160,11 +161,13 @@ impl<'r> Step<RestoreContext<'r>> for Recover {
         // What the old primary archived while it stopped is looked up while the new one starts.
         let (started, last) = tokio::join!(swap::start(restore, primary), last_segment(restore));
         started?;
+        go_forward(restore, primary).await?;
         Ok(Recovered { last_segment_begins: last? })
     }
 
     async fn undo(&self, restore: &RestoreContext<'r>) -> Result<()> {
         director_change::settle(restore).await?;
+        keep_what_was_written(restore).await?;
         swap::stop(restore, restore.primary()?, || {}).await.map(|_| ())
     }
 
@@ -179,6 +182,23 @@ impl<'r> Step<RestoreContext<'r>> for Recover {
         };
         restore.plan.primary().map(stop).into_iter().collect()
     }
+}
+
+/// A target that was moved counts from the next start on.
+async fn go_forward(restore: &RestoreContext<'_>, primary: &PlannedInstance) -> Result<()> {
+    if restore.plan.revision == 1 {
+        return Ok(());
+    }
+    let server = restore.server(&primary.instance).await?;
+    let forwarded = server
+        .forward_restore(&restore.plan.id)
+        .await
+        .map_err(FlowError::server("move the target of the recovery", &primary.instance))?;
+    if forwarded.needs_restart {
+        swap::stop(restore, primary, || {}).await?;
+        swap::start(restore, primary).await?;
+    }
+    Ok(())
 }
 
 /// For `latest` alone: nothing else needs the end of the archive.

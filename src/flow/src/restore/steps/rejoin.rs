@@ -1,4 +1,4 @@
-//! Step 12: the standbys join. Not before the new timeline's first segment is archived: PostgreSQL takes the
+//! Step 13: the standbys join. Not before the new timeline's first segment is archived: PostgreSQL takes the
 //! parent's segment where the child's is missing, and would replay past the fork, silently, for ever.
 
 use async_trait::async_trait;
@@ -6,8 +6,8 @@ use remount_core::documents::{FORMAT, ForkRecord, PlannedInstance};
 use remount_core::{Lsn, Role, TimelineId, WalSegment};
 
 use super::RestoreStep;
+use super::promote::Promote;
 use super::standbys::all;
-use super::verify::Verify;
 use crate::instances;
 use crate::restore::archive::{archived, fork_of};
 use crate::restore::context::RestoreContext;
@@ -38,9 +38,10 @@ impl<'r> Step<RestoreContext<'r>> for Rejoin {
     const AFTER_FAILURE: AfterFailure = AfterFailure::Hold;
 
     async fn act(&self, restore: &RestoreContext<'r>) -> Result<Rejoined> {
-        let missing =
-            || FlowError::check("step `verify` has left no timeline", "go on with the version that began it");
-        let timeline = restore.output::<Verify>()?.ok_or_else(missing)?.timeline;
+        let missing = || {
+            FlowError::check("step `promote` has left no timeline", "go on with the version that began it")
+        };
+        let timeline = restore.output::<Promote>()?.ok_or_else(missing)?.timeline;
         let fork = archive_fork(restore, timeline).await?;
         restore
             .cluster

@@ -1,5 +1,5 @@
 //! Step 7: the standbys stop and get their new disks, while the primary still serves. They stay stopped
-//! until the new timeline's fork is archived (step 12).
+//! until the new timeline's fork is archived (step 13).
 
 use async_trait::async_trait;
 use futures_util::future::join_all;

@@ -1,18 +1,19 @@
-//! Step 11: the restored primary proves itself. Success is this, not the end of tasks.
+//! Step 11: the restored primary proves itself, while it is in recovery and nobody can write. Success is this, not the
+//! end of tasks. With `--pause` the restore stops after it, for a person to look.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use remount_core::documents::StepTimes;
-use remount_core::{Lsn, Role, TimelineId};
+use jiff::Timestamp;
+use remount_core::Lsn;
 use remount_director::Instance;
-use remount_postgres::ServerStatus;
+use remount_postgres::{Recovery, ServerStatus};
 
 use super::RestoreStep;
 use crate::instances;
 use crate::restore::archive::fork_of;
 use crate::restore::context::RestoreContext;
+use crate::restore::left_recovery::LEFT_BY_ITSELF;
 use crate::wait::until;
 use crate::{FlowError, Problem, Result};
 use remount_host::Poll;
@@ -25,14 +26,10 @@ pub struct Verify;
 /// What the restored primary has proved.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Verified {
-    /// The timeline it is on.
-    pub timeline: TimelineId,
     /// Where replay stopped.
     pub replayed_to: Lsn,
-    /// The position of the write that was tried.
-    pub written_at: Lsn,
-    /// How long nothing served; none where another process had stopped the primary.
-    pub downtime: Option<StepTimes>,
+    /// When the last transaction that it replayed was committed, where it says so.
+    pub last_commit: Option<Timestamp>,
 }
 
 #[async_trait]
@@ -42,27 +39,16 @@ impl<'r> Step<RestoreContext<'r>> for Verify {
     const NAME: RestoreStep = RestoreStep::Verify;
 
     async fn act(&self, restore: &RestoreContext<'r>) -> Result<Verified> {
-        // Recovery has ended: whatever the checks find, users may have written by now.
-        restore.may_have_served.store(true, Ordering::Release);
-        let (instance, status) = promoted(restore).await?;
-        let waiting = restore.reporter.waiting_for_postgres();
-        let replayed_to = replayed_to(restore, &status).await?;
+        let (instance, status) = arrived(restore).await?;
+        if status.recovery == Recovery::Ended {
+            // PostgreSQL does not stop at a target where hot standby is not active, but goes on by itself.
+            restore.put_aside(LEFT_BY_ITSELF).await?;
+            restore.warn(format!("{}: {LEFT_BY_ITSELF}", instance.slug));
+        }
+        let (replayed_to, last_commit) = position(restore, &status).await?;
         check(restore, &status, replayed_to)?;
-        let server = instances::server(restore.ctx, &instance)?;
-        let slug = &instance.slug;
-        let probe =
-            server.write_probe().await.map_err(FlowError::server("write to the restored primary", slug))?;
-        drop(waiting);
-        let down = restore.notes().down_since.take();
-        let downtime = down.map(|(since, waited)| {
-            let waited = restore.reporter.waited().since(waited);
-            StepTimes {
-                seconds: since.elapsed().as_secs_f64(),
-                director_seconds: waited.director.as_secs_f64(),
-                postgres_seconds: waited.postgres.as_secs_f64(),
-            }
-        });
-        Ok(Verified { timeline: status.timeline, replayed_to, written_at: probe.lsn, downtime })
+        restore.notes().primary = Some(instance);
+        Ok(Verified { replayed_to, last_commit })
     }
 
     async fn undo(&self, _: &RestoreContext<'r>) -> Result<()> {
@@ -74,44 +60,54 @@ impl<'r> Step<RestoreContext<'r>> for Verify {
     }
 }
 
-/// Waits until the server answers and is out of recovery. First at its address from before the stop, which an
-/// instance keeps when its VM is recreated: asking the Director for it takes a task.
-async fn promoted(restore: &RestoreContext<'_>) -> Result<(Instance, ServerStatus)> {
+/// Waits until the server is where the plan wants it. First at its address from before the stop, which an instance keeps
+/// when its VM is recreated: asking the Director for it takes a task.
+async fn arrived(restore: &RestoreContext<'_>) -> Result<(Instance, ServerStatus)> {
     let timeouts = &restore.ctx.timeouts;
     let before = restore.notes().primary.clone();
     if let Some(instance) = before
-        && let Ok(status) = promoted_at(restore, &instance, timeouts.lost_answer).await
+        && let Ok(status) = arrived_at(restore, &instance, timeouts.lost_answer).await
     {
         return Ok((instance, status));
     }
     let instance = restore.instance(&restore.primary()?.instance).await?;
-    let status = promoted_at(restore, &instance, timeouts.verify).await?;
+    let status = arrived_at(restore, &instance, timeouts.verify).await?;
     Ok((instance, status))
 }
 
-async fn promoted_at(
+async fn arrived_at(
     restore: &RestoreContext<'_>,
     instance: &Instance,
     limit: Duration,
 ) -> Result<ServerStatus> {
-    let what = format!("{} out of recovery", instance.slug);
+    let what = format!("{} at its target", instance.slug);
     let _waiting = restore.reporter.waiting_for_postgres();
     until(restore.ctx, what, limit, || async {
         Ok(match instances::status(restore.ctx, instance).await {
-            Ok(status) if status.role == Role::Primary => Poll::Ready(status),
-            Ok(status) => Poll::NotYet(format!("still in recovery at {}", status.lsn)),
+            Ok(status) if is_there(restore, &status) => Poll::Ready(status),
+            Ok(status) => Poll::NotYet(status.recovery.to_string()),
             Err(error) => Poll::NotYet(Problem::of(&error).what),
         })
     })
     .await
 }
 
+/// What another disk's server says, or one that applied another plan, is told by the check.
+fn is_there(restore: &RestoreContext<'_>, status: &ServerStatus) -> bool {
+    let ours = status.applied_restore.as_ref() == Some(&restore.plan.id);
+    !ours || status.recovery == Recovery::Ended || status.recovery.arrived().is_some()
+}
+
 /// Where replay stopped: what the server says, or where its timeline's history says that it began.
-async fn replayed_to(restore: &RestoreContext<'_>, status: &ServerStatus) -> Result<Lsn> {
-    if let Some(lsn) = status.replayed_to {
-        return Ok(lsn);
+async fn position(restore: &RestoreContext<'_>, status: &ServerStatus) -> Result<(Lsn, Option<Timestamp>)> {
+    match (&status.recovery, status.replayed_to) {
+        (Recovery::AtTarget { lsn, last_commit } | Recovery::AtEnd { lsn, last_commit }, _) => {
+            Ok((*lsn, *last_commit))
+        }
+        (Recovery::Ended, Some(lsn)) => Ok((lsn, None)),
+        (Recovery::Ended, None) => Ok((fork_of(restore, status.timeline).await?.lsn, None)),
+        _ => Ok((status.lsn, None)),
     }
-    Ok(fork_of(restore, status.timeline).await?.lsn)
 }
 
 fn check(restore: &RestoreContext<'_>, status: &ServerStatus, replayed_to: Lsn) -> Result<()> {
@@ -123,8 +119,11 @@ fn check(restore: &RestoreContext<'_>, status: &ServerStatus, replayed_to: Lsn) 
             status.system_identifier, path.system_identifier
         ));
     }
-    if !is_new(restore, status.timeline) {
-        wrong.push(format!("timeline {} instead of {}", status.timeline, path.new_timeline));
+    if status.recovery != Recovery::Ended && !path.history.includes(status.timeline) {
+        wrong.push(format!(
+            "timeline {}, which does not lead to timeline {}",
+            status.timeline, path.history.timeline
+        ));
     }
     if status.applied_restore.as_ref() != Some(&restore.plan.id) {
         let applied = status.applied_restore.as_ref().map_or("none".into(), ToString::to_string);
@@ -138,10 +137,4 @@ fn check(restore: &RestoreContext<'_>, status: &ServerStatus, replayed_to: Lsn) 
     }
     let what = format!("the restored primary is not what was planned: {}", wrong.join("; "));
     Err(FlowError::check(what, "read PostgreSQL's log of the recovery below /var/vcap/sys/log/postgres"))
-}
-
-/// The planned timeline, or a later one: a retried recovery may have taken another number.
-fn is_new(restore: &RestoreContext<'_>, timeline: TimelineId) -> bool {
-    let path = &restore.plan.path;
-    timeline >= path.new_timeline && !path.history.includes(timeline)
 }

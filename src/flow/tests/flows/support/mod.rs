@@ -114,6 +114,7 @@ impl Workbench {
             target: RestoreTarget::of(target),
             requested_by: "test".into(),
             requested_at: self.landscape.now(),
+            pause: false,
             on_failure: OnFailure::Rollback,
         }
     }

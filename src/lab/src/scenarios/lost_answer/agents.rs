@@ -26,12 +26,26 @@ pub struct BeforeAgents {
 }
 
 impl BeforeAgents {
-    /// Stands before both agents, on a port of its own of their addresses; the primary's answer gets lost.
+    /// Stands before both agents; an answer of the primary's gets lost.
     ///
     /// # Errors
     /// A VM is gone, or no port is free.
-    pub async fn begin(cluster: &Cluster, path: &str, skip: u32) -> Result<Self> {
-        let fault = json!([{"path": path, "after": skip, "fault": {"kind": "drop_after"}}]);
+    pub async fn losing(cluster: &Cluster, path: &str, skip: u32) -> Result<Self> {
+        Self::begin(cluster, json!([{"path": path, "after": skip, "fault": {"kind": "drop_after"}}])).await
+    }
+
+    /// Stands before both agents; the primary's is not asked, and seems to refuse for good.
+    ///
+    /// # Errors
+    /// A VM is gone, or no port is free.
+    pub async fn refusing(cluster: &Cluster, path: &str) -> Result<Self> {
+        let body = json!({"code": "not_primary", "message": "the lab refuses"}).to_string();
+        let fault = json!({"kind": "status", "status": 409, "body": body, "upstream": "never"});
+        Self::begin(cluster, json!([{"path": path, "fault": fault}])).await
+    }
+
+    /// On a port of its own of their addresses.
+    async fn begin(cluster: &Cluster, fault: Value) -> Result<Self> {
         let control = cluster.root_of(&cluster.lab.instance("remount", 0).await?)?;
         let rendered = control.join("var/vcap/jobs/remount/config/remount.json");
         let text = fs::read_to_string(&rendered).context("read the configuration of the job remount")?;

@@ -154,7 +154,7 @@ impl BackupCase {
                 self.mend(cluster).await
             }
             LostAnswer::Agent(path, skip) => {
-                let proxies = BeforeAgents::begin(cluster, path, skip).await?;
+                let proxies = BeforeAgents::losing(cluster, path, skip).await?;
                 proxies.remount(&cluster.lab, &BACKUP)?.end(BACKUP_LIMIT).await?.success()?;
                 proxies.end()
             }

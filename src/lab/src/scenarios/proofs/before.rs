@@ -113,7 +113,7 @@ impl BeforeCase {
             }
             // What the servers say of themselves is checked there.
             BeforeStep::Preflight => {
-                let proxies = BeforeAgents::begin(cluster, "/v1/status", 0).await?;
+                let proxies = BeforeAgents::losing(cluster, "/v1/status", 0).await?;
                 proxies.remount(&cluster.lab, &restore(to))?.end(LIMIT).await?.success()?;
                 proxies.end()
             }

@@ -78,6 +78,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether the Director works on anything.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn director_works(&self) -> Result<bool> {
+        let access = self.folder.access()?;
+        let asked = tokio::task::spawn_blocking(move || {
+            Bosh::new(&access)?.get("/tasks?state=processing,cancelling,queued&verbose=2")
+        });
+        let tasks = asked.await.context("ask the Director for its tasks")??;
+        Ok(tasks.as_array().is_some_and(|tasks| !tasks.is_empty()))
+    }
+
     /// The cloud's folder, which only the daemon's mount namespace shows.
     pub(super) fn cloud(&self) -> Result<PathBuf> {
         let daemon = self.folder.running().context("the landscape is not up")?;

@@ -18,7 +18,8 @@
 //! | | a renewal and a repeated begin extend it | `a_renewed_lease_holds` |
 //! | | has a sensible length | `a_lease_has_a_sensible_length` |
 //! | mishaps | a backup ends with its server, and with its agent | `a_backup_ends_with_its_server`, `a_backup_ends_with_its_agent` |
-//! | restore | finishing twice, or what was none, is done | `finishing_a_restore_twice_is_done` |
+//! | restore | nothing is promoted that is not being restored | `what_is_not_restored_is_not_promoted` |
+//! | | finishing twice, or what was none, is done | `finishing_a_restore_twice_is_done` |
 //!
 //! What a restore does to a server (recovery, promotion) is a matter of its disk and the agent's hooks, not of this
 //! trait: `agent/tests/lifecycle.rs` has it.
@@ -63,6 +64,7 @@ const CHECKS: &[Check<Subject>] = checks![Subject:
     lease::a_lease_has_a_sensible_length,
     lease::a_backup_ends_with_its_server,
     lease::a_backup_ends_with_its_agent,
+    status::what_is_not_restored_is_not_promoted,
     status::finishing_a_restore_twice_is_done,
 ];
 

@@ -1,10 +1,10 @@
 //! What servers say of themselves.
 
-use jiff::Timestamp;
-use remount_core::{Lsn, RestoreId, Role};
-use remount_postgres::ServerStatus;
+use remount_core::{Lsn, OperatorError as _, Retry, Role};
+use remount_postgres::{Error, Recovery, ServerStatus};
 
 use super::Subject;
+use super::subject::new_restore;
 use crate::contract::Verdict;
 
 /// What a manifest keeps, and what recovery compares.
@@ -49,8 +49,27 @@ fn assert_settings(status: &ServerStatus) {
     assert!(!status.collation_versions.is_empty(), "{status:?}");
 }
 
+pub(super) async fn what_is_not_restored_is_not_promoted(subject: Subject) -> Verdict {
+    subject.until_it_streams().await;
+    let restore = new_restore();
+    for server in [subject.primary(), subject.standby()] {
+        let errors = [
+            server.promote(&restore).await.expect_err("its disk has applied nothing"),
+            server.forward_restore(&restore).await.expect_err("its disk has applied nothing"),
+        ];
+        for error in errors {
+            assert!(matches!(&error, Error::NoRestore(id) if *id == restore), "{error:?}");
+            assert_eq!(error.retry(), Retry::Never);
+        }
+    }
+    let status = subject.standby().status().await.expect("the standby's status");
+    assert!(status.role == Role::Standby && status.recovery.arrived().is_none(), "{status:?}");
+    assert_eq!(subject.status().await.recovery, Recovery::Ended);
+    Verdict::Holds
+}
+
 pub(super) async fn finishing_a_restore_twice_is_done(subject: Subject) -> Verdict {
-    let restore = RestoreId::at(Timestamp::now(), rand::random());
+    let restore = new_restore();
     let before = subject.status().await;
     for _ in 0..2 {
         subject.primary().finish_restore(&restore).await.expect("nothing has to be removed");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use remount_core::{BackupId, OperatorError as _, Retry};
+use remount_core::{BackupId, OperatorError as _, RestoreId, Retry};
 use remount_postgres::{Error, Result, Server, ServerStatus, Servers};
 
 use super::{Fixture, ServerAddress};
@@ -58,6 +58,11 @@ impl Subject {
 /// A backup that nobody has heard of.
 pub(super) fn new_backup() -> BackupId {
     BackupId::at(Timestamp::now(), rand::random())
+}
+
+/// A restore that nobody has heard of.
+pub(super) fn new_restore() -> RestoreId {
+    RestoreId::at(Timestamp::now(), rand::random())
 }
 
 /// The agent answers, PostgreSQL does not: it may come back.

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use remount_core::{BackupId, InstanceSlug, RestoreId};
 use remount_postgres::{
-    BackupBegun, BackupEnded, Error, Result, Server, ServerStatus, Servers, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, Error, Forwarded, Promoted, Result, Server, ServerStatus, Servers, WalSwitched,
+    WriteProbe,
 };
 use remount_sim::contract::server;
 
@@ -45,11 +46,13 @@ enum Lie {
     RenewsNothing,
     /// A lease is made as long as it may be.
     ClampsLeases,
+    /// What is not being restored is promoted.
+    PromotesAnything,
     /// A restore is finished once.
     FinishesOnce,
 }
 
-const LIARS: [(Lie, &str); 17] = [
+const LIARS: [(Lie, &str); 18] = [
     (Lie::HidesSettings, "a_primary_says_what_it_is"),
     (Lie::HidesSettings, "a_standby_says_what_it_is"),
     (Lie::AnswersForAnybody, "another_instance_does_not_answer"),
@@ -66,6 +69,7 @@ const LIARS: [(Lie, &str); 17] = [
     (Lie::RenewsTheDead, "a_backup_ends_with_its_agent"),
     (Lie::RenewsNothing, "a_renewed_lease_holds"),
     (Lie::ClampsLeases, "a_lease_has_a_sensible_length"),
+    (Lie::PromotesAnything, "what_is_not_restored_is_not_promoted"),
     (Lie::FinishesOnce, "finishing_a_restore_twice_is_done"),
 ];
 
@@ -213,6 +217,20 @@ impl Server for Liar {
             return Ok(WriteProbe { lsn: self.inner.status().await?.lsn });
         }
         self.told(self.inner.write_probe().await)
+    }
+
+    async fn promote(&self, restore: &RestoreId) -> Result<Promoted> {
+        match self.told(self.inner.promote(restore).await) {
+            Err(Error::NoRestore(_)) if self.tells(Lie::PromotesAnything) => {
+                let timeline = self.inner.status().await?.timeline;
+                Ok(Promoted { timeline, replayed_to: None })
+            }
+            answer => answer,
+        }
+    }
+
+    async fn forward_restore(&self, restore: &RestoreId) -> Result<Forwarded> {
+        self.told(self.inner.forward_restore(restore).await)
     }
 
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()> {

@@ -1,0 +1,223 @@
+//! Nobody can write to a restored primary before its promotion; what may have been written to is never deleted; and a
+//! restore that pauses at its target can be moved on, accepted and given up.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use remount_core::documents::{OnFailure, RestoreRequest, What};
+use remount_core::{ExitCode, RecoveryTarget, RestoreTarget};
+use remount_flow::{
+    FlowError, Progress, ProgressEvent, Quiet, RestorePhase, RestoreReport, RestoreState, Scope,
+    accept_restore, forward_restore, give_up_restore, list_old_disks, resume_restore, run_restore,
+};
+use remount_sim::memory::{Death, Fault, MemoryLandscape, Rule};
+
+use crate::support::Workbench;
+
+/// A client that writes to the restored primary whenever it may.
+struct Writer<'a> {
+    landscape: &'a MemoryLandscape,
+    acknowledged: Mutex<BTreeSet<u64>>,
+}
+
+impl<'a> Writer<'a> {
+    fn on(bench: &'a Workbench) -> Self {
+        Self { landscape: &bench.landscape, acknowledged: Mutex::default() }
+    }
+
+    fn acknowledged(&self) -> BTreeSet<u64> {
+        self.acknowledged.lock().unwrap().clone()
+    }
+}
+
+impl Progress for Writer<'_> {
+    fn event(&self, _: &ProgressEvent) {
+        self.acknowledged.lock().unwrap().extend(self.landscape.write_to_restored());
+    }
+}
+
+/// The start of the restored primary works, and its task fails: seen with 1,564 commits that went with its disk.
+#[tokio::test]
+async fn a_start_that_fails_after_recovery_loses_nothing_that_was_acknowledged() {
+    let bench = Workbench::new();
+    let (_, target) = bench.disaster().await;
+    let (old, writer) = (bench.old_state(), Writer::on(&bench));
+    bench.landscape.inject(Rule::once("director.start", Fault::HalfTask).about(bench.landscape.slug(0)));
+    let error =
+        run_restore(&bench.ctx, bench.request(target), OnFailure::Rollback, &writer).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
+    assert_eq!(writer.acknowledged(), BTreeSet::new(), "nobody could write");
+    bench.assert_undone(&old).await;
+}
+
+/// PostgreSQL does not stop at a target where hot standby is not active.
+#[tokio::test]
+async fn a_server_that_left_recovery_by_itself_keeps_its_disk_and_says_why() {
+    let bench = Workbench::new();
+    let (_, target) = bench.disaster().await;
+    let (old, writer) = (bench.old_state(), Writer::on(&bench));
+    bench.landscape.promotes_itself();
+    bench.landscape.inject(Rule::once("director.start", Fault::HalfTask).about(bench.landscape.slug(0)));
+    let request = bench.request(target);
+    let error = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &writer).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
+    assert!(!writer.acknowledged().is_empty(), "somebody wrote");
+    for row in writer.acknowledged() {
+        assert!(bench.landscape.is_on_a_disk(row), "transaction {row} is lost");
+    }
+    bench.assert_undone_after_serving(&old).await;
+    let clusters = [bench.landscape.cluster().clone()];
+    let listed = list_old_disks(&bench.ctx, &clusters, &Scope::Present, bench.landscape.now()).await.unwrap();
+    let kept: Vec<_> = listed.disks.iter().filter(|disk| disk.restore == request.id).collect();
+    assert_eq!(kept.len(), 2, "{listed:?}");
+    for disk in kept {
+        assert!(disk.is_restored, "{disk:?}");
+        let why = disk.put_aside_because.as_deref().unwrap();
+        assert!(why.contains("left recovery by itself"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_left_recovery_by_itself_is_restored_all_the_same() {
+    let bench = Workbench::new();
+    let (wanted, target) = bench.disaster().await;
+    bench.landscape.promotes_itself();
+    let report = bench.restore(target).await.unwrap();
+    assert!(report.warnings.iter().any(|line| line.contains("left recovery by itself")), "{report:?}");
+    bench.assert_restored(&wanted).await;
+}
+
+/// Three points with five rows before each, and a paused restore to the first.
+struct Paused {
+    bench: Workbench,
+    request: RestoreRequest,
+    points: Vec<(BTreeSet<u64>, RecoveryTarget)>,
+    report: RestoreReport,
+    old: crate::support::OldState,
+}
+
+async fn paused() -> Paused {
+    let mut bench = Workbench::new();
+    bench.retry_within(std::time::Duration::from_millis(50));
+    bench.landscape.commit(5).await;
+    bench.backup().await;
+    let mut points = Vec::new();
+    for _ in 0..3 {
+        bench.landscape.commit(5).await;
+        let rows = bench.landscape.rows(0).unwrap();
+        bench.landscape.advance(10);
+        points.push((rows, RecoveryTarget::Time(bench.landscape.now())));
+        bench.landscape.advance(10);
+    }
+    bench.landscape.commit(5).await;
+    let old = bench.old_state();
+    let request = RestoreRequest { pause: true, ..bench.request(points[0].1.clone()) };
+    let report = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
+    Paused { bench, request, points, report, old }
+}
+
+impl Paused {
+    async fn forward(&self, to: RecoveryTarget) -> Result<RestoreReport, FlowError> {
+        let cluster = self.bench.landscape.cluster();
+        forward_restore(&self.bench.ctx, cluster, &self.request.id, RestoreTarget::of(to), &Quiet).await
+    }
+
+    async fn accept(&self) -> Result<RestoreReport, FlowError> {
+        accept_restore(&self.bench.ctx, self.bench.landscape.cluster(), &self.request.id, &Quiet).await
+    }
+
+    async fn state(&self) -> RestoreState {
+        RestoreState::read(&self.bench.landscape.cluster_store(), &self.request.id).await.unwrap()
+    }
+
+    async fn assert_stands_at(&self, point: usize) {
+        assert!(self.state().await.is_paused());
+        assert_eq!(self.bench.landscape.rows(0).as_ref(), Some(&self.points[point].0));
+        assert_eq!(self.bench.landscape.write_to_restored(), None, "nobody can write");
+        assert!(!self.bench.landscape.is_primary(0));
+    }
+}
+
+#[tokio::test]
+async fn a_paused_restore_waits_for_its_person_and_is_accepted() {
+    let paused = paused().await;
+    paused.assert_stands_at(0).await;
+    let next = paused.report.paused.as_ref().unwrap().join("\n");
+    for way in ["restore accept", "restore forward", "restore give-up"] {
+        assert!(next.contains(&format!("remount {way} {}", paused.request.id)), "{next}");
+    }
+    assert!(paused.report.last_commit.is_some() && paused.report.replayed_to.is_some());
+    let (bench, id) = (&paused.bench, &paused.request.id);
+    let cluster = bench.landscape.cluster().clone();
+    let holder = bench.landscape.cluster_store().lease_holder().await.unwrap();
+    assert!(holder.is_none_or(|holder| holder.expired), "the lease is free");
+    assert!(bench.try_backup().await.is_err(), "a backup waits until it is decided");
+    let resumed = resume_restore(&bench.ctx, &cluster, id, OnFailure::Rollback, &Quiet).await.unwrap_err();
+    assert!(resumed.to_string().contains("it is paused"), "{resumed}");
+    paused.assert_stands_at(0).await;
+    let report = paused.accept().await.unwrap();
+    assert!(report.paused.is_none() && report.downtime_seconds > 0.0);
+    bench.assert_restored(&paused.points[0].0).await;
+    let again = paused.accept().await.unwrap_err();
+    assert!(again.to_string().contains("it is not paused"), "{again}");
+}
+
+#[tokio::test]
+async fn a_paused_restore_that_is_given_up_leaves_nothing() {
+    let paused = paused().await;
+    let (bench, cluster) = (&paused.bench, paused.bench.landscape.cluster().clone());
+    give_up_restore(&bench.ctx, &cluster, &paused.request.id, &Quiet).await.unwrap();
+    bench.assert_undone(&paused.old).await;
+    assert_eq!(paused.state().await.phase, RestorePhase::Undone);
+}
+
+#[tokio::test]
+async fn the_target_of_a_paused_restore_moves_forward_alone() {
+    let paused = paused().await;
+    for back in [0, 1] {
+        if back == 1 {
+            paused.forward(paused.points[1].1.clone()).await.unwrap();
+            paused.assert_stands_at(1).await;
+        }
+        let error = paused.forward(paused.points[0].1.clone()).await.unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::Unchanged);
+        assert!(error.to_string().contains("is not ahead"), "{error}");
+        paused.assert_stands_at(back).await;
+    }
+    let unknown = paused.forward(RecoveryTarget::Name("somewhere".into())).await.unwrap_err();
+    assert!(unknown.to_string().contains("is not known"), "{unknown}");
+    paused.forward(paused.points[2].1.clone()).await.unwrap();
+    paused.assert_stands_at(2).await;
+    paused.accept().await.unwrap();
+    paused.bench.assert_restored(&paused.points[2].0).await;
+    let events = paused.state().await.events().to_vec();
+    let moved = events.iter().filter(|event| matches!(event.what, What::Reopened { .. })).count();
+    assert_eq!(moved, 2);
+}
+
+#[tokio::test]
+async fn a_driver_that_dies_while_it_moves_the_target_leaves_a_restore_that_stands_somewhere() {
+    for death in (1..).flat_map(|n| [Death::BeforeWrite(n), Death::AfterWrite(n)]) {
+        let paused = paused().await;
+        let bench = &paused.bench;
+        bench.crashing.die(death);
+        let died = bench.crashing.drive(paused.forward(paused.points[1].1.clone())).await.is_none();
+        bench.crashing.heal();
+        bench.lease_ends();
+        if !died {
+            paused.assert_stands_at(1).await;
+            break;
+        }
+        if !paused.state().await.is_paused() {
+            let cluster = bench.landscape.cluster();
+            let resumed =
+                resume_restore(&bench.ctx, cluster, &paused.request.id, OnFailure::Rollback, &Quiet).await;
+            resumed.unwrap_or_else(|error| panic!("{death:?}: {error:?}"));
+        }
+        let plan = bench.landscape.cluster_store().plan(&paused.request.id).await.unwrap().unwrap();
+        let point = usize::from(plan.revision == 2);
+        paused.assert_stands_at(point).await;
+        paused.accept().await.unwrap_or_else(|error| panic!("{death:?}: {error:?}"));
+        bench.assert_restored(&paused.points[point].0).await;
+    }
+}

@@ -256,7 +256,7 @@ impl Releasing<'_> {
         let disk = &old.disk;
         let mut outcome = ReleaseOutcome::AlreadyGone;
         for _ in 0..ATTEMPTS {
-            let asked = match self.locate(old).await? {
+            let asked = match self.locate(old, *was_asked).await? {
                 DiskLocation::Nowhere => return Ok(outcome),
                 _ if self.ctx.cancellation.is_cancelled() => {
                     return Err(FlowError::Cancelled { step: format!("delete disk {disk}") });
@@ -280,7 +280,7 @@ impl Releasing<'_> {
     }
 
     /// Where a disk is now. One that came into use meanwhile is left alone, and one that is somebody else's.
-    async fn locate(&self, old: &OldDisk) -> Result<DiskLocation> {
+    async fn locate(&self, old: &OldDisk, is_known_ours: bool) -> Result<DiskLocation> {
         self.lease.check().await.map_err(FlowError::store("go on with the release"))?;
         let found = in_cloud(self.ctx, &old.disk).await?;
         if let Some(vm) = found.as_ref().and_then(|disk| disk.attached_to.as_ref()) {
@@ -289,7 +289,10 @@ impl Releasing<'_> {
         // An orphan is in no instance's record: the Director keeps a disk in one of the two.
         let orphans = read_orphans(self.ctx).await?;
         let orphan = orphans.get(&old.disk);
-        ownership::check(old, self.owner, found.as_ref(), orphan)?;
+        // While it goes, a cloud may show it without tags, and the Director has forgotten it.
+        if !is_known_ours {
+            ownership::check(old, self.owner, found.as_ref(), orphan)?;
+        }
         if orphan.is_some() {
             return Ok(DiskLocation::Orphan);
         }
@@ -340,7 +343,7 @@ impl Releasing<'_> {
     async fn goes(&self, old: &OldDisk) -> Result<bool> {
         let limit = self.ctx.timeouts.lost_answer.max(self.ctx.cloud.settle());
         let gone = until(self.ctx, format!("disk {} gone", old.disk), limit, || async {
-            Ok(match self.locate(old).await? {
+            Ok(match self.locate(old, true).await? {
                 DiskLocation::Nowhere => Poll::Ready(()),
                 DiskLocation::Orphan => Poll::NotYet("an orphan of the Director".into()),
                 DiskLocation::Cloud => Poll::NotYet("in the cloud".into()),

@@ -9,7 +9,7 @@ use remount_postgres::{SettingOverride, Severity};
 use remount_saga::StepName;
 use remount_sim::memory::{Fault, Rule};
 
-use crate::support::{Heard, Workbench};
+use crate::support::{Heard, Workbench, is_segment};
 
 fn all_steps() -> Vec<&'static str> {
     ["plan", "preflight"].into_iter().chain(RestoreStep::ALL.map(StepName::as_str)).collect()
@@ -183,7 +183,7 @@ async fn a_gap_in_the_archive_is_refused_with_its_segment() {
     bench.landscape.commit(5000).await;
     bench.landscape.stop_all().await;
     let segments: Vec<String> =
-        bench.object_names().await.into_iter().filter(|n| n.ends_with(".raw")).collect();
+        bench.object_names().await.into_iter().filter(|name| is_segment(name)).collect();
     assert!(segments.len() > 3, "{segments:?}");
     bench.ctx.store.objects().delete(&segments[segments.len() - 2]).await.unwrap();
     let old = bench.old_state();

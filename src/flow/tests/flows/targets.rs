@@ -7,7 +7,7 @@ use remount_flow::{FlowError, plan_restore, run_restore};
 use remount_saga::Quiet;
 use remount_store::Objects as _;
 
-use crate::support::Workbench;
+use crate::support::{Workbench, is_segment};
 
 async fn refused(bench: &Workbench, target: RecoveryTarget) -> FlowError {
     let old = bench.old_state();
@@ -70,14 +70,14 @@ async fn a_transaction_or_a_restore_point_that_never_was_stops_nothing() {
 /// Changes a byte behind the header of the last archived segment.
 async fn damage(bench: &Workbench) -> String {
     let names = bench.object_names().await;
-    let path = names.iter().rfind(|path| path.ends_with(".raw")).unwrap();
+    let path = names.iter().rfind(|path| is_segment(path)).unwrap();
     let object = bench.objects.read(path).await.unwrap().unwrap();
     let mut content = object.content.to_vec();
     let last = content.len() - 1;
     content[last] ^= 1;
     bench.objects.delete(path).await.unwrap();
     bench.objects.create(path, Bytes::from(content), &object.metadata).await.unwrap();
-    path.rsplit('/').next().unwrap().trim_end_matches(".raw").to_owned()
+    path.rsplit('/').next().unwrap().to_owned()
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl Lag {
 
     /// Enough for [`LOOKS`] of a caller that does not hurry.
     pub const fn settle_time(&self) -> Duration {
-        if self.seed.is_some() { Duration::from_millis(400) } else { Duration::ZERO }
+        if self.seed.is_some() { Duration::from_secs(1) } else { Duration::ZERO }
     }
 
     /// Time passes: everything is seen as it is.

@@ -278,3 +278,9 @@ pub async fn wait(
     )
     .await
 }
+
+/// Whether an object is an archived segment.
+pub fn is_segment(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    path.contains("/wal/") && name.parse::<remount_core::WalSegment>().is_ok()
+}

@@ -22,6 +22,7 @@ mod crashing_objects;
 mod director;
 mod faults;
 mod lag;
+mod left_mark;
 mod mishaps;
 mod objects;
 mod postgres;
@@ -172,6 +173,16 @@ impl MemoryLandscape {
     /// From now on looks at the cloud may see the past for a while after each change, by this seed.
     pub fn lag(&self, seed: u64) {
         self.state().lag.begin(seed);
+    }
+
+    /// From now on looks at the cloud never see a change: it took the order, and lost it.
+    pub fn lag_for_ever(&self) {
+        self.state().lag.begin_endless();
+    }
+
+    /// What its cloud says it needs to show a change; how many looks it takes is another matter.
+    pub fn settles_within(&self, settle: Duration) {
+        self.state().lag.settles_within(settle);
     }
 
     /// Time passes, longer than a cloud needs to show what is.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use remount_cloud::{Disk, DiskState, Snapshot, Tags};
 use remount_core::documents::DiskShape;
-use remount_core::{BackupId, DiskCid, GroupName, InstanceId, InstanceSlug, RestoreId, SnapshotCid, VmCid};
+use remount_core::{
+    BackupId, DiskCid, GroupName, InstanceId, InstanceSlug, RestoreId, SnapshotCid, StoreId, VmCid,
+};
 use remount_director::{OrphanedDisk, Task, TaskId};
 use remount_postgres::{BackupBegun, BackupEnded, SettingOverride};
 use tokio::sync::Notify;
@@ -73,6 +75,8 @@ pub struct Content {
     pub data: Option<Data>,
     /// `backup.json`.
     pub backup: Option<BackupId>,
+    /// The store that it names.
+    pub marked_in: Option<StoreId>,
     /// The plans it has applied.
     pub applied: Vec<RestoreId>,
     /// Whether it has no room left.

@@ -154,6 +154,11 @@ impl MemoryLandscape {
         self.state().promotes_itself = true;
     }
 
+    /// PostgreSQL of an instance that stands at its target leaves recovery now, and nobody asked it to.
+    pub async fn leave_recovery(&self, index: usize) {
+        self.end_recovery(index).await.expect("it runs");
+    }
+
     /// A client commits on server 0, where it is a restored primary that takes writes; the transaction that was
     /// acknowledged.
     pub fn write_to_restored(&self) -> Option<u64> {
@@ -295,6 +300,12 @@ impl MemoryLandscape {
     #[must_use]
     pub fn snapshots(&self) -> usize {
         self.state().snapshots.len()
+    }
+
+    /// Whether a primary was asked to rebuild its indexes.
+    #[must_use]
+    pub fn rebuilds_indexes(&self) -> bool {
+        self.state().rebuilds > 0
     }
 
     /// Whether any server is in backup mode, or any attached disk carries `backup.json`.

@@ -47,6 +47,8 @@ pub struct State {
     /// Errands that go on until they are notified.
     /// PostgreSQL leaves recovery by itself at a target, as it does where hot standby is not active there.
     pub promotes_itself: bool,
+    /// How often a primary was asked to rebuild its indexes.
+    pub rebuilds: u32,
     pub errands: Vec<Arc<Notify>>,
     next: u64,
     pub next_row: u64,
@@ -202,6 +204,7 @@ impl State {
             quota: Quota::default(),
             lock_holder: None,
             promotes_itself: false,
+            rebuilds: 0,
             errands: Vec::new(),
             next: 1,
             next_row: 1,

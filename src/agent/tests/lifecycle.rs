@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use remount_core::documents::{ForkRecord, RestorePlan, StopNote, TailRecord};
 use remount_core::{
@@ -190,9 +191,13 @@ impl Drop for Instance<'_> {
     }
 }
 
-/// A port that is free on both addresses now.
+/// A port that is free now, of a range that the kernel gives no client: what a test beside this one connects with, or its
+/// server, does not take it before ours listens.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let of_this_process = 20_000 + u16::try_from(std::process::id() % 500).unwrap() * 20;
+    let ports = (0..10_000).map(|_| of_this_process + TAKEN.fetch_add(1, Ordering::Relaxed));
+    ports.into_iter().find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()).unwrap()
 }
 
 async fn logs_in(address: &str, port: u16, user: &str, password: &str) -> bool {
@@ -526,6 +531,7 @@ async fn a_standby_joins_although_a_transaction_was_prepared_in_the_forks_segmen
         instance.swap_disk(&landscape.path("snapshot"));
     }
     primary.start();
+    primary.promote(&landscape).await;
     assert_eq!(primary.value("SELECT count(*)::text FROM pg_prepared_xacts").await, "1");
     publish_fork(&landscape, &primary).await;
     let fork = landscape.store().fork(&restore()).await.unwrap().unwrap();

@@ -7,7 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use remount_core::{OperatorError, Retry, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
+use remount_core::{Lsn, OperatorError, Retry, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
 use remount_sim::sample_segment;
 use remount_store::{
     ArchiveFile, Codec, Damage, Error, Metadata, PushOptions, Pushed, SegmentFault, Store, WalArchive,
@@ -366,4 +366,17 @@ async fn a_by_product_that_differs_gets_a_name_of_its_own_and_blocks_nothing() {
     }
     let listing = archive.listing().await.unwrap();
     assert!(listing.segments.is_empty() && listing.histories.len() == 1, "{listing:?}");
+}
+
+/// The end of a segment is the beginning of the next: what is cut there is nothing, not all.
+#[tokio::test]
+async fn a_tail_up_to_the_very_end_of_its_segment_is_the_whole_segment() {
+    let archive = archive(&memory().1);
+    let whole = content(third(), 7);
+    let (end, inside) = (third().end(size()), Lsn(third().start(size()).0 + 8192));
+    let tail = archive.push_tail(third(), whole.to_vec(), (end, end), options(Codec::Raw)).await.unwrap();
+    assert_eq!(archive.fetch_tail(&tail).await.unwrap().unwrap(), whole);
+    let cut = archive.push_tail(third(), whole.to_vec(), (inside, inside), options(Codec::Raw)).await.unwrap();
+    let cut = archive.fetch_tail(&cut).await.unwrap().unwrap();
+    assert!(cut[..8192] == whole[..8192] && cut[8192..].iter().all(|byte| *byte == 0));
 }

@@ -67,6 +67,11 @@ pub async fn run(config: &Config, retry_for: RetryFor, output: Output) -> Result
         (Ok(_), Ok(_), Ok(servers)) => Some(settings(config, &policy, &servers).await),
         _ => None,
     };
+    // A database's setting is not the control plane's, and fails no deploy of it.
+    let servers = match servers {
+        Some(Err(failure)) if matches!(retry_for, RetryFor::Outage) => Some(Ok(failure.text().replace('\n', "; "))),
+        servers => servers,
+    };
     let director = director.map_err(Failure::from);
     let agents = RemoteServers::new(&config.agents).map(|_| "the certificates can be read".to_owned());
     let cloud = match config.cloud.open(&policy) {

@@ -266,26 +266,25 @@ impl LocalServer {
             .dbname(database_name)
             .application_name("remount-agent")
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
-            .options(format!("-c statement_timeout={statement_seconds}s {SESSION}"));
+            .options(format!("-c statement_timeout={statement_seconds}s {SESSION}{}", self.newer()));
         let (client, connection) = config.connect(NoTls).await?;
-        let limits_transactions = connection.parameter("server_version").is_some_and(limits_transactions);
         // It ends by itself when the client is dropped or the server goes away.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 log::debug!("a session with PostgreSQL ended: {error}");
             }
         });
-        if limits_transactions {
-            client.batch_execute("SET transaction_timeout = 0").await?;
-        }
         Ok(client)
     }
-}
 
-/// Since PostgreSQL 17; an earlier one refuses a session that asks for it.
-fn limits_transactions(server_version: &str) -> bool {
-    let major = server_version.split(|c: char| !c.is_ascii_digit()).next();
-    major.and_then(|number| number.parse::<u32>().ok()).is_some_and(|major| major >= 17)
+    /// What a session asks for at its start where its server knows it: an earlier one refuses who does. Not by `SET`
+    /// afterwards, which is a transaction that the server's default would end.
+    fn newer(&self) -> &'static str {
+        let version = remount_host::durable::read(&self.config.data_directory.join("PG_VERSION"));
+        let version = version.ok().flatten().and_then(|content| String::from_utf8(content).ok());
+        let major = version.and_then(|text| text.trim().parse::<u32>().ok());
+        if major.is_some_and(|major| major >= 17) { " -c transaction_timeout=0" } else { "" }
+    }
 }
 
 /// States that pass by themselves: starting, stopping, recovering; no free connection.

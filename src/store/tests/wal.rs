@@ -376,7 +376,8 @@ async fn a_tail_up_to_the_very_end_of_its_segment_is_the_whole_segment() {
     let (end, inside) = (third().end(size()), Lsn(third().start(size()).0 + 8192));
     let tail = archive.push_tail(third(), whole.to_vec(), (end, end), options(Codec::Raw)).await.unwrap();
     assert_eq!(archive.fetch_tail(&tail).await.unwrap().unwrap(), whole);
-    let cut = archive.push_tail(third(), whole.to_vec(), (inside, inside), options(Codec::Raw)).await.unwrap();
+    let cut =
+        archive.push_tail(third(), whole.to_vec(), (inside, inside), options(Codec::Raw)).await.unwrap();
     let cut = archive.fetch_tail(&cut).await.unwrap().unwrap();
     assert!(cut[..8192] == whole[..8192] && cut[8192..].iter().all(|byte| *byte == 0));
 }

@@ -69,7 +69,9 @@ pub async fn run(config: &Config, retry_for: RetryFor, output: Output) -> Result
     };
     // A database's setting is not the control plane's, and fails no deploy of it.
     let servers = match servers {
-        Some(Err(failure)) if matches!(retry_for, RetryFor::Outage) => Some(Ok(failure.text().replace('\n', "; "))),
+        Some(Err(failure)) if matches!(retry_for, RetryFor::Outage) => {
+            Some(Ok(failure.text().replace('\n', "; ")))
+        }
         servers => servers,
     };
     let director = director.map_err(Failure::from);

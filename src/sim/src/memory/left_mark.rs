@@ -47,16 +47,15 @@ impl MemoryLandscape {
 mod tests {
     use std::sync::Arc;
 
-    use remount_core::BackupId;
-    use remount_store::{Objects, Store};
+    use remount_core::{BackupId, StoreId};
+    use remount_store::Store;
 
     use crate::memory::{MemoryLandscape, MemoryObjects};
 
     #[tokio::test]
     async fn a_left_mark_goes_only_where_its_own_store_says_that_no_backup_came_of_it() {
-        let objects = Arc::new(MemoryObjects::new());
-        let direct: Arc<dyn Objects> = objects.clone();
-        let landscape = MemoryLandscape::new(Store::new(direct, crate::keys::control_plane()), "pg-0001", 0);
+        let store = Store::new(Arc::new(MemoryObjects::new()), crate::keys::control_plane());
+        let landscape = MemoryLandscape::new(store, "pg-0001", 0);
         let store = landscape.store().ensure_id().await.expect("an id");
         let backup: BackupId = "20261123T004500Z-k3f9".parse().expect("an id");
         let mark = |of| {
@@ -64,12 +63,10 @@ mod tests {
             let content = state.content_mut(0).expect("a disk");
             (content.backup, content.marked_in) = (Some(backup.clone()), of);
         };
-        mark(Some(store.clone()));
+        mark(Some(store));
         landscape.start_agent(0).await;
         assert_eq!(landscape.mark(0), None, "the store says that it never was a backup");
-        mark(Some(store));
-        objects.delete("store.json").await.expect("it goes");
-        landscape.store().ensure_id().await.expect("another id");
+        mark(Some(StoreId::of(7)));
         landscape.start_agent(0).await;
         assert_eq!(landscape.mark(0), Some(backup.clone()), "another store proves nothing");
     }

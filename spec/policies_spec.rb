@@ -130,9 +130,9 @@ RSpec.describe 'policies' do
 
   it 'let the agent write each object that its code names, and replace and delete what its code replaces and deletes' do
     agent = 'policies/aws-store-agent.json'
-    files = [named('wal/archive.rs', /"(\{\}\.summary)"/), named('wal/name.rs', /"(\{segment\}[^"]*\.tail)"/), named('wal/name.rs', /"(\{segment\}\.partial)"/),
+    pushed = [named('wal/archive.rs', /"(\{\}\.summary)"/), named('wal/name.rs', /"(\{segment\}[^"]*\.tail)"/), named('wal/name.rs', /"(\{segment\}\.partial)"/),
              named('wal/name.rs', /"(\{\}\.history)"/), named('wal/name.rs', /"(\{segment\}[^"]*\.backup)"/)]
-    wal = files.map { |name| "7/wal/00000001/#{name}" }
+    wal = pushed.map { |name| "7/wal/00000001/#{name}" }
     expect((wal + [named('cluster.rs', %r{"(instances/\{id\}\.json)"})]).reject { |object| allows?(agent, 's3:PutObject', object, new: true) }).to eq([])
     note = named('stop_notes.rs', %r{"(instances/\{id\}\.stopped\.json)"})
     expect(%w[s3:PutObject s3:DeleteObject].reject { |action| allows?(agent, action, note) }).to eq([])

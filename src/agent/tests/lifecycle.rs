@@ -140,6 +140,14 @@ impl<'a> Instance<'a> {
         }
     }
 
+    /// What bpm does with a server that its drain has left waiting for its archiver.
+    fn end(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            run(Command::new("kill").arg("-QUIT").arg(process.id().to_string()));
+            process.wait().unwrap();
+        }
+    }
+
     /// What attaching another disk does.
     fn swap_disk(&self, copy: &Path) {
         let store = self.vm.home.join("store");
@@ -219,7 +227,11 @@ async fn back_up(landscape: &Landscape, instance: &Instance<'_>) -> BackupEnded 
         .stderr(Stdio::null())
         .status()
         .unwrap();
-    client.end_backup(&backup()).await.unwrap()
+    let ended = client.end_backup(&backup()).await.unwrap();
+    // A driver waits for it.
+    let stop = landscape.path("archive").join(ended.stop_segment.to_string());
+    until("the backup's last segment in the archive", async || stop.exists()).await;
+    ended
 }
 
 async fn publish(
@@ -470,9 +482,7 @@ async fn a_crashed_servers_last_records_are_restored_and_its_segment_stays_its_o
     let ended = back_up(&landscape, &primary).await;
     primary.execute("INSERT INTO public.ledger SELECT generate_series(1, 5000)").await;
     let written = primary.value("SELECT pg_current_wal_flush_lsn()::text").await;
-    let mut process = primary.process.take().unwrap();
-    run(Command::new("kill").arg("-QUIT").arg(process.id().to_string()));
-    process.wait().unwrap();
+    primary.end();
     let output = primary.vm.hook(&["post-stop"]);
     let note = stop_note(&primary).await.unwrap_or_else(|| panic!("no note: {}", errors(&output)));
     assert!(note.is_clean() && note.state == "in production", "{note:?}");
@@ -601,6 +611,7 @@ async fn an_archive_that_takes_nothing_is_named_and_holds_up_no_stop() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{}", errors(&output));
     assert!(began.elapsed().as_secs() < 20, "the limit is 2 s: {}", errors(&output));
     assert!(errors(&output).contains(&format!("{last} was not archived")), "{}", errors(&output));
+    primary.end();
     let output = primary.vm.hook(&["post-stop"]);
     assert!(output.status.success() && errors(&output).contains("nothing is left"), "{}", errors(&output));
     let note = stop_note(&primary).await.unwrap();
@@ -610,7 +621,8 @@ async fn an_archive_that_takes_nothing_is_named_and_holds_up_no_stop() {
     // A store that takes no WAL: the note says which is left, and the stop goes on.
     primary.start();
     primary.execute("INSERT INTO public.ledger VALUES (1)").await;
-    primary.stop();
+    primary.postgres_hook("drain");
+    primary.end();
     let wal = landscape.path(&format!("store/clusters/pg-1/{}/wal", note.system_identifier));
     fs::rename(&wal, landscape.path("wal.away")).unwrap();
     fs::write(&wal, "").unwrap();

@@ -1,4 +1,5 @@
-//! What servers do that their deployment does not say: `postgresql.auto.conf` is read last.
+//! What servers do that their deployment does not say: `postgresql.auto.conf` is read last, and links in the data directory
+//! lead to other disks.
 
 use futures_util::future::join_all;
 use remount_core::{ClusterName, DeploymentName, InstanceSlug};
@@ -16,12 +17,20 @@ pub struct SettingsReport {
     pub silent: Vec<(InstanceSlug, String)>,
     /// Who does something else than its job says.
     pub overrides: Vec<(InstanceSlug, SettingOverride)>,
+    /// Who has data on another disk than the persistent one, and where.
+    pub elsewhere: Vec<(InstanceSlug, String)>,
 }
 
 impl SettingsReport {
-    /// Those with which WAL may not reach the archive, or a snapshot may not hold together.
-    pub fn breaking(&self) -> impl Iterator<Item = &(InstanceSlug, SettingOverride)> {
-        self.overrides.iter().filter(|(_, found)| found.severity == Severity::Breaks)
+    /// Why there can be no backup: WAL may not reach the archive, or a snapshot does not hold all, or not together.
+    #[must_use]
+    pub fn breaking(&self) -> Vec<String> {
+        let overrides = self.overrides.iter().filter(|(_, found)| found.severity == Severity::Breaks);
+        let overrides = overrides.map(|(slug, found)| format!("{slug}: {found}"));
+        let elsewhere = self.elsewhere.iter();
+        overrides
+            .chain(elsewhere.map(|(slug, places)| format!("{slug} has data on another disk: {places}")))
+            .collect()
     }
 }
 
@@ -57,6 +66,9 @@ pub async fn read_settings(
         match status {
             Ok(status) => {
                 report.answered += 1;
+                if !status.on_other_disks.is_empty() {
+                    report.elsewhere.push((slug.clone(), status.on_other_disks.join(", ")));
+                }
                 report.overrides.extend(status.overrides.into_iter().map(|found| (slug.clone(), found)));
             }
             Err(error) => report.silent.push((slug, error.to_string())),

@@ -176,15 +176,15 @@ async fn settings(config: &Config, policy: &RetryPolicy, servers: &RemoteServers
 
 /// With these no WAL is archived, or no snapshot holds together: a restore would find out.
 fn refuse_breaking(cluster: &ClusterName, report: &SettingsReport) -> Result<(), Failure> {
-    let found: Vec<String> = report.breaking().map(|(slug, found)| format!("{slug}: {found}")).collect();
+    let found = report.breaking();
     if found.is_empty() {
         return Ok(());
     }
     Err(Failure::because(
         ExitCode::Unchanged,
-        format!("there can be no backup of {cluster} with its servers' settings"),
+        format!("there can be no backup of {cluster} as its servers are"),
         found.join("; "),
-        "`ALTER SYSTEM RESET` each of them, then `SELECT pg_reload_conf()` or a restart; then take a backup",
+        "`ALTER SYSTEM RESET` each setting, then `SELECT pg_reload_conf()` or a restart; move data below /var/vcap/store; then take a backup",
     ))
 }
 
@@ -225,6 +225,11 @@ mod tests {
             ..SettingsReport::default()
         };
         let cluster: ClusterName = "pg-0001".parse().unwrap();
+        let elsewhere = SettingsReport {
+            elsewhere: vec![(with(Severity::Differs).overrides[0].0.clone(), "pg_wal (/fast)".into())],
+            ..SettingsReport::default()
+        };
+        assert!(refuse_breaking(&cluster, &elsewhere).unwrap_err().text().contains("/fast"));
         assert!(refuse_breaking(&cluster, &with(Severity::Differs)).is_ok());
         let refused = refuse_breaking(&cluster, &with(Severity::Breaks)).unwrap_err();
         assert!(refused.text().contains("archive_command is `/bin/true`"), "{}", refused.text());

@@ -240,7 +240,9 @@ async fn an_archive_command_that_somebody_has_overridden_is_told_and_stops_a_res
     let read = read_settings(&*ctx.director, &*ctx.servers, landscape.deployment(), landscape.cluster());
     let report = read.await.unwrap();
     assert_eq!((report.answered, report.silent.len()), (2, 0), "{report:?}");
-    assert_eq!(report.breaking().collect::<Vec<_>>(), [&(landscape.slug(0), found)]);
+    assert_eq!(report.overrides, [(landscape.slug(0), found)]);
+    let [breaking] = &report.breaking()[..] else { panic!("{report:?}") };
+    assert!(breaking.contains("archive_command is `/bin/true`"), "{breaking}");
     let refused = bench.restore(RecoveryTarget::Latest).await.unwrap_err();
     let FlowError::Refused { problems, .. } = refused else { panic!("{refused}") };
     assert!(
@@ -253,6 +255,7 @@ async fn an_archive_command_that_somebody_has_overridden_is_told_and_stops_a_res
         "{:?}",
         report.warnings
     );
+    assert!(report.warnings.iter().any(|line| line.contains("as it is restored: archive_command")));
     bench.assert_restored(&wanted).await;
 }
 

@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use remount_core::BackupId;
+use remount_director::Instance;
 
 use super::RestoreStep;
 use crate::backup::{self, BackupRequest, Holder};
@@ -43,6 +44,7 @@ impl<'r> Step<RestoreContext<'r>> for Finish {
                 .finish_restore(&restore.plan.id)
                 .await
                 .map_err(FlowError::server("remove the restore's settings", &planned.instance))?;
+            tell_overrides(restore, &instance).await;
         }
         withdraw(restore).await?;
         let backup = first_backup(restore).await;
@@ -56,6 +58,14 @@ impl<'r> Step<RestoreContext<'r>> for Finish {
 
     async fn probe(&self, _: &RestoreContext<'r>) -> Result<Probe<Finished>> {
         Ok(Probe::NotDone)
+    }
+}
+
+/// The restored disk may bring back an `ALTER SYSTEM` that was reset since its backup.
+async fn tell_overrides(restore: &RestoreContext<'_>, instance: &Instance) {
+    let Ok(status) = instances::status(restore.ctx, instance).await else { return };
+    for found in status.overrides {
+        restore.warn(format!("{} as it is restored: {found}", instance.slug));
     }
 }
 

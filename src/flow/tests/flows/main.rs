@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod abort;
 mod backup;
 mod design;
 mod every_step;
+mod journal;
 mod old_disks;
 mod restore;
+mod retention;
 mod rollback;
+mod state;
 mod support;
 mod transcripts;

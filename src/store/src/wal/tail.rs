@@ -23,7 +23,7 @@ impl WalArchive {
         (flushed, end): (Lsn, Lsn),
         options: PushOptions,
     ) -> Result<WalTail> {
-        let content = below(flushed, content, options.segment_size);
+        let content = below(flushed, segment, content, options.segment_size);
         let sha256: [u8; 32] = Sha256::digest(&content).into();
         self.push(&ArchiveFile::Tail { segment, sha256 }, content.into(), options).await?;
         Ok(WalTail { segment, end, sha256: hex::encode(sha256) })

@@ -96,7 +96,7 @@ RSpec.describe 'errands' do
 
     it 'is none by default: the pending requests are carried out' do
       expect(config('restore')['restore'])
-        .to eq('deployment' => '', 'on_failure' => 'rollback', 'pause' => false, 'verify' => 'recent', 'reindex' => false)
+        .to eq('deployment' => '', 'on_failure' => 'rollback', 'pause' => false, 'verify' => 'recent', 'reindex' => false, 'accept_loss' => [])
     end
 
     it 'may be the latest commit' do

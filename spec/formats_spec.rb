@@ -27,7 +27,8 @@ RSpec.describe 'docs/formats.md' do
     '4.3' => [[%w[postgres-primary config/postgres.json], %w[postgres-standby config/postgres.json]], %w[roles.attributes superuser_password]],
     '4.4' => [[%w[remount config/remount.json]], %w[director.username director.password]],
     '4.5' => [[%w[backup config/errand.json], %w[restore config/errand.json], %w[remount-scheduler config/scheduler.json]],
-              %w[restore.group restore.target restore.target.target restore.target.target.time restore.target.timeline restore.target.exclusive]]
+              %w[restore.group restore.target restore.target.target restore.target.target.time restore.target.timeline restore.target.exclusive
+                 restore.target.accept_unverified]]
   }.each do |number, (files, optional)|
     it "shows in section #{number} the keys that the templates render, and no others" do
       rendered = files.flat_map { |file| keys(golden(*file)) }.uniq
@@ -39,6 +40,8 @@ RSpec.describe 'docs/formats.md' do
 
   it 'shows in section 4.1 properties of the store alone' do
     declared = Release.job('remount').properties.keys.grep(/\Astore\./).map { |name| name.delete_prefix('store.') }
-    expect(examples('4.1').flat_map(&:keys) - declared).to eq([])
+    signing = Release.job('remount').properties.keys.grep(/\Asigning\./).map { |name| name.delete_prefix('signing.') }
+    expect(examples('4.1').flat_map(&:keys) - declared - ['signing']).to eq([])
+    expect(examples('4.1').flat_map { |example| example.fetch('signing').keys } - signing).to eq([])
   end
 end

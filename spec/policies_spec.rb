@@ -96,10 +96,12 @@ RSpec.describe 'policies' do
     expect(deleted.reject { |folder| allowed.call('s3:DeleteObject', folder) }).to eq([])
   end
 
-  it 'give the agent no delete, no overwrite and no cluster but its own' do
-    expect(actions('policies/aws-store-agent.json')).not_to include('s3:DeleteObject')
-    put = statements('policies/aws-store-agent.json').select { |statement| statement['Action'].include?('s3:PutObject') }
-    expect(put.map { |statement| statement['Condition'] }).to eq([{ 'Null' => { 's3:if-none-match' => 'false' } }])
+  it 'give the agent no delete, no overwrite but of the note of its last stop, and no cluster but its own' do
+    changing = statements('policies/aws-store-agent.json').select { |statement| statement['Action'].intersect?(%w[s3:PutObject s3:DeleteObject]) }
+    strict, loose = changing.partition { |statement| statement['Condition'] == { 'Null' => { 's3:if-none-match' => 'false' } } }
+    expect(strict.map { |statement| statement['Action'] }).to eq([['s3:PutObject']])
+    expect(loose.map { |statement| statement['Resource'] }).to eq(['arn:aws:s3:::BUCKET/PREFIX/clusters/CLUSTER/instances/*.stopped.json'])
+    expect(loose.map { |statement| statement.key?('Condition') }).to eq([false])
     expect(statements('policies/aws-store-agent.json').map { |statement| statement.to_s.include?('PREFIX/clusters/CLUSTER/') }).to all(be(true))
   end
 
@@ -110,16 +112,45 @@ RSpec.describe 'policies' do
     expect(Array(get['Resource']).map { |resource| resource.delete_prefix('arn:aws:s3:::BUCKET/PREFIX/') }).to eq(%w[clusters/CLUSTER/* store.json])
   end
 
+  # The names that the code gives, with something in the place of each value.
+  def named(file, pattern)
+    text = File.read(Release.path('src/store/src', file))[pattern, 1]
+    expect(text).not_to be_nil, "#{file} names no object by #{pattern}"
+    text.gsub(/\{[^}]*\}/, 'x1')
+  end
+
+  # Whether a statement allows an action on an object of the cluster; `new`: only where nothing lies there yet.
+  def allows?(file, action, object, new: false)
+    statements(file).any? do |statement|
+      (new || !statement.key?('Condition')) && Array(statement['Action']).include?(action) && Array(statement['Resource']).any? do |resource|
+        File.fnmatch(resource.sub('CLUSTER', 'c').sub('clusters/*', 'clusters/c'), "arn:aws:s3:::BUCKET/PREFIX/clusters/c/#{object}")
+      end
+    end
+  end
+
+  it 'let the agent write each object that its code names, and replace and delete what its code replaces and deletes' do
+    agent = 'policies/aws-store-agent.json'
+    files = [named('wal/archive.rs', /"(\{\}\.summary)"/), named('wal/name.rs', /"(\{segment\}[^"]*\.tail)"/), named('wal/name.rs', /"(\{segment\}\.partial)"/),
+             named('wal/name.rs', /"(\{\}\.history)"/), named('wal/name.rs', /"(\{segment\}[^"]*\.backup)"/)]
+    wal = files.map { |name| "7/wal/00000001/#{name}" }
+    expect((wal + [named('cluster.rs', %r{"(instances/\{id\}\.json)"})]).reject { |object| allows?(agent, 's3:PutObject', object, new: true) }).to eq([])
+    note = named('stop_notes.rs', %r{"(instances/\{id\}\.stopped\.json)"})
+    expect(%w[s3:PutObject s3:DeleteObject].reject { |action| allows?(agent, action, note) }).to eq([])
+    others = wal + %w[instances/x1.json restores/current.json lease/1.json 7/backups/b.json]
+    expect(others.select { |object| %w[s3:PutObject s3:DeleteObject].any? { |action| allows?(agent, action, object) } }).to eq([])
+    expect(allows?('policies/aws-store-control-plane.json', 's3:DeleteObject', note)).to be(true)
+  end
+
   it 'let a read of a missing object on S3 be answered with 404: listing is allowed where no prefix is asked for' do
     roles = %w[policies/aws-store-agent.json policies/aws-store-control-plane.json]
     lists = roles.flat_map { |file| statements(file) }.select { |statement| statement['Action'] == ['s3:ListBucket'] }
     expect(lists.map { |statement| statement['Condition'].keys }).to eq([['StringLikeIfExists']] * 2)
   end
 
-  it 'let the control plane replace and delete leases, the published plan, notes of backups and requests that ended, and never WAL' do
+  it 'let the control plane replace and delete leases, the published plan, notes of backups and stops, and requests that ended, and never WAL' do
     loose = statements('policies/aws-store-control-plane.json').select { |statement| statement['Action'].intersect?(%w[s3:PutObject s3:DeleteObject]) && !statement.key?('Condition') }
     expect(loose.flat_map { |statement| Array(statement['Resource']) }.map { |resource| resource.delete_prefix('arn:aws:s3:::BUCKET/PREFIX/').delete_prefix('clusters/*/') })
-      .to match_array(%w[lease/* restores/current.json begun/* backups/*.json requests/*])
+      .to match_array(%w[lease/* restores/current.json begun/* instances/*.stopped.json backups/*.json requests/*])
   end
 
   it 'limit the Azure role to one resource group, and every other document by words to put in' do

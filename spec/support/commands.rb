@@ -5,7 +5,7 @@
 module Commands
   # As `bosh --help` lists them (7.10); a command that is missing here is new in our pages: look it up, then add it.
   BOSH = %w[alias-env attach-disk cancel-task cancel-tasks clean-up config configs create-release delete-deployment
-            delete-disk deploy deployments disks environment errands events finalize-release inspect-local-release inspect-release
+            delete-disk deploy deployments disks env environment errands events finalize-release inspect-local-release inspect-release
             instances int interpolate locks log-in logs manifest orphan-disk recreate releases restart run-errand scp
             ssh start stemcells stop task tasks unignore update-config update-cloud-config update-runtime-config
             upload-release upload-stemcell variables vendor-package vms].freeze

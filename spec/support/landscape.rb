@@ -19,8 +19,9 @@ module Landscape
     'postgres_replication_password' => 'replication-secret',
     'postgres_app_password' => 'app-secret',
     'remount_agent' => { 'certificate' => 'AGENT CERTIFICATE', 'private_key' => 'AGENT KEY' },
-    '/remount_signing' => { 'private_key' => "-----BEGIN RSA PRIVATE KEY-----\nSIGNING KEY\n-----END RSA PRIVATE KEY-----\n",
-                            'public_key' => "-----BEGIN PUBLIC KEY-----\nPUBLIC KEY\n-----END PUBLIC KEY-----\n" },
+    # Those of the tests' landscape: the programs' own tests read the golden files, and want keys that are keys.
+    '/remount_signing' => { 'private_key' => File.read(Release.path('src/sim/src/keys/one.pem')),
+                            'public_key' => File.read(Release.path('src/sim/src/keys/one.pub.pem')) },
     '/remount_agent_ca' => { 'certificate' => 'AGENT CA' },
     '/remount_agent_client' => { 'certificate' => 'CLIENT CERTIFICATE', 'private_key' => 'CLIENT KEY' },
   }.freeze

@@ -254,6 +254,22 @@ async fn the_mark_of_a_copy_stays_although_the_server_runs_and_no_backup_overwri
     assert!(vm.mark_file().exists(), "nobody could tell any more that this is a copy");
 }
 
+/// The map of the tablespaces is text in the manifest; that it is none is said before the snapshot, not after.
+#[tokio::test]
+async fn a_cluster_with_a_tablespace_whose_path_is_no_text_is_not_backed_up() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let landscape = Landscape::new();
+    let (vm, _server) = running(&landscape).await;
+    let agent = vm.serve();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    let space = vm.data("pg_tblspc").join(std::ffi::OsStr::from_bytes(b"sp\xe4ce"));
+    std::fs::create_dir(&space).unwrap();
+    std::os::unix::fs::symlink(&space, vm.data("pg_tblspc/99999")).unwrap();
+    let error = client.begin_backup(&backup(), 60).await.unwrap_err();
+    assert!(matches!(&error, Error::NotText(places) if places.contains("pg_tblspc/99999")), "{error:?}");
+    assert!(!vm.mark_file().exists());
+}
+
 #[tokio::test]
 async fn no_backup_begins_where_its_wal_would_go_nowhere() {
     let landscape = Landscape::new();

@@ -10,6 +10,7 @@
 //! | go on with a restore whose process died or that was held | [`resume_restore`] |
 //! | roll a restore back, also one that ended well | [`rollback_restore`] |
 //! | ask another process to stop and roll back | [`abort_restore`] |
+//! | see what servers do that their deployment does not say | [`read_settings`] |
 //! | see which disks restores have put aside | [`list_old_disks`] |
 //! | give them up | [`release_old_disks`] |
 //!
@@ -24,6 +25,7 @@ mod instances;
 mod old_disks;
 mod owner;
 mod restore;
+mod settings;
 mod settled;
 mod wait;
 
@@ -40,3 +42,4 @@ pub use restore::{
     RestoreStep, StepReport, abort_restore, accept_restore, forward_restore, give_up_restore, plan_restore,
     read_report, resume_restore, rollback_restore, run_restore,
 };
+pub use settings::{SettingsReport, read_settings};

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 const SETTINGS_PREFIX: &str = "there can be no backup with these settings: ";
 /// What the text of an [`Error::OtherDisk`] begins with.
 const OTHER_DISK: &str = "not on the persistent disk, so that no snapshot would hold it: ";
+/// What the text of an [`Error::NotText`] begins with.
+const NOT_TEXT: &str = "not a path in UTF-8, so that no manifest could hold it: ";
 /// What the text of an [`Error::Config`] begins with.
 const CONFIG_PREFIX: &str = "configuration: ";
 /// What stands before the detail in the text of an [`Error::NoRoom`].
@@ -80,6 +82,9 @@ pub enum Error {
     /// Parts of the cluster are not on the persistent disk.
     #[error("{OTHER_DISK}{0}")]
     OtherDisk(String),
+    /// Tablespaces whose paths are no text.
+    #[error("{NOT_TEXT}{0}")]
+    NotText(String),
     /// The configuration is wrong.
     #[error("configuration: {0}")]
     Config(String),
@@ -120,6 +125,7 @@ impl From<&Error> for ApiError {
             Error::Unreachable { .. } => ("unreachable", None),
             Error::File { .. } => ("file", None),
             Error::OtherDisk(_) => ("other_disk", None),
+            Error::NotText(_) => ("not_text", None),
             Error::Config(_) => ("config", None),
         };
         let restore = if let Error::NoRestore(restore) = error { Some(restore.clone()) } else { None };
@@ -158,6 +164,9 @@ impl ApiError {
             }
             ("other_disk", _) => {
                 Error::OtherDisk(self.message.strip_prefix(OTHER_DISK).unwrap_or(&self.message).into())
+            }
+            ("not_text", _) => {
+                Error::NotText(self.message.strip_prefix(NOT_TEXT).unwrap_or(&self.message).into())
             }
             // What the agent does not take it will not take a second later.
             ("config", _) => {
@@ -212,6 +221,9 @@ impl OperatorError for Error {
                 "move it below /var/vcap/store: a tablespace with `ALTER … SET TABLESPACE` and `DROP TABLESPACE`, `pg_wal` with the server stopped"
                     .into()
             }
+            Self::NotText(_) => {
+                "give it a path in UTF-8 below /var/vcap/store: `ALTER … SET TABLESPACE` to a new one, then `DROP TABLESPACE`".into()
+            }
             Self::Config(_) => "fix the job's properties and redeploy".into(),
         })
     }
@@ -235,6 +247,14 @@ mod tests {
         let elsewhere = Error::OtherDisk("/var/vcap/store/postgres/data/pg_wal (/fast)".into());
         let told = ApiError::from(&elsewhere).into_error("begin the backup");
         assert_eq!((told.to_string(), told.retry()), (elsewhere.to_string(), Retry::Never));
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_is_told_as_such_across_the_agents_api_and_is_not_asked_again() {
+        let path = Error::NotText("/var/vcap/store/postgres/data/pg_tblspc/3 (/var/vcap/store/x)".into());
+        let told = ApiError::from(&path).into_error("begin the backup");
+        assert_eq!((told.to_string(), told.retry()), (path.to_string(), Retry::Never));
+        assert!(told.next_step().unwrap().contains("TABLESPACE"));
     }
 
     #[test]

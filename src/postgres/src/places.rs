@@ -30,6 +30,28 @@ impl DataDirectory {
     }
 }
 
+impl DataDirectory {
+    /// The tablespaces whose path is no text in UTF-8. PostgreSQL takes any bytes; a manifest holds its map as text.
+    ///
+    /// # Errors
+    /// One of them cannot be looked at.
+    pub fn paths_that_are_no_text(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for place in tablespaces(&self.path().join("pg_tblspc"))? {
+            match fs::read_link(&place) {
+                Ok(target) if target.to_str().is_none() => {
+                    found.push(format!("{} ({})", place.display(), target.display()));
+                }
+                Ok(_) => {}
+                // One that lies in the data directory is a folder.
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {}
+                Err(error) => return Err(at(&place)(error).into()),
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// Links are followed: what counts is where the files are.
 fn device(path: &Path) -> Result<u64> {
     Ok(fs::metadata(path).map_err(at(path))?.dev())
@@ -74,6 +96,21 @@ mod tests {
         let found = directory.on_other_disks(disk.path()).unwrap();
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("pg_wal (/proc)") && found[1].contains("pg_tblspc/2 (/proc)"), "{found:?}");
+    }
+
+    #[test]
+    fn a_tablespace_whose_path_is_no_text_is_named() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+        let disk = tempfile::tempdir().unwrap();
+        let data = disk.path().join("data");
+        fs::create_dir_all(data.join("pg_tblspc/1")).unwrap();
+        symlink("/var/vcap/store/sp\u{e4}ce", data.join("pg_tblspc/2")).unwrap();
+        let directory = DataDirectory::new(&data);
+        assert_eq!(directory.paths_that_are_no_text().unwrap(), Vec::<String>::new());
+        symlink(OsStr::from_bytes(b"/var/vcap/store/sp\xe4ce"), data.join("pg_tblspc/3")).unwrap();
+        let found = directory.paths_that_are_no_text().unwrap();
+        assert!(found.len() == 1 && found[0].contains("pg_tblspc/3"), "{found:?}");
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl RecoverySettings {
         let mut values = vec![
             ("restore_command", restore_command.to_owned()),
             ("recovery_init_sync_method", "syncfs".to_owned()),
-            // Whoever waits for the recovery asks the server for it.
+            // Whoever waits for the recovery asks the server for it; without it PostgreSQL does not stop at a target either.
             ("hot_standby", "on".to_owned()),
         ];
         match goal {
@@ -40,8 +40,6 @@ impl RecoverySettings {
                 values.extend(stop(&plan.target));
                 // Nobody may write before the driver has looked: the server stays where it was told to stop.
                 values.push(("recovery_target_action", "pause".into()));
-                // Whether it is there is asked over SQL; without it PostgreSQL does not stop there either.
-                values.push(("hot_standby", "on".into()));
                 values.push(("primary_conninfo", String::new()));
                 // A client that reads meanwhile must not hold up replay.
                 values.push(("max_standby_archive_delay", "0".into()));

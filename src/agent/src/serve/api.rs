@@ -166,7 +166,8 @@ impl From<PostgresError> for Failure {
             | PostgresError::Settings(_)
             | PostgresError::NoRestore(_)
             | PostgresError::NotPrimary { .. }
-            | PostgresError::OtherDisk(_) => StatusCode::CONFLICT,
+            | PostgresError::OtherDisk(_)
+            | PostgresError::NotText(_) => StatusCode::CONFLICT,
             PostgresError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
             PostgresError::Database { .. } | PostgresError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
             PostgresError::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,

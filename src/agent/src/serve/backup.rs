@@ -116,6 +116,7 @@ impl BackupKeeper {
         self.must_be_no_copy().await?;
         self.settings_must_carry_it().await?;
         self.refuse_other_disks()?;
+        self.refuse_paths_without_text()?;
         let store = self.judge.store_id().await?;
         let (session, begun) = self.enter(backup, store, lease_seconds).await?;
         let mut now = InProgress { session, begun: begun.clone(), until: Instant::now() };
@@ -271,6 +272,12 @@ impl BackupKeeper {
     fn refuse_other_disks(&self) -> Result<()> {
         let elsewhere = self.server.data_directory().on_other_disks(self.disk.mount_point())?;
         if elsewhere.is_empty() { Ok(()) } else { Err(PostgresError::OtherDisk(elsewhere.join(", ")).into()) }
+    }
+
+    /// Said now: the end of the backup would be the first to find out, when the snapshot is made.
+    fn refuse_paths_without_text(&self) -> Result<()> {
+        let found = self.server.data_directory().paths_that_are_no_text()?;
+        if found.is_empty() { Ok(()) } else { Err(PostgresError::NotText(found.join(", ")).into()) }
     }
 
     /// The mark first, synced; then backup mode; then everything that a snapshot is to hold, synced.

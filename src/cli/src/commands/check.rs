@@ -4,7 +4,8 @@
 //! |---|---|
 //! | director | its name; its deployments, for which the credentials have to be right |
 //! | store | the clusters; whether documents can be signed; the manifests of one, whose signatures have to fit the keys, and whose newest backup has to hold all tablespaces |
-//! | agents | that certificate, key and authority can be read; no agent is called |
+//! | agents | that certificate, key and authority can be read |
+//! | servers | of the first clusters: that `postgresql.auto.conf` takes nothing away that a restore rests on; who does not answer is only told |
 //! | cloud | that its configuration is valid; it is not called |
 //!
 //! The job `remount` runs it as post-deploy: a wrong credential is found by the deploy that brought it. It changes
@@ -14,8 +15,9 @@
 use std::time::Duration;
 
 use remount_core::documents::BackupManifest;
-use remount_core::{ClusterName, ExitCode};
+use remount_core::{ClusterName, DeploymentName, ExitCode};
 use remount_director::Director as _;
+use remount_flow::{SettingsReport, read_settings};
 use remount_host::RetryPolicy;
 use remount_postgres::RemoteServers;
 use serde::Serialize;
@@ -60,6 +62,11 @@ pub async fn run(config: &Config, retry_for: RetryFor, output: Output) -> Result
         RetryFor::Outage => OUTAGE,
     });
     let (director, store) = tokio::join!(director(config, &policy), store(config, &policy));
+    // Where one of the three cannot be used, that is what is told.
+    let servers = match (&director, &store, RemoteServers::new(&config.agents)) {
+        (Ok(_), Ok(_), Ok(servers)) => Some(settings(config, &policy, &servers).await),
+        _ => None,
+    };
     let director = director.map_err(Failure::from);
     let agents = RemoteServers::new(&config.agents).map(|_| "the certificates can be read".to_owned());
     let cloud = match config.cloud.open(&policy) {
@@ -69,12 +76,13 @@ pub async fn run(config: &Config, retry_for: RetryFor, output: Output) -> Result
         }
         opened => opened.map(|_| "its configuration is valid".to_owned()),
     };
-    let answers: [(&'static str, Result<String, Failure>); 4] = [
+    let mut answers: Vec<(&'static str, Result<String, Failure>)> = vec![
         ("director", director),
         ("store", store),
         ("agents", agents.map_err(Failure::from)),
         ("cloud", cloud.map_err(Failure::from)),
     ];
+    answers.extend(servers.map(|servers| ("servers", servers)));
     let (mut found, mut failed) = (Vec::new(), Vec::new());
     for (part, answer) in answers {
         match answer {
@@ -140,6 +148,39 @@ async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, Failure>
     Ok(format!("{} clusters; there is no backup yet to try the signing key on", clusters.len()))
 }
 
+/// What servers do that their deployment does not say, of the first clusters that the Director has.
+async fn settings(config: &Config, policy: &RetryPolicy, servers: &RemoteServers) -> Result<String, Failure> {
+    let director = config.director.open(policy)?;
+    let clusters = config.store.open(policy)?.clusters().await?;
+    let deployments = director.deployments().await?;
+    let (mut answered, mut silent, mut told) = (0, 0, Vec::new());
+    for cluster in clusters.iter().take(CLUSTERS_MAX) {
+        let is_its = |name: &&DeploymentName| cluster.as_str().split('@').next() == Some(name.as_str());
+        let Some(deployment) = deployments.iter().find(is_its) else { continue };
+        let report = read_settings(&director, servers, deployment, cluster).await?;
+        refuse_breaking(cluster, &report)?;
+        (answered, silent) = (answered + report.answered, silent + report.silent.len());
+        told.extend(report.overrides.iter().map(|(slug, found)| format!("{slug}: {found}")));
+        told.extend(report.silent.iter().map(|(slug, why)| format!("{slug}: {why}")));
+    }
+    let told: String = told.iter().map(|line| format!("; {line}")).collect();
+    Ok(format!("{answered} answer, {silent} do not{told}"))
+}
+
+/// With these no WAL is archived, or no snapshot holds together: a restore would find out.
+fn refuse_breaking(cluster: &ClusterName, report: &SettingsReport) -> Result<(), Failure> {
+    let found: Vec<String> = report.breaking().map(|(slug, found)| format!("{slug}: {found}")).collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::because(
+        ExitCode::Unchanged,
+        format!("there can be no backup of {cluster} with its servers' settings"),
+        found.join("; "),
+        "`ALTER SYSTEM RESET` each of them, then `SELECT pg_reload_conf()` or a restart; then take a backup",
+    ))
+}
+
 /// A backup from before backups of such a cluster were refused: it looks good and restores half of the data.
 fn refuse_incomplete(cluster: &ClusterName, newest: Option<&BackupManifest>) -> Result<(), Failure> {
     let Some(newest) = newest else { return Ok(()) };
@@ -153,4 +194,32 @@ fn refuse_incomplete(cluster: &ClusterName, newest: Option<&BackupManifest>) -> 
         format!("tablespaces were on another disk: {}", elsewhere.join(", ")),
         "move them below /var/vcap/store, then take a backup",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use remount_core::InstanceSlug;
+    use remount_postgres::{SettingOverride, Severity};
+
+    use super::*;
+
+    #[test]
+    fn a_setting_that_takes_the_archive_away_is_a_failure_and_one_that_differs_is_told() {
+        let with = |severity| SettingsReport {
+            overrides: vec![(
+                InstanceSlug { group: "postgres".parse().unwrap(), id: "0a1b".parse().unwrap() },
+                SettingOverride {
+                    name: "archive_command".into(),
+                    effective: "/bin/true".into(),
+                    configured: Some("remount-wal push".into()),
+                    severity,
+                },
+            )],
+            ..SettingsReport::default()
+        };
+        let cluster: ClusterName = "pg-0001".parse().unwrap();
+        assert!(refuse_breaking(&cluster, &with(Severity::Differs)).is_ok());
+        let refused = refuse_breaking(&cluster, &with(Severity::Breaks)).unwrap_err();
+        assert!(refused.text().contains("archive_command is `/bin/true`"), "{}", refused.text());
+    }
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use remount_cloud::{Snapshot, SnapshotState, tag};
 use remount_core::SnapshotCid;
 use remount_host::Poll;
-use tokio::time::Instant;
 
 use super::{BackupRun, leftovers, snapshot_named};
+use crate::settled::Settling;
 use crate::wait::until;
 use crate::{FlowError, Result};
 
@@ -24,28 +24,29 @@ pub async fn captured(run: &BackupRun<'_>) -> Result<Snapshot> {
         .await
         .map_err(FlowError::cloud(format!("snapshot disk {disk}")))?;
     let what = format!("{} captured", snapshot_named(&snapshot.cid));
-    let asked = Instant::now();
+    let settling = Settling::begun(ctx);
     let captured = |state| matches!(state, SnapshotState::Captured | SnapshotState::Complete);
-    until(ctx, what, ctx.timeouts.snapshot_captured, || reached(run, &snapshot.cid, asked, captured)).await
+    until(ctx, what, ctx.timeouts.snapshot_captured, || reached(run, &snapshot.cid, &settling, captured))
+        .await
 }
 
 /// Waits until disks can be made from the snapshot.
 pub async fn complete(run: &BackupRun<'_>, cid: &SnapshotCid) -> Result<Snapshot> {
     let complete = |state| state == SnapshotState::Complete;
-    let asked = Instant::now();
+    let settling = Settling::begun(run.ctx);
     // A local snapshot is complete at once, a cloud's after minutes or hours.
-    if let Poll::Ready(snapshot) = reached(run, cid, asked, complete).await? {
+    if let Poll::Ready(snapshot) = reached(run, cid, &settling, complete).await? {
         return Ok(snapshot);
     }
     let timeouts = &run.ctx.timeouts;
     let what = format!("{} complete", snapshot_named(cid));
-    until(run.ctx, what, timeouts.snapshot_complete, || reached(run, cid, asked, complete)).await
+    until(run.ctx, what, timeouts.snapshot_complete, || reached(run, cid, &settling, complete)).await
 }
 
 async fn reached(
     run: &BackupRun<'_>,
     cid: &SnapshotCid,
-    asked: Instant,
+    settling: &Settling,
     good: impl Fn(SnapshotState) -> bool,
 ) -> Result<Poll<Snapshot>> {
     let ctx = run.ctx;
@@ -59,9 +60,7 @@ async fn reached(
         Some(snapshot) if snapshot.state != SnapshotState::Failed => {
             Ok(Poll::NotYet(format!("{:?}", snapshot.state)))
         }
-        None if asked.elapsed() <= ctx.cloud.settle() => {
-            Ok(Poll::NotYet("the cloud does not show it yet".into()))
-        }
+        None if !settling.believes_no() => Ok(Poll::NotYet("the cloud does not show it yet".into())),
         _ => Err(FlowError::check(
             format!("the cloud gave up on {}", snapshot_named(cid)),
             "look at the snapshot in the cloud's console, then run the backup again",

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use remount_core::documents::ReleaseNote;
 use remount_core::{ClusterName, DiskCid, InstanceSlug, OperatorError as _, RestoreId, Retry};
 use remount_director::{Follow, follow};
-use remount_host::Poll;
 use remount_saga::SagaError as _;
 use remount_store::{ClusterStore, Lease, Purpose};
 use serde::{Deserialize, Serialize};
@@ -16,8 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::inventory::{in_cloud, instances_of, read_orphans};
 use super::{OldDisk, OldDiskState, OldDisks, Scope, list_old_disks, ownership};
 use crate::owner::Owner;
-use crate::wait::until;
-use crate::{FlowContext, FlowError, Problem, Result};
+use crate::{FlowContext, FlowError, Problem, Result, settled};
 
 /// Which old disks are to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -342,18 +340,10 @@ impl Releasing<'_> {
     /// Whether the disk goes: a task whose answer was lost, and a cloud, may take a moment.
     async fn goes(&self, old: &OldDisk) -> Result<bool> {
         let limit = self.ctx.timeouts.lost_answer.max(self.ctx.cloud.settle());
-        let gone = until(self.ctx, format!("disk {} gone", old.disk), limit, || async {
-            Ok(match self.locate(old, true).await? {
-                DiskLocation::Nowhere => Poll::Ready(()),
-                DiskLocation::Orphan => Poll::NotYet("an orphan of the Director".into()),
-                DiskLocation::Cloud => Poll::NotYet("in the cloud".into()),
-            })
-        });
-        match gone.await {
-            Ok(()) => Ok(true),
-            Err(FlowError::Deadline { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        settled::soon_within(self.ctx, limit, &format!("disk {} gone", old.disk), || async {
+            Ok(self.locate(old, true).await? == DiskLocation::Nowhere)
+        })
+        .await
     }
 }
 

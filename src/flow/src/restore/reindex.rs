@@ -1,4 +1,7 @@
 //! Rebuilds, after the promotion, the indexes of collations whose library is another one than the backup's (`--reindex`).
+//!
+//! It begins in `rejoin`, at once: from the promotion on users read these indexes. Nobody waits for it there, because the
+//! standbys need not; `finish` does. Whoever asks again, also after a driver has died, is told how far it has come.
 
 use remount_host::Poll;
 use remount_postgres::{CollationRefresh, Server};
@@ -6,6 +9,17 @@ use remount_postgres::{CollationRefresh, Server};
 use super::context::RestoreContext;
 use crate::wait::until;
 use crate::{FlowError, Problem, Result};
+
+/// Where it was asked for, has the promoted primary begin. What fails is told by [`where_asked`], which begins again.
+pub async fn begin_where_asked(restore: &RestoreContext<'_>, server: &dyn Server) {
+    if !restore.plan.options.reindex {
+        return;
+    }
+    match server.refresh_collations(&restore.plan.id).await {
+        Ok(_) => restore.reporter.note("indexes of collations with another version are being rebuilt"),
+        Err(error) => restore.reporter.note(format!("indexes are not being rebuilt yet: {error}")),
+    }
+}
 
 /// Where it was asked for, has the promoted primary rebuild them, and waits. A cluster without it is still restored: a
 /// failure is a warning.

@@ -1,10 +1,13 @@
 //! The new disks are what the old ones were, in clouds that name and show things as real ones do.
 
+use std::time::Duration;
+
 use remount_core::documents::{OnFailure, RestoreRequest};
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
 use remount_flow::{
     FlowError, Quiet, ReleaseRequest, Selection, release_old_disks, rollback_restore, run_restore,
 };
+use remount_host::Pace;
 use remount_sim::memory::{Fault, Rule};
 
 use crate::support::Workbench;
@@ -150,4 +153,31 @@ async fn a_failed_backup_leaves_no_snapshot_in_a_lagging_cloud() {
         bench.landscape.heal();
         assert_eq!(bench.landscape.snapshots(), 0, "seed {seed}");
     }
+}
+
+/// A process that sleeps through the cloud's time has looked once: what it saw may be the past.
+#[tokio::test]
+async fn a_slow_machine_takes_no_lag_for_a_loss() {
+    for seed in 0..SEEDS {
+        let mut bench = Workbench::lagging(seed);
+        bench.landscape.settles_within(Duration::from_millis(1));
+        let slow = Duration::from_millis(2);
+        bench.ctx.timeouts.poll = Pace { first: slow, longest: slow };
+        let (wanted, target) = bench.disaster().await;
+        bench.restore(target).await.unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+        bench.assert_restored(&wanted).await;
+    }
+}
+
+/// What is never shown is told, by its name, and not waited for without an end.
+#[tokio::test]
+async fn a_lag_that_never_ends_is_reported() {
+    let bench = Workbench::new();
+    let (_, target) = bench.disaster().await;
+    bench.landscape.lag_for_ever();
+    bench.landscape.settles_within(Duration::from_millis(20));
+    let backup = remount_core::report(&bench.try_backup().await.unwrap_err());
+    assert!(backup.contains("the cloud gave up on snapshot"), "{backup}");
+    let restore = remount_core::report(&bench.restore(target).await.unwrap_err());
+    assert!(restore.contains("the cloud gave up on disk"), "{restore}");
 }

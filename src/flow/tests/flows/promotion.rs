@@ -221,3 +221,47 @@ async fn a_driver_that_dies_while_it_moves_the_target_leaves_a_restore_that_stan
         bench.assert_restored(&paused.points[point].0).await;
     }
 }
+
+/// The note of a stop says what a server that is down cannot.
+#[tokio::test]
+async fn a_restored_primary_that_is_down_is_judged_by_the_note_of_its_stop() {
+    let paused = paused().await;
+    let (bench, cluster) = (&paused.bench, paused.bench.landscape.cluster().clone());
+    bench.landscape.stop_all().await;
+    give_up_restore(&bench.ctx, &cluster, &paused.request.id, &Quiet).await.unwrap();
+    bench.assert_undone(&paused.old).await;
+    assert_eq!(paused.state().await.put_aside_because(), None);
+}
+
+#[tokio::test]
+async fn a_note_that_says_that_it_left_recovery_keeps_its_disk() {
+    let paused = paused().await;
+    let (bench, cluster) = (&paused.bench, paused.bench.landscape.cluster().clone());
+    bench.landscape.leave_recovery(0).await;
+    let rows = bench.landscape.write_to_restored().expect("it takes writes");
+    bench.landscape.stop_all().await;
+    give_up_restore(&bench.ctx, &cluster, &paused.request.id, &Quiet).await.unwrap();
+    bench.assert_undone_after_serving(&paused.old).await;
+    assert!(bench.landscape.is_on_a_disk(rows));
+    let why = paused.state().await.put_aside_because().unwrap();
+    assert!(why.contains("left recovery by itself"), "{why}");
+}
+
+/// Users read the indexes from the promotion on: that the standbys do not come is no reason to leave them wrong.
+#[tokio::test]
+async fn indexes_are_rebuilt_before_the_standbys_come() {
+    let bench = Workbench::new();
+    let (wanted, target) = bench.disaster().await;
+    let mut request = bench.request(target);
+    request.options.reindex = true;
+    bench
+        .landscape
+        .inject(Rule::once("director.start", Fault::FailTask).about(bench.landscape.slug(1)).times(u32::MAX));
+    let held = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap_err();
+    assert!(matches!(&held, FlowError::Held { step, .. } if step.to_string() == "rejoin"), "{held:?}");
+    assert!(bench.landscape.rebuilds_indexes());
+    bench.landscape.heal();
+    let cluster = bench.landscape.cluster();
+    resume_restore(&bench.ctx, cluster, &request.id, OnFailure::Rollback, &Quiet).await.unwrap();
+    bench.assert_restored(&wanted).await;
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use remount_core::documents::OnFailure;
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
-use remount_flow::{FlowError, ProgressKind, RestoreStep, plan_restore, run_restore};
+use remount_flow::{FlowError, ProgressKind, RestoreStep, plan_restore, read_settings, run_restore};
 use remount_postgres::{SettingOverride, Severity};
 use remount_saga::StepName;
 use remount_sim::memory::{Fault, Rule};
@@ -235,7 +235,12 @@ async fn an_archive_command_that_somebody_has_overridden_is_told_and_stops_a_res
         configured: Some("remount-wal push".into()),
         severity: Severity::Breaks,
     };
-    bench.landscape.override_setting(0, found);
+    bench.landscape.override_setting(0, found.clone());
+    let (landscape, ctx) = (&bench.landscape, &bench.ctx);
+    let read = read_settings(&*ctx.director, &*ctx.servers, landscape.deployment(), landscape.cluster());
+    let report = read.await.unwrap();
+    assert_eq!((report.answered, report.silent.len()), (2, 0), "{report:?}");
+    assert_eq!(report.breaking().collect::<Vec<_>>(), [&(landscape.slug(0), found)]);
     let refused = bench.restore(RecoveryTarget::Latest).await.unwrap_err();
     let FlowError::Refused { problems, .. } = refused else { panic!("{refused}") };
     assert!(

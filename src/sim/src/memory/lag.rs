@@ -17,6 +17,8 @@ const LOOKS: u64 = 3;
 pub struct Lag {
     /// None: every look sees what is.
     seed: Option<u64>,
+    endless: bool,
+    settle: Duration,
     disks: BTreeMap<DiskCid, Past<SeenDisk>>,
     snapshots: BTreeMap<SnapshotCid, Past<Snapshot>>,
 }
@@ -36,12 +38,22 @@ pub struct SeenDisk {
 
 impl Lag {
     pub fn begin(&mut self, seed: u64) {
-        self.seed = Some(seed);
+        // Enough for all looks of a caller that does not hurry.
+        (self.seed, self.settle) = (Some(seed), Duration::from_secs(1));
     }
 
-    /// Enough for [`LOOKS`] of a caller that does not hurry.
+    /// What the cloud says it needs.
+    pub const fn settles_within(&mut self, settle: Duration) {
+        self.settle = settle;
+    }
+
+    /// What changes from now on is never shown.
+    pub fn begin_endless(&mut self) {
+        (self.seed, self.endless) = (Some(0), true);
+    }
+
     pub const fn settle_time(&self) -> Duration {
-        if self.seed.is_some() { Duration::from_secs(1) } else { Duration::ZERO }
+        self.settle
     }
 
     /// Time passes: everything is seen as it is.
@@ -53,6 +65,9 @@ impl Lag {
     /// A step of `SplitMix64`.
     fn looks(&mut self) -> u64 {
         let Some(seed) = &mut self.seed else { return 0 };
+        if self.endless {
+            return u64::MAX;
+        }
         *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = *seed;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -184,19 +184,6 @@ impl MemoryLandscape {
         }
     }
 
-    /// Another agent starts. A mark that its predecessor left is removed where the server runs.
-    pub fn start_agent(&self, index: usize) {
-        let mut state = self.state();
-        if let Some(vm) = state.vm_mut(index) {
-            vm.serves = true;
-        }
-        if state.running_data(index).is_some()
-            && let Some(content) = state.content_mut(index)
-        {
-            content.backup = None;
-        }
-    }
-
     /// The data directory of an instance's disk is gone: it does not start.
     pub fn lose_data(&self, index: usize) {
         let mut state = self.state();

@@ -22,6 +22,7 @@ mod crashing_objects;
 mod director;
 mod faults;
 mod lag;
+mod left_mark;
 mod mishaps;
 mod objects;
 mod postgres;
@@ -153,6 +154,11 @@ impl MemoryLandscape {
         self.state().promotes_itself = true;
     }
 
+    /// PostgreSQL of an instance that stands at its target leaves recovery now, and nobody asked it to.
+    pub async fn leave_recovery(&self, index: usize) {
+        self.end_recovery(index).await.expect("it runs");
+    }
+
     /// A client commits on server 0, where it is a restored primary that takes writes; the transaction that was
     /// acknowledged.
     pub fn write_to_restored(&self) -> Option<u64> {
@@ -172,6 +178,16 @@ impl MemoryLandscape {
     /// From now on looks at the cloud may see the past for a while after each change, by this seed.
     pub fn lag(&self, seed: u64) {
         self.state().lag.begin(seed);
+    }
+
+    /// From now on looks at the cloud never see a change: it took the order, and lost it.
+    pub fn lag_for_ever(&self) {
+        self.state().lag.begin_endless();
+    }
+
+    /// What its cloud says it needs to show a change; how many looks it takes is another matter.
+    pub fn settles_within(&self, settle: Duration) {
+        self.state().lag.settles_within(settle);
     }
 
     /// Time passes, longer than a cloud needs to show what is.
@@ -284,6 +300,12 @@ impl MemoryLandscape {
     #[must_use]
     pub fn snapshots(&self) -> usize {
         self.state().snapshots.len()
+    }
+
+    /// Whether a primary was asked to rebuild its indexes.
+    #[must_use]
+    pub fn rebuilds_indexes(&self) -> bool {
+        self.state().rebuilds > 0
     }
 
     /// Whether any server is in backup mode, or any attached disk carries `backup.json`.

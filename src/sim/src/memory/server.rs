@@ -138,7 +138,15 @@ impl Server for MemoryServer {
     async fn begin_backup(&self, backup: &BackupId, lease_seconds: u64) -> Result<BackupBegun> {
         const CALL: &str = "server.begin_backup";
         let reached = self.reach(CALL)?;
-        let begun = begin_backup(&mut self.landscape.state(), reached.index, backup, lease_seconds)?;
+        let store = self.landscape.store().id().await.unwrap_or_default();
+        let begun = {
+            let mut state = self.landscape.state();
+            let begun = begin_backup(&mut state, reached.index, backup, lease_seconds)?;
+            if let Some(content) = state.content_mut(reached.index) {
+                content.marked_in = store;
+            }
+            begun
+        };
         self.answer(CALL, &reached, begun)
     }
 
@@ -256,7 +264,11 @@ impl Server for MemoryServer {
     async fn refresh_collations(&self, _restore: &RestoreId) -> Result<CollationRefresh> {
         const CALL: &str = "server.refresh_collations";
         let reached = self.reach(CALL)?;
-        running(&self.landscape.state(), reached.index, "rebuild indexes")?;
+        {
+            let mut state = self.landscape.state();
+            must_be_primary(&state, reached.index, "rebuild indexes")?;
+            state.rebuilds += 1;
+        }
         self.answer(CALL, &reached, CollationRefresh::Done { databases: Vec::new() })
     }
 }

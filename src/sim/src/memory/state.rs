@@ -7,7 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use remount_cloud::{Disk, DiskState, Snapshot, Tags};
 use remount_core::documents::DiskShape;
-use remount_core::{BackupId, DiskCid, GroupName, InstanceId, InstanceSlug, RestoreId, SnapshotCid, VmCid};
+use remount_core::{
+    BackupId, DiskCid, GroupName, InstanceId, InstanceSlug, RestoreId, SnapshotCid, StoreId, VmCid,
+};
 use remount_director::{OrphanedDisk, Task, TaskId};
 use remount_postgres::{BackupBegun, BackupEnded, SettingOverride};
 use tokio::sync::Notify;
@@ -45,6 +47,8 @@ pub struct State {
     /// Errands that go on until they are notified.
     /// PostgreSQL leaves recovery by itself at a target, as it does where hot standby is not active there.
     pub promotes_itself: bool,
+    /// How often a primary was asked to rebuild its indexes.
+    pub rebuilds: u32,
     pub errands: Vec<Arc<Notify>>,
     next: u64,
     pub next_row: u64,
@@ -73,6 +77,8 @@ pub struct Content {
     pub data: Option<Data>,
     /// `backup.json`.
     pub backup: Option<BackupId>,
+    /// The store that it names.
+    pub marked_in: Option<StoreId>,
     /// The plans it has applied.
     pub applied: Vec<RestoreId>,
     /// Whether it has no room left.
@@ -198,6 +204,7 @@ impl State {
             quota: Quota::default(),
             lock_holder: None,
             promotes_itself: false,
+            rebuilds: 0,
             errands: Vec::new(),
             next: 1,
             next_row: 1,

@@ -2,7 +2,7 @@
 
 use remount_core::documents::{FORMAT, StopNote, WalTail};
 use remount_core::{Lsn, WalSegment};
-use remount_postgres::{Error, Result, StreamedWal};
+use remount_postgres::{DatabaseState, Error, Result, StreamedWal};
 use remount_store::{ArchiveFile, Codec, PushOptions};
 
 use super::postgres::{Data, Record, SYSTEM, size};
@@ -82,7 +82,8 @@ impl MemoryLandscape {
             instance: slug.id,
             at: now,
             system_identifier: SYSTEM,
-            state: "shut down".into(),
+            state: if data.standby { DatabaseState::ShutDownInRecovery } else { DatabaseState::ShutDown }
+                .to_string(),
             follows: data.standby,
             timeline: data.timeline,
             checkpoint: data.lsn,

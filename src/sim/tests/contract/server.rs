@@ -60,7 +60,7 @@ impl Fixture for Cluster {
     }
 
     async fn start_agent(&self, at: &ServerAddress) {
-        self.0.start_agent(self.index(at));
+        self.0.start_agent(self.index(at)).await;
     }
 }
 

@@ -11,14 +11,13 @@ use crate::instances;
 use crate::restore::context::RestoreContext;
 use crate::restore::director_change;
 use crate::restore::wal_check;
-use crate::settled;
+use crate::settled::{self, Settling};
 use crate::wait::until;
 use crate::{FlowError, Result};
 use remount_director::{Follow, follow};
 use remount_host::Poll;
 use remount_saga::{Probe, Step};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 /// The step.
 pub struct CreateDisks;
@@ -91,23 +90,21 @@ async fn create(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Resu
         .await
         .map_err(FlowError::cloud(action.clone()))?;
     restore.notes().new_disks.insert(planned.instance.clone(), disk.cid.clone());
-    let (timeouts, asked) = (&restore.ctx.timeouts, Instant::now());
+    let (timeouts, settling) = (&restore.ctx.timeouts, Settling::begun(restore.ctx));
     until(restore.ctx, format!("disk {} usable", disk.cid), timeouts.disk_usable, || {
-        usable(restore, &disk.cid, asked)
+        usable(restore, &disk.cid, &settling)
     })
     .await?;
     restore.reporter.note(format!("{}: disk {} from snapshot {snapshot}", planned.instance, disk.cid));
     Ok(NewDisk { instance: planned.instance.clone(), disk: disk.cid })
 }
 
-async fn usable(restore: &RestoreContext<'_>, cid: &DiskCid, asked: Instant) -> Result<Poll<()>> {
+async fn usable(restore: &RestoreContext<'_>, cid: &DiskCid, settling: &Settling) -> Result<Poll<()>> {
     let disk = restore.ctx.disk(cid).await?;
     match disk.map(|disk| disk.state) {
         Some(DiskState::Available | DiskState::InUse) => Ok(Poll::Ready(())),
         Some(DiskState::Creating) => Ok(Poll::NotYet("the cloud is still making it".into())),
-        None if asked.elapsed() <= restore.ctx.cloud.settle() => {
-            Ok(Poll::NotYet("the cloud does not show it yet".into()))
-        }
+        None if !settling.believes_no() => Ok(Poll::NotYet("the cloud does not show it yet".into())),
         Some(DiskState::Failed) | None => Err(FlowError::check(
             format!("the cloud gave up on disk {cid}"),
             "look at the disk in the cloud's console, then run the command again",

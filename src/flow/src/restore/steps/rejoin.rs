@@ -11,7 +11,7 @@ use super::standbys::all;
 use crate::instances;
 use crate::restore::archive::{archived, fork_of};
 use crate::restore::context::RestoreContext;
-use crate::restore::{director_change, swap};
+use crate::restore::{director_change, reindex, swap};
 use crate::wait::until;
 use crate::{FlowError, Problem, Result};
 use remount_host::Poll;
@@ -42,6 +42,8 @@ impl<'r> Step<RestoreContext<'r>> for Rejoin {
             FlowError::check("step `promote` has left no timeline", "go on with the version that began it")
         };
         let timeline = restore.output::<Promote>()?.ok_or_else(missing)?.timeline;
+        let primary = restore.server(&restore.primary()?.instance).await?;
+        reindex::begin_where_asked(restore, &*primary).await;
         let fork = archive_fork(restore, timeline).await?;
         restore
             .cluster

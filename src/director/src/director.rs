@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use remount_core::{DeploymentName, DiskCid, InstanceSlug, VmCid};
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +125,14 @@ impl Instance {
     pub fn is_running(&self) -> bool {
         self.job_state.as_deref() == Some("running")
     }
+
+    /// Whether it is a record that is to run and has never had anything: what a `bosh deploy --dry-run` with more
+    /// instances leaves. A bootstrap instance that has lost everything is not meant.
+    #[must_use]
+    pub fn is_record_alone(&self) -> bool {
+        let has_nothing = self.vm.is_none() && self.disks.is_empty();
+        has_nothing && self.desired == "started" && !self.bootstrap
+    }
 }
 
 /// A lock, as `GET /locks` shows it.
@@ -147,8 +156,8 @@ pub struct OrphanedDisk {
     pub deployment_name: Option<String>,
     /// The instance it belonged to, `group/uuid`.
     pub instance_name: Option<String>,
-    /// When it was let go, as the Director writes it (`YYYY-mm-dd HH:MM:SS UTC`).
-    pub orphaned_at: String,
+    /// When it was let go; none where the Director does not say it in its own format.
+    pub orphaned_at: Option<Timestamp>,
     /// Its recorded size in MiB.
     pub size: Option<u64>,
 }

@@ -97,6 +97,16 @@ impl Error {
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::TaskFailed { code: 100, message, .. } if message.contains("acquire lock"))
     }
+
+    /// Whether a start failed in other jobs' pre-start scripts alone, and that of this job succeeded.
+    #[must_use]
+    pub fn spared_pre_start(&self, job: &str) -> bool {
+        let Self::TaskFailed { message, .. } = self else { return false };
+        let Some((_, told)) = message.split_once("pre-start scripts failed") else { return false };
+        told.split_once("Successful Jobs:").is_some_and(|(_, jobs)| {
+            jobs.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|named| named == job)
+        })
+    }
 }
 
 impl OperatorError for Error {

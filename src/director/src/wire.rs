@@ -1,6 +1,7 @@
 //! What the Director writes, read leniently: missing and unknown fields are no error, numbers may come
 //! as texts. An instance, though, is never left out because it could not be read.
 
+use jiff::{Timestamp, civil, tz::TimeZone};
 use remount_core::{DeploymentName, DiskCid, InstanceSlug};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -130,10 +131,16 @@ impl From<WireDisk> for OrphanedDisk {
             disk_cid: wire.disk_cid,
             deployment_name: filled(wire.deployment_name),
             instance_name: filled(wire.instance_name),
-            orphaned_at: wire.orphaned_at.unwrap_or_default(),
+            orphaned_at: wire.orphaned_at.as_deref().and_then(time),
             size: wire.size.and_then(|size| size.try_into().ok()),
         }
     }
+}
+
+/// As the Director writes times: `2026-11-23 10:15:00 UTC`.
+fn time(text: &str) -> Option<Timestamp> {
+    let time = civil::DateTime::strptime("%Y-%m-%d %H:%M:%S UTC", text).ok()?;
+    time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 /// Every instance of a task's result, one JSON object per line.

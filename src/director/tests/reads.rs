@@ -37,9 +37,19 @@ async fn a_redirect_leads_to_our_host_and_keeps_the_credentials() {
         answer(200, r#"[{"disk_cid":"d-1","size":10,"deployment_name":"pg","orphaned_at":"x"}]"#),
     ]);
     let disks = peer.director().orphaned_disks().await.unwrap();
-    assert_eq!(disks[0].size, Some(10));
+    assert_eq!((disks[0].size, disks[0].orphaned_at), (Some(10), None));
     assert_eq!(peer.lines(), ["GET /disks", "GET /disks?page=2"]);
     assert!(peer.received().iter().all(|request| request.header("authorization").is_some()));
+}
+
+#[tokio::test]
+async fn the_directors_times_are_read_and_what_is_none_is_none() {
+    let disk = |time: &str| format!(r#"{{"disk_cid":"d-1","size":10,"orphaned_at":{time}}}"#);
+    let times = [r#""2026-11-23 10:15:00 UTC""#, r#""""#, r#""yesterday""#, "null"].map(disk).join(",");
+    let peer = Peer::plain([answer(200, &format!("[{times}]"))]);
+    let read = peer.director().orphaned_disks().await.unwrap();
+    let times: Vec<_> = read.iter().map(|disk| disk.orphaned_at.map(|time| time.to_string())).collect();
+    assert_eq!(times, [Some("2026-11-23T10:15:00Z".to_owned()), None, None, None]);
 }
 
 #[tokio::test]

@@ -17,15 +17,8 @@ pub async fn all(ctx: &FlowContext, deployment: &DeploymentName) -> Result<Vec<I
         .instances(deployment)
         .await
         .map_err(FlowError::director(format!("read the instances of deployment {deployment}")))?;
-    found.retain(|instance| !is_record_alone(instance));
+    found.retain(|instance| !instance.is_record_alone());
     Ok(found)
-}
-
-/// What a `bosh deploy --dry-run` with more instances leaves: a record that is to run and has never had anything. To
-/// restore it would create a VM that was never deployed. A bootstrap instance that has lost all is not meant.
-fn is_record_alone(instance: &Instance) -> bool {
-    let has_nothing = instance.vm.is_none() && instance.disks.is_empty();
-    has_nothing && instance.desired == "started" && !instance.bootstrap
 }
 
 /// The instances of the deployment's PostgreSQL group: the one that is named, or the only one with disks.
@@ -143,38 +136,5 @@ pub fn primary_of(
                 "stop all but the right one (`bosh stop --no-converge`), then run the command again",
             ))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_dry_run_left_is_no_instance_and_what_lost_all_is_one() {
-        let record = Instance {
-            deployment: "pg-1".parse().unwrap(),
-            slug: InstanceSlug { group: "postgres".parse().unwrap(), id: "0a1b".parse().unwrap() },
-            index: 2,
-            az: None,
-            vm: None,
-            ips: Vec::new(),
-            disks: Vec::new(),
-            desired: "started".into(),
-            job_state: None,
-            bootstrap: false,
-            ignored: false,
-            vm_type: None,
-        };
-        assert!(is_record_alone(&record));
-        let with = |change: fn(&mut Instance)| {
-            let mut instance = record.clone();
-            change(&mut instance);
-            is_record_alone(&instance)
-        };
-        assert!(!with(|instance| instance.bootstrap = true), "the primary whose VM and disk are gone");
-        assert!(!with(|instance| instance.desired = "detached".into()), "stopped --hard, its disk orphaned");
-        assert!(!with(|instance| instance.disks = vec!["disk-1".parse().unwrap()]));
-        assert!(!with(|instance| instance.vm = Some("vm-1".parse().unwrap())));
     }
 }

@@ -38,8 +38,8 @@ pub use old_disks::{
 };
 pub use remount_saga::{Progress, ProgressEvent, ProgressKind, Quiet};
 pub use restore::{
-    AbortPoint, DowntimeSplit, PreflightReport, RestorePhase, RestoreReport, RestoreState, RestoreStep,
-    StepReport, abort_restore, accept_restore, forward_restore, give_up_restore, plan_restore, read_report,
-    resume_restore, rollback_restore, run_restore,
+    AbortPoint, DowntimeSplit, PreflightReport, RestoreJournal, RestorePhase, RestoreReport, RestoreState,
+    RestoreStep, StepReport, abort_restore, accept_restore, forward_restore, give_up_restore, plan_restore,
+    read_report, resume_restore, rollback_restore, run_restore,
 };
 pub use settings::{SettingsReport, read_settings};

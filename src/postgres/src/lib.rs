@@ -13,6 +13,7 @@
 
 mod auto_conf;
 mod backup_session;
+mod collations;
 mod control_data;
 mod data_directory;
 mod effective;
@@ -29,6 +30,7 @@ mod retrying;
 mod room;
 
 pub use backup_session::BackupSession;
+pub use collations::{changed_collations, reindex_commands};
 pub use control_data::{ControlData, DEMANDED, DatabaseState, Demands};
 pub use data_directory::{DataDirectory, DataState, Preparation, Signal};
 pub use effective::{SettingOverride, Severity};

@@ -6,7 +6,7 @@
 //! | `wall` | files and functions that are too long, tests not counted |
 //! | `smell` | what is half done or hides a failure: `unwrap` outside tests, forgotten notes, skipped tests |
 //! | `errors` | a public function of the agent or of `remount-wal` that does not say how it fails |
-//! | `lints` | a crate that does not inherit the workspace's lints (missing documentation is one of them) |
+//! | `lints` | a crate that does not inherit the workspace's lints (missing documentation is one of them), a test that never runs |
 //! | `layout` | names at the top that nobody planned |
 //! | `errand`, `property` | errands and jobs that disagree, properties that explain nothing |
 //! | `readme` | dependencies that the README does not account for |
@@ -78,7 +78,12 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Problem>> {
     citations::check(&workspace.root, &texts, &mut report);
     words::check(&texts, &mut report);
     for package in &workspace.packages {
+        let manifest = read(&package.folder.join("Cargo.toml"))?.unwrap_or_default();
+        let skips_unit_tests = lints::skips_unit_tests(&manifest);
         for source in rust_source::of_package(&package.folder)? {
+            if skips_unit_tests {
+                lints::check_no_unit_tests(&source, &mut report);
+            }
             walls::check(&source, &mut report);
             smells::check(&source, &mut report);
             errors::check(&package.name, &source, &mut report);

@@ -38,7 +38,10 @@ pub async fn needed(
             log::warn!(restore:% = plan.id, segment:% = child; "the archive does not have the segment of a fork");
             continue;
         };
-        placed.push(PlacedWal { segment: parent, content: below(lsn, content.into(), path.segment_size) });
+        placed.push(PlacedWal {
+            segment: parent,
+            content: below(lsn, parent, content.into(), path.segment_size),
+        });
     }
     let record = if fork.is_some() { None } else { store.tail(&plan.id).await? };
     let Some(tail) = record.map(|record| record.tail) else { return Ok((placed, None)) };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+use jiff::Timestamp;
 use remount_cloud::{Disk, tag};
 use remount_core::documents::{PlannedInstance, RestorePlan};
 use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceSlug, RestoreId, Role};
@@ -10,7 +10,7 @@ use remount_director::{Error, Instance, OrphanedDisk};
 use remount_store::{ClusterStore, in_parallel};
 
 use super::started_restore::StartedRestore;
-use super::{OldDisk, OldDiskState};
+use super::{OldDisk, OldDiskRetention, OldDiskState};
 use crate::owner::Owner;
 use crate::restore::RestorePhase;
 use crate::{FlowContext, FlowError, Problem, Result, instances};
@@ -282,7 +282,8 @@ fn row(
         restore.phase() == RestorePhase::Restored
     };
     let ended = restore.written_at.filter(|_| is_over);
-    let kept_until = ended.and_then(|ended| after(ended, restore.plan.keep_old_disks_hours));
+    let kept_until =
+        ended.and_then(|ended| OldDiskRetention::until(ended, restore.plan.keep_old_disks_hours));
     let holds = restore.missing_wal.clone().filter(|_| planned.role == Role::Primary && !aside.is_restored);
     let state = match () {
         () if cloud.is_none() && orphan.is_none() && !landscape.active.contains(disk) => OldDiskState::Gone,
@@ -309,35 +310,10 @@ fn row(
         age_seconds: out_of_use_since.map(|since| landscape.now.duration_since(since).as_secs().max(0)),
         kept_until,
         director_deletes_at: orphan
-            .and_then(|orphan| orphaned_at(&orphan.orphaned_at))
-            .and_then(|since| after(since, landscape.director_days.saturating_mul(24))),
+            .and_then(|orphan| orphan.orphaned_at)
+            .and_then(|since| OldDiskRetention::until(since, landscape.director_days.saturating_mul(24))),
         state,
         holds,
         released: restore.released.clone().filter(|note| note.disks.contains(disk)),
-    }
-}
-
-fn after(since: Timestamp, hours: u64) -> Option<Timestamp> {
-    let seconds = i64::try_from(hours.checked_mul(3600)?).ok()?;
-    since.checked_add(SignedDuration::from_secs(seconds)).ok()
-}
-
-/// As the Director writes times: `2026-11-23 10:15:00 UTC`.
-fn orphaned_at(text: &str) -> Option<Timestamp> {
-    let time = civil::DateTime::strptime("%Y-%m-%d %H:%M:%S UTC", text).ok()?;
-    time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_directors_times_are_read() {
-        let read = orphaned_at("2026-11-23 10:15:00 UTC").unwrap();
-        assert_eq!(read.to_string(), "2026-11-23T10:15:00Z");
-        assert_eq!(after(read, 120).unwrap().to_string(), "2026-11-28T10:15:00Z");
-        assert_eq!((orphaned_at(""), orphaned_at("yesterday")), (None, None));
-        assert_eq!(after(read, u64::MAX), None);
     }
 }

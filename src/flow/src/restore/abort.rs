@@ -17,6 +17,20 @@ pub struct AbortPoint {
     pub before: RestoreStep,
 }
 
+impl AbortPoint {
+    /// Where a restore at this position stops; none where it has no such point any more.
+    #[must_use]
+    pub fn of(position: &Position) -> Option<Self> {
+        if position.rolling_back || position.finished.is_some() {
+            return None;
+        }
+        let done = position.states.iter().take_while(|state| **state == StepState::Done).count();
+        let running = (*position.states.get(done)? == StepState::Intended).then(|| RestoreStep::ALL[done]);
+        let next = done + usize::from(running.is_some());
+        (next < restore_saga().turning_point()).then(|| Self { running, before: RestoreStep::ALL[next] })
+    }
+}
+
 /// Asks the driver of a restore to go back before its next step.
 ///
 /// # Errors
@@ -26,20 +40,10 @@ pub async fn abort_restore(cluster: &ClusterStore, restore: &RestoreId, by: &str
     let state = RestoreState::read(cluster, restore).await?.with_our_steps(restore)?;
     let holder = cluster.lease_holder().await;
     let driven = holder.map_err(FlowError::store("read the lease"))?.is_some_and(|holder| !holder.expired);
-    let point = point(state.position()).filter(|_| driven).ok_or_else(|| refused(restore, &state))?;
+    let point =
+        AbortPoint::of(state.position()).filter(|_| driven).ok_or_else(|| refused(restore, &state))?;
     cluster.request_abort(restore, by).await.map_err(FlowError::store("ask for the abort"))?;
     Ok(point)
-}
-
-/// Where it stops; none where it has no such point any more.
-fn point(position: &Position) -> Option<AbortPoint> {
-    if position.rolling_back || position.finished.is_some() {
-        return None;
-    }
-    let done = position.states.iter().take_while(|state| **state == StepState::Done).count();
-    let running = (*position.states.get(done)? == StepState::Intended).then(|| RestoreStep::ALL[done]);
-    let next = done + usize::from(running.is_some());
-    (next < restore_saga().turning_point()).then(|| AbortPoint { running, before: RestoreStep::ALL[next] })
 }
 
 fn refused(restore: &RestoreId, state: &RestoreState) -> FlowError {
@@ -54,32 +58,5 @@ fn refused(restore: &RestoreId, state: &RestoreState) -> FlowError {
     FlowError::Refused {
         what: format!("the abort of restore {restore}"),
         problems: vec![Problem::new(why, next)],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn position(done: usize, intended: bool) -> Position {
-        let mut position = Position::start(&RestoreStep::ALL.map(RestoreStep::as_str));
-        position.states[..done].fill(StepState::Done);
-        if intended {
-            position.states[done] = StepState::Intended;
-        }
-        position
-    }
-
-    #[test]
-    fn a_step_is_never_cut_and_a_serving_primary_never_taken_away() {
-        let at = |done: RestoreStep, intended| point(&position(done as usize, intended));
-        let begin = AbortPoint { running: None, before: RestoreStep::Begin };
-        assert_eq!(at(RestoreStep::Begin, false), Some(begin));
-        let recovering = AbortPoint { running: Some(RestoreStep::Recover), before: RestoreStep::Verify };
-        assert_eq!(at(RestoreStep::Recover, true), Some(recovering));
-        let verifying = AbortPoint { running: Some(RestoreStep::Verify), before: RestoreStep::Promote };
-        assert_eq!(at(RestoreStep::Verify, true), Some(verifying));
-        assert_eq!(at(RestoreStep::Promote, true), None, "a promotion is followed by a serving primary");
-        assert_eq!(point(&position(RestoreStep::ALL.len(), false)), None);
     }
 }

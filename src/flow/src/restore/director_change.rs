@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant as StdInstant};
 
 use remount_core::{DiskCid, InstanceSlug};
-use remount_director::{Error, Follow, StopKind, Task, TaskId, TaskState, follow};
+use remount_director::{Error, Follow, QueueNotice, StopKind, Task, TaskId, TaskState, follow};
 use tokio::time::{Instant, sleep};
 
 use super::context::RestoreContext;
-use super::queue_notice::{QueueNotice, name_the_lock};
+use super::lock_notice::name_the_lock;
 use crate::{FlowError, Result};
 
 /// How often a request is sent again whose answer was lost and of which the Director knows no task.
@@ -17,6 +17,8 @@ const MAX_SENDS: u32 = 3;
 const SEARCHED: u32 = 50;
 /// Between two attempts at a lock; each makes the Director wait 10 s for it.
 const LOCK_PAUSE: Duration = Duration::from_millis(750);
+/// Our job on the database's VMs.
+const AGENT_JOB: &str = "remount-agent";
 /// Between two attempts at a login.
 const LOGIN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -79,7 +81,12 @@ pub async fn change(
                 name_the_lock(restore, &change.action(instance), &error).await;
                 pause(restore, LOCK_PAUSE, "the Director's lock").await?;
             }
-            Err(error) if matches!(change, Change::Start) && !disturbed && is_disturbed(&error) => {
+            // BOSH runs all jobs' pre-starts in parallel: one that walks through the data directory (`chown -R`, as
+            // cloudfoundry/postgres-release's does) stumbles over the files that applying a plan removes. Applied it is
+            // by then, so that a second start finds nothing to remove.
+            Err(error)
+                if matches!(change, Change::Start) && !disturbed && error.spared_pre_start(AGENT_JOB) =>
+            {
                 disturbed = true;
                 restore
                     .reporter
@@ -88,17 +95,6 @@ pub async fn change(
             Err(error) => return Err(FlowError::director(change.action(instance))(error)),
         }
     }
-}
-
-/// Whether a start failed in another job's pre-start alone. BOSH runs all jobs' in parallel: one that walks through the
-/// data directory (`chown -R`, as cloudfoundry/postgres-release's does) stumbles over the files that applying a plan
-/// removes. Applied it is by then, so that a second start finds nothing to remove.
-fn is_disturbed(error: &Error) -> bool {
-    let Error::TaskFailed { message, .. } = error else { return false };
-    let Some((_, told)) = message.split_once("pre-start scripts failed") else { return false };
-    told.split_once("Successful Jobs:").is_some_and(|(_, jobs)| {
-        jobs.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|job| job == "remount-agent")
-    })
 }
 
 /// Sends the request until the Director has a task for it.
@@ -203,7 +199,7 @@ fn names(task: &Task, disk: &DiskCid) -> bool {
 }
 
 async fn follow_task(restore: &RestoreContext<'_>, task: TaskId, limit: Duration) -> Result<(), Error> {
-    let queue = QueueNotice::new();
+    let queue = QueueNotice::since(StdInstant::now());
     let progress = |task: &Task| {
         log::debug!(task = task.id.0, state:? = task.state; "waiting for the Director");
         if let Some(line) = queue.notice(task, StdInstant::now()) {
@@ -280,31 +276,4 @@ fn is_ours(restore: &RestoreContext<'_>, task: &Task, disks: &[DiskCid]) -> bool
     let context = task.context_id.as_deref().unwrap_or_default();
     let asked = context.starts_with(restore.plan.id.as_str());
     asked || (task.state != TaskState::Done && disks.iter().any(|disk| names(task, disk)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_start_that_our_own_pre_start_refused_is_not_tried_again() {
-        let failed = |message: &str| Error::TaskFailed {
-            task: TaskId(17),
-            description: "start instance".into(),
-            state: "error".into(),
-            code: 450_001,
-            message: message.into(),
-        };
-        let says = |message: &str| is_disturbed(&failed(message));
-        assert!(says(
-            "1 of 2 pre-start scripts failed. Failed Jobs: postgres. Successful Jobs: bpm, remount-agent."
-        ));
-        assert!(!says(
-            "1 of 2 pre-start scripts failed. Failed Jobs: remount-agent. Successful Jobs: postgres."
-        ));
-        assert!(!says("2 of 2 pre-start scripts failed. Failed Jobs: postgres, remount-agent."));
-        assert!(!says(
-            "1 of 2 post-start scripts failed. Failed Jobs: postgres. Successful Jobs: remount-agent."
-        ));
-    }
 }

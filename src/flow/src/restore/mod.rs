@@ -9,6 +9,7 @@ mod director_change;
 mod estimate;
 mod journal;
 mod left_recovery;
+mod lock_notice;
 mod new_disk;
 mod pause;
 mod places;
@@ -16,7 +17,6 @@ mod planning;
 mod preflight;
 mod prepare;
 mod publication;
-mod queue_notice;
 mod reindex;
 mod report;
 mod rollback_check;
@@ -32,6 +32,7 @@ mod unarchived;
 mod wal_check;
 
 pub use abort::{AbortPoint, abort_restore};
+pub use journal::RestoreJournal;
 pub use prepare::plan_restore;
 pub use report::{DowntimeSplit, PreflightReport, RestoreReport, StepReport, read_report};
 pub use run::{

@@ -27,6 +27,22 @@ fn the_steps_of_a_restore_are_those_of_the_page() {
 }
 
 #[test]
+fn the_steps_of_a_restore_are_those_of_their_module() {
+    let module = include_str!("../../src/restore/steps/mod.rs");
+    let table = module.lines().filter_map(|line| line.strip_prefix("//! | ")?.split('`').nth(1));
+    assert!(table.eq(RestoreStep::ALL.map(RestoreStep::as_str)), "the table at the top of the file");
+}
+
+#[test]
+fn the_steps_are_numbered_in_their_order_and_the_last_two_go_only_forward() {
+    for name in RestoreStep::ALL {
+        assert_eq!(RestoreStep::ALL[name as usize], name);
+        let serves = [RestoreStep::Rejoin, RestoreStep::Finish].contains(&name);
+        assert_eq!(name.only_forward(), serves, "{name}");
+    }
+}
+
+#[test]
 fn the_steps_of_a_backup_are_those_of_the_page() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     assert_eq!(steps(&page, "## 6. Backup"), numbered(BackupStep::ALL.map(BackupStep::as_str)));

@@ -3,16 +3,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod abort;
 mod attacker;
 mod backup;
 mod design;
 mod disks;
 mod every_step;
+mod journal;
 mod old_disks;
 mod ownership;
 mod promotion;
 mod restore;
+mod retention;
 mod rollback;
+mod state;
 mod support;
 mod targets;
 mod transcripts;

@@ -209,12 +209,11 @@ fn attach(
         attach_by_cpi(state, index, cid, vm)?;
     }
     if let Some(old) = instance.disk.filter(|old| old != cid) {
-        let orphaned_at = state.now.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
         state.orphans.push(OrphanedDisk {
             disk_cid: old,
             deployment_name: Some(deployment.to_owned()),
             instance_name: Some(slug.to_string()),
-            orphaned_at,
+            orphaned_at: Some(state.now),
             size: Some(instance.recorded_mib),
         });
     }

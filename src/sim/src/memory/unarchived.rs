@@ -69,9 +69,11 @@ impl MemoryLandscape {
                 }
             }
             if let Some((segment, records)) = data.unfinished() {
-                match archiving {
-                    Archiving::Works => tail = Some(self.create_tail(segment, &records, data.lsn).await),
-                    _ => unarchived.push(segment.to_string()),
+                if archiving == Archiving::Works {
+                    tail = self.create_tail(segment, &records, data.lsn).await.ok();
+                }
+                if tail.is_none() {
+                    unarchived.push(segment.to_string());
                 }
             }
         }
@@ -115,6 +117,7 @@ impl MemoryLandscape {
                 detail: "the store does not answer".into(),
             });
         }
+        let failed = |detail| Error::Database { action: ACTION.into(), detail };
         let mut lacking = Vec::new();
         let mut number = data.lsn.0 / u64::from(size().bytes());
         while number > 1 {
@@ -126,11 +129,12 @@ impl MemoryLandscape {
             lacking.push(segment);
         }
         for segment in lacking.into_iter().rev() {
-            let stored = self.create_segment(segment, &data.inside(segment)).await;
-            stored.map_err(|detail| Error::Database { action: ACTION.into(), detail })?;
+            self.create_segment(segment, &data.inside(segment)).await.map_err(failed)?;
         }
         let tail = match data.unfinished() {
-            Some((segment, records)) => Some(self.create_tail(segment, &records, data.lsn).await),
+            Some((segment, records)) => {
+                Some(self.create_tail(segment, &records, data.lsn).await.map_err(failed)?)
+            }
             None => None,
         };
         Ok(StreamedWal { timeline: data.timeline, end: data.lsn, left: 0, tail })
@@ -143,11 +147,16 @@ impl MemoryLandscape {
         pushed.map(drop).map_err(|error| error.to_string())
     }
 
-    async fn create_tail(&self, segment: WalSegment, records: &[Record], end: Lsn) -> WalTail {
+    async fn create_tail(
+        &self,
+        segment: WalSegment,
+        records: &[Record],
+        end: Lsn,
+    ) -> Result<WalTail, String> {
         let content = wal_content::write(segment, records).to_vec();
         let ends = (segment.end(size()), end);
         let pushed = self.cluster_store().wal(SYSTEM).push_tail(segment, content, ends, push_options()).await;
-        pushed.unwrap_or(WalTail { segment, end, sha256: "0".repeat(64) })
+        pushed.map_err(|error| error.to_string())
     }
 
     /// The records of a tail.

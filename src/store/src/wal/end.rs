@@ -7,7 +7,7 @@
 
 use std::io;
 
-use remount_core::{Lsn, SegmentSize, crc32c};
+use remount_core::{Lsn, SegmentSize, WalSegment, crc32c};
 
 use crate::wal::header::{PageHeader, SegmentHeader, u32_at, u64_at};
 
@@ -60,10 +60,12 @@ impl WalEnd {
     }
 }
 
-/// A segment's content with nothing at and after `lsn`: what is replayed of it ends there.
+/// A segment's content with nothing at and after `lsn`: what is replayed of it ends there. All of it stays where `lsn`
+/// is the segment's end.
 #[must_use]
-pub fn below(lsn: Lsn, mut content: Vec<u8>, size: SegmentSize) -> Vec<u8> {
-    let offset = usize::try_from(lsn.0 % u64::from(size.bytes())).unwrap_or(usize::MAX);
+pub fn below(lsn: Lsn, segment: WalSegment, mut content: Vec<u8>, size: SegmentSize) -> Vec<u8> {
+    let offset = lsn.0.saturating_sub(segment.start(size).0);
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     if let Some(after) = content.get_mut(offset..) {
         after.fill(0);
     }

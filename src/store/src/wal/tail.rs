@@ -23,9 +23,7 @@ impl WalArchive {
         (flushed, end): (Lsn, Lsn),
         options: PushOptions,
     ) -> Result<WalTail> {
-        // The end of the segment is the beginning of the next: nothing is cut then.
-        let is_inside = flushed < segment.end(options.segment_size);
-        let content = if is_inside { below(flushed, content, options.segment_size) } else { content };
+        let content = below(flushed, segment, content, options.segment_size);
         let sha256: [u8; 32] = Sha256::digest(&content).into();
         self.push(&ArchiveFile::Tail { segment, sha256 }, content.into(), options).await?;
         Ok(WalTail { segment, end, sha256: hex::encode(sha256) })

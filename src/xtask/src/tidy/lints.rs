@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::rust_source::RustSource;
 use super::{Report, read};
 use crate::workspace::Workspace;
 
@@ -28,6 +29,20 @@ pub(super) fn check(workspace: &Workspace, report: &mut Report<'_>) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Whether the manifest keeps the library's own tests from being built: they would prove nothing.
+pub(super) fn skips_unit_tests(manifest: &str) -> bool {
+    section(manifest, "[lib]").any(|line| line.replace(' ', "") == "test=false")
+}
+
+/// Checks a file of such a crate: its tests belong into `tests/`.
+pub(super) fn check_no_unit_tests(source: &RustSource, report: &mut Report<'_>) {
+    if let Some((at, _)) = source.code.match_indices("#[cfg(test)]").next() {
+        let told =
+            "this crate's `[lib]` has `test = false`, so that this test never runs: move it to `tests/`";
+        report.add(&source.path, source.line_of(at), "lints", told);
+    }
 }
 
 /// The lines of one section of a manifest, trimmed.

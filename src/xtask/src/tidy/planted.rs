@@ -233,6 +233,16 @@ fn a_crate_without_a_layer_is_found() {
 }
 
 #[test]
+fn a_test_that_never_runs_is_found() {
+    let tree = Tree::clean();
+    let module = "//! A crate.\n\n#[cfg(test)]\nmod tests {}\n";
+    tree.write("src/store/src/lib.rs", module);
+    assert_eq!(tree.problems(), [""; 0]);
+    tree.write("src/store/Cargo.toml", &manifest("remount-store", "[lib]\ntest = false\n"));
+    tree.has("src/store/src/lib.rs:3: lints: this crate's `[lib]` has `test = false`");
+}
+
+#[test]
 fn a_crate_without_the_lints_is_found() {
     let tree = Tree::clean();
     tree.write("src/store/Cargo.toml", "[package]\nname = \"remount-store\"\nedition = \"2024\"\n");

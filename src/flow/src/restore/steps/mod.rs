@@ -109,25 +109,3 @@ fn step<'a>(name: RestoreStep) -> BoxedStep<RestoreContext<'a>> {
 pub fn names() -> [&'static str; RestoreStep::ALL.len()] {
     RestoreStep::ALL.map(RestoreStep::as_str)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_step_has_the_name_it_is_listed_under() {
-        assert_eq!(restore_saga().names(), names());
-        for name in RestoreStep::ALL {
-            assert_eq!(RestoreStep::ALL[name as usize], name, "steps are numbered in their order");
-            let serves = [RestoreStep::Rejoin, RestoreStep::Finish].contains(&name);
-            assert_eq!(name.only_forward(), serves, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_table_of_this_module_lists_the_steps() {
-        let table =
-            include_str!("mod.rs").lines().filter_map(|line| line.strip_prefix("//! | ")?.split('`').nth(1));
-        assert!(table.eq(names()), "the table at the top of this file");
-    }
-}

@@ -28,7 +28,7 @@ pub(super) async fn an_attach_swaps_the_disk_and_orphans_the_old_one(subject: Su
     let orphan = subject.orphan(&old).await.expect("it is an orphan");
     assert_eq!(orphan.deployment_name.as_deref(), Some(subject.deployment.as_str()));
     assert_eq!(orphan.instance_name, Some(first.slug.to_string()));
-    assert!(orphan.orphaned_at.ends_with(" UTC") && orphan.size.is_some(), "{orphan:?}");
+    assert!(orphan.orphaned_at.is_some() && orphan.size.is_some(), "{orphan:?}");
     assert_eq!(subject.look(&first.slug).await.desired, "stopped", "an attach starts nothing");
     assert_eq!(subject.look(&last.slug).await, last, "no other instance is touched");
 

@@ -29,7 +29,7 @@ impl BackupSession {
     /// Enters backup mode. The checkpoint is a fast one.
     ///
     /// # Errors
-    /// [`Error::NoRoom`], [`Error::Database`]; backup mode was not entered.
+    /// [`Error::Database`]; backup mode was not entered.
     pub async fn start(server: &LocalServer, backup: &BackupId) -> Result<Self> {
         let client = server.connect_unlimited().await?;
         let facts = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
@@ -37,7 +37,6 @@ impl BackupSession {
         let row = one(&client, START, facts).await?;
         let started_at = moment(&row, 0)?;
         let segment_size = segment_size(&get::<String>(&row, 1)?)?;
-        server.must_have_room(START, segment_size)?;
         let query = "SELECT pg_backup_start($1, fast => true)::text";
         let row = client.query_one(query, &[&backup.as_str()]).await.map_err(database(START))?;
         let start_lsn = lsn(&row, 0)?;

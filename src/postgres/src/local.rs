@@ -193,11 +193,19 @@ impl LocalServer {
         FreeSpace::of(&self.config.data_directory.join("pg_wal"))
     }
 
-    /// Whether there is room to checkpoint and to switch WAL.
+    /// Refuses a backup whose checkpoint could end the server. To be asked before anything of it is written.
     ///
     /// # Errors
-    /// [`Error::NoRoom`]; [`Error::File`] where nobody can say.
-    pub(crate) fn must_have_room(&self, action: &str, segment_size: SegmentSize) -> Result<()> {
+    /// [`Error::NoRoom`], [`Error::Database`]; [`Error::File`] where nobody can say.
+    pub async fn must_have_room_for_backup(&self) -> Result<()> {
+        const ACTION: &str = "begin a backup";
+        let client = self.connect().await?;
+        let row = one(&client, ACTION, "SELECT current_setting('wal_segment_size')").await?;
+        self.must_have_room(ACTION, segment_size(&get::<String>(&row, 0)?)?)
+    }
+
+    /// Whether there is room to checkpoint and to switch WAL.
+    fn must_have_room(&self, action: &str, segment_size: SegmentSize) -> Result<()> {
         self.wal_free()?.admits(action, segment_size)?;
         FreeSpace::of(&self.config.data_directory)?.admits(action, segment_size)
     }

@@ -115,6 +115,7 @@ impl BackupKeeper {
         }
         self.must_be_no_copy().await?;
         self.settings_must_carry_it().await?;
+        self.server.must_have_room_for_backup().await?;
         self.refuse_other_disks()?;
         self.refuse_paths_without_text()?;
         let store = self.judge.store_id().await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use remount_flow::RestoreStep;
 use rustix::process::Signal;
-use serde_json::Value;
 
 use super::exec::CONTROL;
 use super::instance::find;
@@ -18,7 +17,7 @@ use super::signal::signal_named;
 use crate::bosh::Bosh;
 use crate::control::{self, Request};
 use crate::folder::Folder;
-use crate::scenarios::step;
+use crate::scenarios::{signed_document, step};
 
 /// A step takes a hundredth of a second at best.
 const POLL: Duration = Duration::from_millis(1);
@@ -57,7 +56,7 @@ impl KillPoint {
                 journals(folder).into_iter().filter(|path| !known.contains(path)).collect();
             for path in fresh {
                 // One that is being written is looked at again.
-                let Some(event) = read(&path) else { continue };
+                let Ok(event) = signed_document(&path) else { continue };
                 if event["step"] == self.step.as_str() && event["event"] == *self.event {
                     let killed = signal_named(&init, DRIVER, Signal::KILL)?;
                     ensure!(killed > 0, "the point was reached, and its process had ended already");
@@ -86,11 +85,6 @@ fn journals(folder: &Folder) -> Vec<PathBuf> {
         .flat_map(|cluster| below(cluster.join("restores")))
         .flat_map(|restore| below(restore.join("journal")))
         .collect()
-}
-
-/// An event, where it is written whole.
-fn read(path: &Path) -> Option<Value> {
-    serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
 }
 
 #[cfg(test)]

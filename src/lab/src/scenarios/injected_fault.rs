@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::cluster::{Cluster, DEPLOYMENT};
 use super::lost_answer::{BeforeAgents, LostAnswer, Unanswered};
 use super::remount_process::RemountProcess;
+use super::signed::signed_document;
 use super::step::done_event;
 
 /// How long the Director takes, on order, to answer the first question of step `begin`: time to prepare what
@@ -217,9 +218,7 @@ impl<'a> FaultyRestore<'a> {
 
     /// The backup's first segment, as the plan names it.
     fn take_segment_away(&mut self) -> Result<()> {
-        let text = fs::read_to_string(self.folder().join("plan.json")).context("read the plan")?;
-        let signed: Value = serde_json::from_str(&text).context("read the plan")?;
-        let plan: Value = serde_json::from_str(signed["document"].as_str().unwrap_or_default())?;
+        let plan = signed_document(&self.folder().join("plan.json"))?;
         let segment = plan["path"]["segments"][0].as_str().context("the plan names no segment")?;
         let system = plan["path"]["system_identifier"].as_str().context("the plan names no system")?;
         let timeline = segment.get(..8).context("a segment without a timeline")?;

@@ -16,6 +16,7 @@ mod pgbench;
 mod proofs;
 mod remount_process;
 mod report;
+mod signed;
 pub(crate) mod step;
 mod trial;
 
@@ -32,4 +33,5 @@ pub use pgbench::Pgbench;
 pub use proofs::{Breakage, CaseReport, Outcome, Proofs, ProofsReport};
 pub use remount_process::RemountProcess;
 pub use report::{CopyReport, DemoReport, LedgerReport, StepTime, SwapReport};
+pub use signed::signed_document;
 pub use trial::{Trial, TrialEvent, TrialReport};

@@ -136,7 +136,8 @@ async fn a_deploy_right_after_a_restore_keeps_what_was_restored() -> Result<()> 
     under_load.deployed(|group| group.resize(1536)).await?;
     ensure!(under_load.disks().await? != disks, "nothing was resized");
     under_load.stays_restored(&noted).await.context("after a resize")?;
-    under_load.restore("after the resize").await?;
-    under_load.is_good().await?;
+    let noted = under_load.restore("after the resize").await?;
+    under_load.stays_restored(&noted).await.context("after the last restore")?;
+    under_load.archive_is_whole().await?;
     under_load.down().await
 }

@@ -9,8 +9,8 @@ use crate::test_landscape::{DEPLOYMENT, PRIMARY, TestLandscape, eventually};
 /// Longer than bpm leaves a process between its signal and SIGQUIT.
 const SLOW_ARCHIVE: &str = "ALTER SYSTEM SET archive_command = 'sleep 16; /var/vcap/packages/remount-agent/bin/remount-wal push \
                             --config /var/vcap/jobs/remount-agent/config/agent.json %p'";
-/// More than the limits of the drains and bpm's own add up to where nothing can be archived.
-const STOP_LIMIT: Duration = Duration::from_secs(90);
+/// More than the limits of the drains, bpm's own and `post_stop.deadline_seconds` add up to where nothing can be archived.
+const STOP_LIMIT: Duration = Duration::from_secs(150);
 const DATA: &str = "/var/vcap/store/postgres/data";
 
 /// What the control file calls the state of the stopped server.

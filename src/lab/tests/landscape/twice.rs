@@ -4,7 +4,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use remount_lab::scenarios::Ran;
+use remount_lab::scenarios::{Ran, signed_document};
 use serde_json::Value;
 
 use crate::test_landscape::{DEPLOYMENT, PRIMARY, TestLandscape, eventually};
@@ -122,7 +122,7 @@ async fn two_errand_processes_carry_a_request_out_once() -> Result<()> {
         .flatten()
         .find(|entry| entry.file_name().to_string_lossy().ends_with(".done.json"))
         .context("nobody recorded how it ended")?;
-    let record: Value = serde_json::from_str(&fs::read_to_string(record.path())?)?;
+    let record = signed_document(&record.path())?;
     ensure!(record["exit_code"] == 0, "the record says {record}");
     landscape.holds("a=3 b=4").await?;
     landscape.down().await

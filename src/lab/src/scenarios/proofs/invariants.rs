@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::super::cluster::{Cluster, DEPLOYMENT, EndState};
+use super::super::signed::signed_document;
 use super::ProofLandscape;
 use crate::bosh::Bosh;
 
@@ -112,10 +113,7 @@ impl Cluster {
         let mut snapshots = BTreeSet::new();
         for folder in self.backup_folders()? {
             for name in names(&folder)? {
-                let text = fs::read_to_string(folder.join(&name)).with_context(|| format!("read {name}"))?;
-                let signed: Value = serde_json::from_str(&text).with_context(|| format!("read {name}"))?;
-                let manifest: Value = serde_json::from_str(signed["document"].as_str().unwrap_or_default())
-                    .with_context(|| format!("read {name}"))?;
+                let manifest = signed_document(&folder.join(&name))?;
                 snapshots.extend(manifest["snapshot"]["cid"].as_str().map(str::to_owned));
             }
         }

@@ -15,19 +15,12 @@ use crate::error::Result;
 use crate::hooks;
 use crate::unarchived;
 
-/// Archives, and logs what was left.
+/// Archives what is left. What that was, the archiving logs.
 pub fn post_stop(path: &Path) {
     let archived = AgentConfig::load(path).and_then(|config| archive(&config));
-    match archived {
-        Ok(note) => match note.missing() {
-            None => log::info!(state = note.state; "the server has stopped, nothing is left to archive"),
-            Some(missing) => {
-                log::warn!(state = note.state; "{missing}; it is on this disk only until the next start archives it");
-            }
-        },
-        Err(error) => {
-            log::warn!("it cannot be told which WAL is not archived:\n{}", remount_core::report(&error));
-        }
+    if let Err(error) = archived {
+        let report = remount_core::report(&error);
+        log::warn!("a restore to `latest` will not know which WAL is not archived:\n{report}");
     }
 }
 

@@ -26,7 +26,7 @@ const NOTE_SHARE: u64 = 4;
 /// Where the first record of a segment begins: behind the long header of its first page.
 const FIRST_RECORD: u64 = 40;
 
-/// Pushes what is left and writes the note, which is answered.
+/// Pushes what is left, logs what it could not, and writes the note, which is answered.
 ///
 /// # Errors
 /// The data directory cannot be read, or the note cannot be written: there is none then.
@@ -44,6 +44,13 @@ pub async fn archive(config: &AgentConfig) -> Result<StopNote> {
     };
     let mut note = left.into_note(config)?;
     note.undetermined = note.undetermined.or(undetermined);
+    // Said before the store is asked: it may be what does not answer.
+    match note.missing() {
+        None => log::info!(state = note.state; "the server has stopped, nothing is left to archive"),
+        Some(missing) => {
+            log::warn!(state = note.state; "{missing}; it is on this disk only until the next start archives it");
+        }
+    }
     store
         .ask(whole, |store| async move { store.write_stop_note(&note).await.map(|()| note) })
         .await

@@ -258,18 +258,21 @@ pub async fn settle(restore: &RestoreContext<'_>) -> Result<()> {
 }
 
 /// Waits for a start that a process before this one asked for: replay may take long and must not start again.
-/// How it ended does not matter here: starting again shows it.
-pub async fn wait_for_start(restore: &RestoreContext<'_>) -> Result<()> {
+/// Answers whether there was one. How it ended does not matter here: starting again shows it.
+pub async fn wait_for_start(restore: &RestoreContext<'_>) -> Result<bool> {
     let action = "wait for the start that a process before this one asked for";
     let tasks = newest(restore).await.map_err(FlowError::director(action))?;
+    let mut waited = false;
     for task in tasks.into_iter().filter(|task| !task.state.is_final() && is_ours(restore, task, &[])) {
+        waited = true;
         let _waiting = restore.reporter.waiting_for_director();
         match follow_task(restore, task.id, restore.ctx.timeouts.start).await {
             Ok(()) | Err(Error::TaskFailed { .. }) => {}
             Err(error) => return Err(FlowError::director(action)(error)),
         }
     }
-    note_newest(restore).await
+    note_newest(restore).await?;
+    Ok(waited)
 }
 
 fn is_ours(restore: &RestoreContext<'_>, task: &Task, disks: &[DiskCid]) -> bool {

@@ -7,6 +7,7 @@ mod collations;
 mod context;
 mod director_change;
 mod estimate;
+mod first_start;
 mod journal;
 mod left_recovery;
 mod lock_notice;

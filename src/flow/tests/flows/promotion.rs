@@ -50,6 +50,19 @@ async fn a_start_that_fails_after_recovery_loses_nothing_that_was_acknowledged()
     bench.assert_undone(&old).await;
 }
 
+/// A process beside PostgreSQL fails until the server takes writes, so that the start's task ends after the promotion.
+#[tokio::test]
+async fn a_start_that_ends_only_when_the_server_takes_writes_is_not_waited_for_before() {
+    let bench = Workbench::new();
+    let (wanted, target) = bench.disaster().await;
+    let start = Rule::once("director.start", Fault::NeedsWrites).about(bench.landscape.slug(0));
+    bench.landscape.inject(start);
+    bench.restore(target).await.unwrap();
+    bench.assert_restored(&wanted).await;
+    let tasks = bench.ctx.director.tasks(bench.landscape.deployment(), 50).await.unwrap();
+    assert!(tasks.iter().all(|task| task.state.is_final()), "the start has been waited for: {tasks:?}");
+}
+
 /// PostgreSQL does not stop at a target where hot standby is not active.
 #[tokio::test]
 async fn a_server_that_left_recovery_by_itself_keeps_its_disk_and_says_why() {

@@ -22,6 +22,8 @@ pub enum Fault {
     /// A Director task ends in an error after half of it happened: an attach has detached the old disk, a
     /// stop has stopped, a start has started.
     HalfTask,
+    /// A start's task has started the processes, one of which fails until the server takes writes: the task ends then.
+    NeedsWrites,
     /// A Director task takes so long, and then does its work.
     SlowTask(Duration),
 }

@@ -16,6 +16,8 @@ use super::state::MemoryTask;
 
 /// How long a Director's task waits for its deployment's lock.
 pub const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How long a start that needs writes waits for them.
+const UPDATE_WATCH: Duration = Duration::from_secs(5);
 /// A task's `result` is cut to about so many characters.
 const RESULT_LENGTH: usize = 128;
 
@@ -141,7 +143,23 @@ impl MemoryLandscape {
         }
         let half = fault == Some(Fault::HalfTask);
         let result = self.perform(work, half).await?;
+        if fault == Some(Fault::NeedsWrites) {
+            self.await_writes(id).await?;
+        }
         if half { Err((100, "injected after the work".into())) } else { Ok(result) }
+    }
+
+    /// Until a server takes writes; at most as long as the Director watches an update in a manifest of ours.
+    async fn await_writes(&self, id: TaskId) -> Result<(), Failure> {
+        let until = tokio::time::Instant::now() + UPDATE_WATCH;
+        while self.state().primary().is_none() {
+            self.checkpoint(id)?;
+            if tokio::time::Instant::now() >= until {
+                return Err((450_001, "'postgres/0' is not running after update".into()));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     async fn lock(&self, id: TaskId) -> Result<HeldLock<'_>, Failure> {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{RestoreStep, standbys};
 use crate::restore::archive::last_segment_begins;
 use crate::restore::context::RestoreContext;
+use crate::restore::first_start::start_until_arrived;
 use crate::restore::left_recovery::keep_what_was_written;
 use crate::restore::publication::withdraw;
 use crate::restore::unarchived::{self, Left};
@@ -185,7 +186,7 @@ impl<'r> Step<RestoreContext<'r>> for Recover {
     async fn act(&self, restore: &RestoreContext<'r>) -> Result<Recovered> {
         let primary = restore.primary()?;
         // What the old primary archived while it stopped is looked up while the new one starts.
-        let (started, last) = tokio::join!(swap::start(restore, primary), last_segment(restore));
+        let (started, last) = tokio::join!(start_until_arrived(restore, primary), last_segment(restore));
         started?;
         go_forward(restore, primary).await?;
         Ok(Recovered { last_segment_begins: last? })

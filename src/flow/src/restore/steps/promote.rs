@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::RestoreStep;
 use crate::restore::archive::fork_of;
 use crate::restore::context::RestoreContext;
+use crate::restore::first_start::end_of_start;
 use crate::wait::until;
 use crate::{FlowError, Result, instances};
 
@@ -63,6 +64,7 @@ impl<'r> Step<RestoreContext<'r>> for Promote {
             Some(lsn) => lsn,
             None => fork_of(restore, timeline).await?.lsn,
         };
+        end_of_start(restore, restore.primary()?).await?;
         Ok(Promoted { timeline, replayed_to, written_at: probe.lsn, downtime })
     }
 

@@ -98,6 +98,32 @@ async fn a_journal_is_shown_step_by_step() {
     assert_eq!(document["plan"]["id"], RESTORE);
 }
 
+/// A half-done restore must be within reach without the index, or nobody can end it.
+#[tokio::test]
+async fn what_has_lost_its_index_entry_is_found_and_indexed_again() {
+    let site = two_clusters().await;
+    site.restore(RESTORE, &[json!({"step": "begin", "event": "intended"})]).await;
+    let forget = || std::fs::remove_dir_all(site.path("store/index")).unwrap();
+    for line in [
+        format!("journal {RESTORE}"),
+        format!("journal {RESTORE} --deployment pg-0001"),
+        "journal".to_owned(),
+        format!("info {BACKUP}"),
+        format!("info {BACKUP} --deployment pg-0001"),
+    ] {
+        forget();
+        let said = site.run(&line);
+        assert_eq!(said.code, 0, "{line}: {}", said.err);
+        assert!(site.path("store/index").exists(), "{line} writes the entry again");
+    }
+    forget();
+    let abort = site.run(&format!("abort {RESTORE}"));
+    assert!(!abort.err.contains("no cluster has a restore"), "{}", abort.err);
+    let elsewhere = site.run(&format!("journal {RESTORE} --deployment pg-0002"));
+    assert_eq!(elsewhere.code, 1);
+    assert!(elsewhere.err.contains("cluster pg-0002 has no restore"), "{}", elsewhere.err);
+}
+
 #[tokio::test]
 async fn a_journal_says_who_is_at_work() {
     let site = Site::new();

@@ -96,6 +96,16 @@ impl ClusterStore {
         Ok(None)
     }
 
+    /// Whether a document has this backup's name, read or not.
+    pub(crate) async fn has_backup(&self, id: &BackupId) -> Result<bool> {
+        for system_identifier in self.system_identifiers().await? {
+            if self.objects.stat(&self.backup_path(system_identifier, id)).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Notes that a backup is begun, before a snapshot of it can exist.
     ///
     /// # Errors

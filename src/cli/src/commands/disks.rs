@@ -56,7 +56,7 @@ async fn release(config: &Config, options: ReleaseArguments, output: Output) -> 
     let context = context::open(config)?;
     let (selection, names) = match options.restore {
         Some(id) => {
-            let cluster = cluster_with(&context.store, &id).await?.name().clone();
+            let cluster = cluster_with(&context.store, &id, &options.cluster).await?.name().clone();
             (Selection::Restore(id), vec![cluster])
         }
         None => (Selection::Due, names(&context, &options.cluster).await?),

@@ -20,7 +20,7 @@ pub async fn show(
     output: Output,
 ) -> Result<(), Failure> {
     let (cluster, id) = match restore {
-        Some(id) => (cluster_with(store, &id).await?, id),
+        Some(id) => (cluster_with(store, &id, filter).await?, id),
         None => newest(store, filter).await?,
     };
     let (plan, events) = (cluster.plan(&id).await?, cluster.journal(&id).await?);

@@ -51,7 +51,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = if arguments.json { Output::Json } else { Output::Text };
     match arguments.command {
         Command::List(filter) => backups::list(&context::open_store(&config)?, &filter, output).await,
-        Command::Info { backup } => backups::info(&context::open_store(&config)?, &backup, output).await,
+        Command::Info { backup, cluster } => {
+            backups::info(&context::open_store(&config)?, &backup, &cluster, output).await
+        }
         Command::Requests => requests::list(&context::open_store(&config)?, output).await,
         Command::Journal { restore, cluster } => {
             journal::show(&context::open_store(&config)?, &cluster, restore, output).await
@@ -59,11 +61,11 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Backup { deployment, group } => backup::run(&config, deployment, group, output).await,
         Command::Plan(options) => plan::run(&config, &options, output).await,
         Command::Restore(arguments) => restore::run(&config, *arguments, output).await,
-        Command::Resume { restore: id, on_failure } => {
-            started::resume(&config, &id, on_failure.into(), output).await
+        Command::Resume { restore, on_failure } => {
+            started::resume(&config, &restore, on_failure.into(), output).await
         }
-        Command::Rollback { restore: id } => started::roll_back(&config, &id).await,
-        Command::Abort { restore: id } => started::abort(&config, &id).await,
+        Command::Rollback(restore) => started::roll_back(&config, &restore).await,
+        Command::Abort(restore) => started::abort(&config, &restore).await,
         Command::Disks(arguments) => disks::run(&config, *arguments, output).await,
         Command::Check { offline: true, .. } => check::offline(output),
         Command::Check { wait, .. } => {
@@ -82,7 +84,7 @@ const fn needs_cloud(command: &Command) -> bool {
             | Command::Info { .. }
             | Command::Requests
             | Command::Journal { .. }
-            | Command::Abort { .. }
+            | Command::Abort(_)
             // It reports the cloud itself, with its other checks.
             | Command::Check { .. }
     )
@@ -103,17 +105,30 @@ async fn clusters(store: &Store, filter: &ClusterFilter) -> Result<Vec<ClusterSt
     Ok(names.iter().map(|name| store.cluster(name)).collect())
 }
 
-/// The cluster that a restore was begun in.
-async fn cluster_with(store: &Store, restore: &RestoreId) -> Result<ClusterStore, Failure> {
-    if let Some(cluster) = store.cluster_of_restore(restore).await?
-        && cluster.plan(restore).await?.is_some()
-    {
-        return Ok(cluster);
-    }
-    Err(Failure::missing(
-        format!("no cluster has a restore {restore}"),
-        "`remount journal` shows the newest one",
-    ))
+/// The cluster that a restore was begun in; with a filter that one alone is asked.
+async fn cluster_with(
+    store: &Store,
+    restore: &RestoreId,
+    filter: &ClusterFilter,
+) -> Result<ClusterStore, Failure> {
+    let within = within(filter)?;
+    let found = store.cluster_of_restore(restore, within.as_ref()).await?;
+    found.ok_or_else(|| match within {
+        Some(name) => Failure::missing(
+            format!("cluster {name} has no restore {restore}"),
+            format!("`remount journal {restore}` finds its cluster"),
+        ),
+        None => Failure::missing(
+            format!("no cluster has a restore {restore}"),
+            "`remount journal` shows the newest one",
+        ),
+    })
+}
+
+/// The cluster that a filter names.
+fn within(filter: &ClusterFilter) -> Result<Option<ClusterName>, Failure> {
+    let named = filter.deployment.as_ref();
+    named.map(|deployment| cluster_name(deployment, filter.group.as_ref())).transpose()
 }
 
 /// Prints a document as JSON.

@@ -20,11 +20,11 @@ pub async fn run(config: &Config, arguments: RestoreArguments, output: Output) -
         }
         Some(RestoreCommand::Request(options)) => requests::store(config, &options, output).await,
         Some(RestoreCommand::Run(options)) => carry_out(config, &options, output).await,
-        Some(RestoreCommand::Accept { restore }) => started::accept(config, &restore, output).await,
+        Some(RestoreCommand::Accept(restore)) => started::accept(config, &restore, output).await,
         Some(RestoreCommand::Forward { restore, target }) => {
             started::forward(config, &restore, target.target()?, output).await
         }
-        Some(RestoreCommand::GiveUp { restore }) => started::give_up(config, &restore).await,
+        Some(RestoreCommand::GiveUp(restore)) => started::give_up(config, &restore).await,
         None if options.dry_run => plan::run(config, &options, output).await,
         None if now => carry_out(config, &options, output).await,
         None => Err(Failure::usage(

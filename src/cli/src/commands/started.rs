@@ -2,7 +2,7 @@
 //! begun.
 
 use remount_core::documents::OnFailure;
-use remount_core::{RestoreId, RestoreTarget};
+use remount_core::RestoreTarget;
 use remount_flow::{
     AbortPoint, abort_restore, accept_restore, forward_restore, give_up_restore, resume_restore,
     rollback_restore,
@@ -10,6 +10,7 @@ use remount_flow::{
 
 use super::restore::print_report;
 use super::{Output, cluster_with};
+use crate::arguments::BegunRestore;
 use crate::config::Config;
 use crate::context;
 use crate::failure::Failure;
@@ -19,56 +20,62 @@ use crate::progress::Steps;
 /// Continues a restore whose driver died, or that is held or stuck.
 pub async fn resume(
     config: &Config,
-    id: &RestoreId,
+    begun: &BegunRestore,
     on_failure: OnFailure,
     output: Output,
 ) -> Result<(), Failure> {
     let context = context::open(config)?;
-    let cluster = cluster_with(&context.store, id).await?;
+    let BegunRestore { restore: id, cluster } = begun;
+    let cluster = cluster_with(&context.store, id, cluster).await?;
     let report = resume_restore(&context, cluster.name(), id, on_failure, &Steps::on_stderr()).await?;
     print_report(&report, output)
 }
 
 /// Rolls a restore back.
-pub async fn roll_back(config: &Config, id: &RestoreId) -> Result<(), Failure> {
+pub async fn roll_back(config: &Config, begun: &BegunRestore) -> Result<(), Failure> {
     let context = context::open(config)?;
-    let cluster = cluster_with(&context.store, id).await?;
+    let BegunRestore { restore: id, cluster } = begun;
+    let cluster = cluster_with(&context.store, id, cluster).await?;
     rollback_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?;
     message!("restore {id} was rolled back: cluster {} is as it was", cluster.name());
     Ok(())
 }
 
 /// Goes on with a paused restore: users can write from then on.
-pub async fn accept(config: &Config, id: &RestoreId, output: Output) -> Result<(), Failure> {
+pub async fn accept(config: &Config, begun: &BegunRestore, output: Output) -> Result<(), Failure> {
     let context = context::open(config)?;
-    let cluster = cluster_with(&context.store, id).await?;
+    let BegunRestore { restore: id, cluster } = begun;
+    let cluster = cluster_with(&context.store, id, cluster).await?;
     print_report(&accept_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?, output)
 }
 
 /// Moves the target of a paused restore forward.
 pub async fn forward(
     config: &Config,
-    id: &RestoreId,
+    begun: &BegunRestore,
     target: RestoreTarget,
     output: Output,
 ) -> Result<(), Failure> {
     let context = context::open(config)?;
-    let cluster = cluster_with(&context.store, id).await?;
+    let BegunRestore { restore: id, cluster } = begun;
+    let cluster = cluster_with(&context.store, id, cluster).await?;
     print_report(&forward_restore(&context, cluster.name(), id, target, &Steps::on_stderr()).await?, output)
 }
 
 /// Puts the old disks of a paused restore back.
-pub async fn give_up(config: &Config, id: &RestoreId) -> Result<(), Failure> {
+pub async fn give_up(config: &Config, begun: &BegunRestore) -> Result<(), Failure> {
     let context = context::open(config)?;
-    let cluster = cluster_with(&context.store, id).await?;
+    let BegunRestore { restore: id, cluster } = begun;
+    let cluster = cluster_with(&context.store, id, cluster).await?;
     give_up_restore(&context, cluster.name(), id, &Steps::on_stderr()).await?;
     message!("restore {id} was given up: cluster {} is as it was", cluster.name());
     Ok(())
 }
 
 /// Asks the process that restores to roll back before its next step.
-pub async fn abort(config: &Config, id: &RestoreId) -> Result<(), Failure> {
-    let cluster = cluster_with(&context::open_store(config)?, id).await?;
+pub async fn abort(config: &Config, begun: &BegunRestore) -> Result<(), Failure> {
+    let BegunRestore { restore: id, cluster } = begun;
+    let cluster = cluster_with(&context::open_store(config)?, id, cluster).await?;
     let by = context::requester();
     let AbortPoint { running, before } = abort_restore(&cluster, id, &by).await?;
     let now = running.map(|step| format!("step `{step}` is finished first; ")).unwrap_or_default();

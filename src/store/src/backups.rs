@@ -135,7 +135,7 @@ impl ClusterStore {
         let reads = in_parallel(self.run_documents("begun").await?, |path| async move {
             match self.read_signed::<BackupBegunNote>(&path).await {
                 Err(error @ Error::Document { .. }) => {
-                    warn!(object = path.as_str(), error:% = error; "this note of a backup proves nothing");
+                    warn!(object = path.as_str(), error:% = remount_core::with_causes(&error); "this note of a backup proves nothing");
                     Ok(None)
                 }
                 read => read,

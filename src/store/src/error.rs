@@ -60,6 +60,8 @@ pub enum Error {
         purpose: String,
         /// Since when.
         since: Timestamp,
+        /// When it ends, if its owner gives no further sign of life.
+        ends_at: Timestamp,
         /// Its epoch.
         epoch: u64,
     },
@@ -267,6 +269,12 @@ pub enum Damage {
     Content(#[source] SegmentFault),
 }
 
+/// Rounded up: nobody is sent too early.
+fn whole_second(time: Timestamp) -> Timestamp {
+    let up = jiff::TimestampRound::new().smallest(jiff::Unit::Second).mode(jiff::RoundMode::Ceil);
+    time.round(up).unwrap_or(time)
+}
+
 impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
@@ -286,9 +294,11 @@ impl OperatorError for Error {
                 "check `signing.public_keys` (a replaced key stays in the list while its documents count); restore the object from the bucket's versions if it was changed"
                     .into()
             }
-            Self::Leased { .. } => {
-                "wait until its owner has ended (`remount journal`); the lease of a dead owner ends by itself".into()
-            }
+            Self::Leased { ends_at, .. } => format!(
+                "wait until its owner has ended (`remount journal`); if it is dead, run the command again after {}: its lease \
+                 has ended then",
+                whole_second(*ends_at)
+            ),
             Self::Fenced { .. } => "another process continues the work; follow it with `remount journal`".into(),
             Self::Conflict { .. } => {
                 "two clusters may write to one archive: compare `store.*` and cluster names".into()

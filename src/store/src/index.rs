@@ -97,7 +97,7 @@ impl Store {
                 cluster.index_again(&Id::Restore(&id)).await;
                 found.push((id, cluster.clone()));
             }
-            Ok(found)
+            Ok::<_, Error>(found)
         });
         let mut all: Vec<_> = of_each.await?.into_iter().flatten().collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -126,7 +126,7 @@ impl Store {
         match read(&**self.objects(), &id.entry()).await {
             Ok(entry) => Ok(entry.map(|entry| self.cluster(&entry.cluster))),
             Err(error @ Error::Document { .. }) => {
-                log::warn!(error:% = error; "an index entry is ignored");
+                log::warn!(error:% = remount_core::with_causes(&error); "an index entry is ignored");
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -156,7 +156,7 @@ impl ClusterStore {
             Err(error) => Err(error),
         };
         if let Err(error) = written {
-            log::debug!(error:% = error; "an index entry is not written again");
+            log::debug!(error:% = remount_core::with_causes(&error); "an index entry is not written again");
         }
     }
 

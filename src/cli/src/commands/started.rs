@@ -1,12 +1,14 @@
 //! `remount resume`, `rollback` and `abort`, and `remount restore accept`, `forward` and `give-up`: for a restore that was
 //! begun.
 
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use remount_core::documents::OnFailure;
-use remount_core::RestoreTarget;
+use remount_core::{RestoreId, RestoreTarget};
 use remount_flow::{
     AbortPoint, abort_restore, accept_restore, forward_restore, give_up_restore, resume_restore,
     rollback_restore,
 };
+use remount_store::LeaseHolder;
 
 use super::restore::print_report;
 use super::{Output, cluster_with};
@@ -77,9 +79,26 @@ pub async fn abort(config: &Config, begun: &BegunRestore) -> Result<(), Failure>
     let BegunRestore { restore: id, cluster } = begun;
     let cluster = cluster_with(&context::open_store(config)?, id, cluster).await?;
     let by = context::requester();
-    let AbortPoint { running, before } = abort_restore(&cluster, id, &by).await?;
-    let now = running.map(|step| format!("step `{step}` is finished first; ")).unwrap_or_default();
-    message!("restore {id} is aborted: {now}it is rolled back before step `{before}`");
-    message!(" next: follow it with `remount journal {id}`");
+    let (point, driver) = abort_restore(&cluster, id, &by).await?;
+    message!("{}", asked_to_abort(id, point, &driver));
     Ok(())
+}
+
+/// What a dead process is asked it does not do: who waits for it has to know until when.
+fn asked_to_abort(id: &RestoreId, point: AbortPoint, driver: &LeaseHolder) -> String {
+    let AbortPoint { running, before } = point;
+    let first = running.map(|step| format!("finish step `{step}`, then to ")).unwrap_or_default();
+    format!(
+        "restore {id}: {} is asked to {first}roll it back before step `{before}`\n next: follow it with `remount journal {id}`; if \
+         that process is dead (its last sign of life: {}), nothing is done until you run `remount resume {id}`, after {}",
+        driver.owner,
+        second(driver.last_beat),
+        second(driver.ends_at)
+    )
+}
+
+/// A time as people write it; rounded up.
+fn second(time: Timestamp) -> String {
+    let up = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil);
+    time.round(up).unwrap_or(time).to_string()
 }

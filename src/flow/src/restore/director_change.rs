@@ -113,7 +113,7 @@ async fn accept(
         let task = match send(restore, instance, change, &context).await {
             // Only here: by the next try another process may have taken over.
             Err(error @ Error::NotSent { .. }) if Instant::now() < login_until => {
-                log::warn!(error:% = error; "nothing was sent, trying again");
+                log::warn!(error:% = remount_core::with_causes(&error); "nothing was sent, trying again");
                 pause(restore, LOGIN_PAUSE, "a login at the Director").await?;
                 continue;
             }

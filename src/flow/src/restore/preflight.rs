@@ -60,12 +60,7 @@ pub fn landscape(ctx: &FlowContext, survey: &Survey, request: &RestoreRequest, f
             );
         }
     }
-    if let Some(restore) = &survey.unfinished {
-        findings.problem(
-            format!("restore {restore} was begun and never ended"),
-            format!("`remount resume {restore}` or `remount rollback {restore}`"),
-        );
-    }
+    findings.problems.extend(survey.unfinished.clone());
     for instance in &survey.instances {
         check_instance(survey, instance, findings);
     }

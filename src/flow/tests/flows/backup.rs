@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use remount_core::{ExitCode, Role};
-use remount_flow::{BackupRequest, BackupSource, Quiet, run_backup};
+use remount_flow::{
+    BackupRequest, BackupSource, Progress, ProgressEvent, ProgressKind, Quiet, run_backup,
+};
 use remount_host::Pace;
-use remount_sim::memory::{Fault, Rule};
+use remount_sim::memory::{Fault, MemoryLandscape, Rule};
 
 use crate::support::Workbench;
 
@@ -78,6 +80,30 @@ async fn lost_answers_do_not_fail_a_backup() {
         assert_eq!(bench.landscape.snapshots(), 1, "{call}");
         assert!(!bench.landscape.in_backup_mode(), "{call}");
     }
+}
+
+/// The agent's own lease ends backup mode: the cluster's lease is not held for a second round of tries.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_gone_is_waited_for_once() {
+    struct GoneAt<'a>(&'a MemoryLandscape, &'static str);
+    impl Progress for GoneAt<'_> {
+        fn event(&self, event: &ProgressEvent) {
+            if (event.kind, event.step.as_str()) == (ProgressKind::Begun, self.1) {
+                self.0.silence_vm(0);
+            }
+        }
+    }
+    let mut bench = Workbench::new();
+    bench.retry_within(Duration::from_secs(120));
+    bench.landscape.commit(5).await;
+    let request = BackupRequest::of(bench.landscape.deployment().clone());
+    let begun = tokio::time::Instant::now();
+    let failed = run_backup(&bench.ctx, &request, &GoneAt(&bench.landscape, "end")).await;
+    assert!(failed.is_err());
+    let lasted = begun.elapsed();
+    assert!(lasted < Duration::from_secs(150), "{lasted:?}");
+    assert!(lasted > Duration::from_secs(60), "it was waited for: {lasted:?}");
+    assert_eq!(bench.landscape.snapshots(), 0);
 }
 
 #[tokio::test]

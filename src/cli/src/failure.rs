@@ -87,7 +87,8 @@ impl From<NoRemountJob> for Failure {
 
 impl From<remount_store::Error> for Failure {
     fn from(error: remount_store::Error) -> Self {
-        Self::of(&error, matches!(error, remount_store::Error::Config(_)))
+        use remount_store::Error::{Config, NotMounted};
+        Self::of(&error, matches!(error, Config(_) | NotMounted { .. }))
     }
 }
 

@@ -116,6 +116,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The folder of the store is not there.
+    #[error("`store.root`: {root} is not a folder: is its filesystem mounted?")]
+    NotMounted {
+        /// Where it should be.
+        root: String,
+    },
     /// The configuration is wrong.
     #[error("store configuration: {0}")]
     Config(String),
@@ -314,6 +320,9 @@ impl OperatorError for Error {
                 "restore the object from the bucket's versions, or restore to a point before it".into()
             }
             Self::Target { .. } => "check whether the disk that the file goes to is full or read-only".into(),
+            Self::NotMounted { .. } => {
+                "mount it on this VM, or fix the `store.*` properties and redeploy".into()
+            }
             Self::Config(_) => "fix the `store.*` properties and redeploy".into(),
         })
     }

@@ -328,7 +328,7 @@ async fn without_its_entry_an_id_is_looked_for_in_every_cluster_and_indexed_agai
             objects.delete(entry).await.unwrap();
         }
     };
-    let other: ClusterName = "pg-0002".parse().unwrap();
+    let other: remount_core::ClusterName = "pg-0002".parse().unwrap();
     store.cluster(&other).register_instance(&"0f5a3b52-9d3c-4b8e-8c11-2f2f3a4b5c6d".parse().unwrap()).await.unwrap();
 
     forget().await;

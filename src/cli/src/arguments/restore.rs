@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use remount_core::documents::{self, AcceptedLoss, OnFailure, VerifyWal};
-use remount_core::{DeploymentName, GroupName, RestoreId};
+use remount_core::{DeploymentName, GroupName};
 
 use super::{BegunRestore, TargetArguments};
 use crate::failure::Failure;

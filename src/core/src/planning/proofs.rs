@@ -488,6 +488,11 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
         PlanError::NoBackup(_) => prop_assert!(case.cluster.manifests.is_empty()),
         PlanError::OtherCluster { .. } => prop_assert!(false, "all backups are of one cluster"),
         PlanError::UnknownBackup(id) => prop_assert!(find(id).is_none()),
+        PlanError::UnknownTimeline { wanted, .. } => {
+            prop_assert!(case.target.timeline == Some(*wanted) && !archive.histories.contains_key(wanted));
+            prop_assert!(archive.segments.iter().all(|segment| segment.timeline != *wanted));
+            prop_assert!(case.cluster.manifests.iter().all(|backup| backup.timeline != *wanted));
+        }
         PlanError::MissingHistory { missing, .. } => {
             prop_assert!(!archive.histories.contains_key(missing) && missing.get() > 1);
         }

@@ -44,7 +44,7 @@ async fn json_on_standard_output_is_json_alone() {
     let site = two_clusters().await;
     let listed: Value = serde_json::from_str(&site.run("list --json").out).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 3);
-    let none: Value = serde_json::from_str(&site.run("list --json --deployment nobody").out).unwrap();
+    let none: Value = serde_json::from_str(&Site::new().run("list --json").out).unwrap();
     assert_eq!(none, json!([]));
     let info: Value = serde_json::from_str(&site.run(&format!("info --json {BACKUP}")).out).unwrap();
     assert_eq!(info["snapshot"]["cid"], "snap-1");
@@ -59,6 +59,16 @@ async fn a_backup_is_found_by_its_id_alone() {
     let missing = site.run("info 20200101T000000Z-0000");
     assert_eq!((missing.code, missing.out.as_str()), (1, ""));
     assert!(missing.err.contains("next: choose one from `remount list`"), "{}", missing.err);
+}
+
+/// A typing error must not read as "there are no backups". The Director of a site does not answer.
+#[tokio::test]
+async fn a_deployment_that_nobody_knows_is_an_error() {
+    let site = two_clusters().await;
+    let said = site.run("list --deployment nope");
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{}", said.err);
+    assert!(said.err.contains("error: nobody knows deployment nope"), "{}", said.err);
+    assert!(said.err.contains("the Director cannot be asked"), "{}", said.err);
 }
 
 #[tokio::test]
@@ -132,6 +142,45 @@ async fn a_journal_says_who_is_at_work() {
     let said = site.run("journal");
     assert!(said.out.contains("at step `begin`; the test holds the lease since"), "{}", said.out);
     lease.release().await.unwrap();
+}
+
+/// The process that is asked may be dead: nothing happens then, and the message says what to do and from when on.
+#[tokio::test]
+async fn who_is_asked_to_abort_is_told_with_what_to_do_if_that_one_is_dead() {
+    let site = Site::new();
+    site.restore(RESTORE, &[json!({"step": "begin", "event": "intended"})]).await;
+    let lease = site.lease("pg-0001").await;
+    let said = site.run(&format!("abort {RESTORE}"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    let asked = "the test is asked to finish step `begin`, then to roll it back before step";
+    assert!(said.err.contains(asked), "{}", said.err);
+    let dead = format!("nothing is done until you run `remount resume {RESTORE}`, after 20");
+    assert!(said.err.contains(&dead), "{}", said.err);
+    lease.release().await.unwrap();
+}
+
+/// 25 s lay between the two processes: the last one's own 3.63 s are not the downtime.
+#[tokio::test]
+async fn a_journal_shows_the_downtime_of_all_its_processes() {
+    let site = Site::new();
+    let own = json!({"seconds": 3.63, "director_seconds": 1.0, "postgres_seconds": 1.0});
+    let promoted = json!({"timeline": 2, "replayed_to": "0/3", "written_at": "0/4", "downtime": own});
+    let events = [
+        json!({"step": "stop_primary", "event": "intended"}),
+        json!({"step": "stop_primary", "event": "intended", "epoch": 2, "at": "2026-11-23T10:17:27Z"}),
+        json!({"step": "stop_primary", "event": "done", "seconds": 1.0, "epoch": 2, "at": "2026-11-23T10:17:28Z"}),
+        json!({"step": "verify", "event": "intended", "epoch": 2, "at": "2026-11-23T10:17:29Z"}),
+        json!({"step": "verify", "event": "done", "seconds": 0.5, "epoch": 2, "at": "2026-11-23T10:17:29Z"}),
+        json!({"step": "promote", "event": "intended", "epoch": 2, "at": "2026-11-23T10:17:29Z"}),
+        json!({"step": "promote", "event": "done", "seconds": 1.0, "epoch": 2, "at": "2026-11-23T10:17:30Z",
+            "output": promoted}),
+        json!({"event": "finished", "outcome": "completed", "epoch": 2, "at": "2026-11-23T10:17:40Z"}),
+    ];
+    site.restore(RESTORE, &events).await;
+    let said = site.run("journal");
+    assert_eq!(said.code, 0, "{}", said.err);
+    let downtime = "downtime 28.00 s, of which 25.00 s no process worked on it (estimated";
+    assert!(said.out.contains(downtime), "{}", said.out);
 }
 
 #[test]

@@ -293,6 +293,17 @@ impl FlowError {
         move |source| Self::Server { action: action.into(), instance: Box::new(instance.clone()), source }
     }
 
+    /// Why, for a sentence that says already what was asked of whom.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Server {
+                source: remount_postgres::Error::Unreachable { address, source, .. }, ..
+            } => format!("its agent at {address}: {}", with_causes(&**source)),
+            Self::Server { source, .. } => with_causes(source),
+            error => with_causes(error),
+        }
+    }
+
     pub(crate) fn usage(error: impl std::fmt::Display) -> Self {
         Self::Usage(error.to_string())
     }
@@ -423,4 +434,21 @@ fn join(steps: impl Iterator<Item = String>) -> Option<String> {
         }
     }
     if lines.is_empty() { None } else { Some(lines.join("\n       ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_answer_is_told_in_one_level() {
+        let instance: InstanceSlug = "postgres/0a1b".parse().unwrap();
+        let source = remount_postgres::Error::Unreachable {
+            action: "ask for the status".into(),
+            address: "10.0.0.5:7443".into(),
+            source: "connection refused".into(),
+        };
+        let error = FlowError::server("read the status", &instance)(source);
+        assert_eq!(error.reason(), "its agent at 10.0.0.5:7443: connection refused");
+    }
 }

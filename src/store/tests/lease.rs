@@ -204,7 +204,7 @@ async fn a_keeper_that_reaches_no_store_for_a_term_calls_the_lease_lost() {
     drop(moto);
     let loss = keeper.lost().await;
     assert!(matches!(loss, Error::Unanswered { .. }), "{loss:?}");
-    lease.release().await.expect("a lost lease is not released: nobody is asked, so nobody can fail to answer");
+    lease.release().await.expect("it has ended by itself: nobody is asked, so nobody can fail to answer");
 }
 
 #[tokio::test]

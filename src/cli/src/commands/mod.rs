@@ -13,7 +13,11 @@ mod restore;
 mod started;
 mod table;
 
-use remount_core::{ClusterName, DeploymentName, GroupName, RestoreId};
+use std::time::Duration;
+
+use remount_core::{ClusterName, DeploymentName, ExitCode, GroupName, RestoreId};
+use remount_director::Director as _;
+use remount_host::RetryPolicy;
 use remount_store::{ClusterStore, Store};
 
 use crate::arguments::{Arguments, ClusterFilter, Command, Errand};
@@ -50,7 +54,11 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let output = if arguments.json { Output::Json } else { Output::Text };
     match arguments.command {
-        Command::List(filter) => backups::list(&context::open_store(&config)?, &filter, output).await,
+        Command::List(filter) => {
+            let store = context::open_store(&config)?;
+            must_be_known(&store, deployments(&config), &filter).await?;
+            backups::list(&store, &filter, output).await
+        }
         Command::Info { backup, cluster } => {
             backups::info(&context::open_store(&config)?, &backup, &cluster, output).await
         }
@@ -74,6 +82,14 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Errand { errand } => errand::run(&config, errand, output).await,
     }
+}
+
+/// One lost answer of the Director is not taken for an answer; who reads waits no longer for what the store may do without.
+const LOST_ANSWER: Duration = Duration::from_secs(2);
+
+/// What the Director has, for a command that else asks the store alone.
+async fn deployments(config: &Config) -> Result<Vec<DeploymentName>, remount_director::Error> {
+    config.director.open(&RetryPolicy::within(LOST_ANSWER))?.deployments().await
 }
 
 /// The others work from the store alone.
@@ -123,6 +139,29 @@ async fn cluster_with(
             "`remount journal` shows the newest one",
         ),
     })
+}
+
+/// Refuses a deployment that neither the store nor the Director knows: "nothing is there" would be taken for an answer.
+async fn must_be_known(
+    store: &Store,
+    director: impl Future<Output = Result<Vec<DeploymentName>, remount_director::Error>>,
+    filter: &ClusterFilter,
+) -> Result<(), Failure> {
+    let (Some(deployment), Some(name)) = (&filter.deployment, within(filter)?) else { return Ok(()) };
+    if store.cluster(&name).is_known().await? {
+        return Ok(());
+    }
+    let what = format!("nobody knows deployment {deployment}");
+    let next = "check the name: `bosh deployments`, and `remount list` for those that have backups";
+    let because = |cause: String| Failure::because(ExitCode::Unchanged, &what, cause, next);
+    match director.await {
+        Ok(deployments) if deployments.contains(deployment) => Ok(()),
+        Ok(_) => Err(because(format!("the store has nothing of cluster {name}, and the Director has no such deployment"))),
+        Err(error) => {
+            let why = remount_core::with_causes(&error);
+            Err(because(format!("the store has nothing of cluster {name}, and the Director cannot be asked: {why}")))
+        }
+    }
 }
 
 /// The cluster that a filter names.

@@ -210,7 +210,7 @@ fn check_servers(survey: &Survey, backup: &BackupManifest, findings: &mut Findin
         let status = match status {
             Ok(status) => status,
             Err(error) => {
-                findings.warn(format!("{slug} does not answer: {}", Problem::of(error).what));
+                findings.warn(format!("{slug} does not answer: {}", error.reason()));
                 continue;
             }
         };

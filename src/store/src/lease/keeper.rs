@@ -27,7 +27,9 @@ impl Keeper {
         let (report, loss) = watch::channel(None);
         let task = tokio::spawn(async move {
             let lost = beat_until_lost(&lease).await;
-            lease.note_loss();
+            if matches!(lost, Loss::Silent { .. }) {
+                lease.note_end();
+            }
             let why = remount_core::with_causes(&Error::from(lost.clone()));
             warn!(cluster:% = lease.cluster(), epoch = lease.epoch(), why; "the lease is lost");
             report.send_replace(Some(lost));

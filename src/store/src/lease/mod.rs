@@ -79,8 +79,8 @@ struct Inner {
     cluster: ClusterStore,
     epoch: u64,
     term: Duration,
-    /// Once lost it is another's, or ends with its term: there is nothing to give back.
-    lost: AtomicBool,
+    /// The store was silent for a whole term: it has ended, and there is nothing to give back.
+    ended: AtomicBool,
 }
 
 /// How often a taker tries again when another one was faster.
@@ -117,10 +117,10 @@ impl Lease {
             }
             let epoch = successor(cluster, newest.map_or(0, |(number, _)| number))?;
             if create(cluster, epoch, &document).await? {
-                let inner = Inner { cluster: cluster.clone(), epoch, term, lost: AtomicBool::new(false) };
+                let inner = Inner { cluster: cluster.clone(), epoch, term, ended: AtomicBool::new(false) };
                 let lease = Self { inner: Arc::new(inner) };
                 if let Err(error) = lease.check().await {
-                    lease.mark("released").await?;
+                    lease.release().await?;
                     if let Error::Fenced { taken_by, .. } = error {
                         read(cluster, taken_by).await?; // One that nobody of us has signed is named.
                     }
@@ -172,16 +172,8 @@ impl Lease {
         };
         match taken_by {
             None => Ok(()),
-            Some(taken_by) => {
-                self.note_loss();
-                Err(Error::Fenced { cluster: self.cluster().to_string(), epoch, taken_by })
-            }
+            Some(taken_by) => Err(Error::Fenced { cluster: self.cluster().to_string(), epoch, taken_by }),
         }
-    }
-
-    /// It is not ours any more.
-    pub(super) fn note_loss(&self) {
-        self.inner.lost.store(true, Ordering::Release);
     }
 
     /// Checks, then gives a sign of life.
@@ -193,8 +185,8 @@ impl Lease {
         self.mark("beat").await
     }
 
-    /// Gives the lease back. It is free at once. One that is lost is not ours to give: nothing is sent, as the store that
-    /// did not answer for a whole term would only be waited for again.
+    /// Gives the lease back. It is free at once. Where the store was silent for a whole term it has ended by itself, and
+    /// nothing is sent: that store would only be waited for once more.
     ///
     /// # Errors
     /// The store did not answer; the lease then ends with its term.
@@ -202,10 +194,15 @@ impl Lease {
     /// # Idempotence
     /// Releasing again, or after a take-over, is success.
     pub async fn release(&self) -> Result<()> {
-        if self.inner.lost.load(Ordering::Acquire) {
+        if self.inner.ended.load(Ordering::Acquire) {
             return Ok(());
         }
         self.mark("released").await
+    }
+
+    /// It was not renewed for a whole term.
+    pub(super) fn note_end(&self) {
+        self.inner.ended.store(true, Ordering::Release);
     }
 
     /// Beats three times per term in the background, until the keeper is dropped or the lease lost.

@@ -44,7 +44,11 @@ async fn a_damaged_manifest_fails_the_check_though_the_key_fits() {
     std::fs::write(&path, changed).unwrap();
     let said = site.run("check");
     assert!(said.err.contains("store: error: a backup of pg-0001 is damaged"), "{}", said.err);
-    assert!(said.err.contains(damaged) && said.err.contains("remount list --deployment pg-0001"), "{}", said.err);
+    assert!(
+        said.err.contains(damaged) && said.err.contains("remount list --deployment pg-0001"),
+        "{}",
+        said.err
+    );
     assert!(!said.out.contains("fits"), "{}", said.out);
 }
 
@@ -59,7 +63,9 @@ fn what_is_not_mounted_is_to_be_mounted() {
 
 #[test]
 fn a_value_that_does_not_fit_is_told_with_its_key() {
-    let site = Site::with(&json!({"director": {"url": "http://127.0.0.1:1", "username": "a", "password": "b", "task_deadline_seconds": "x"}}));
+    let site = Site::with(
+        &json!({"director": {"url": "http://127.0.0.1:1", "username": "a", "password": "b", "task_deadline_seconds": "x"}}),
+    );
     let said = site.run("list");
     assert_eq!(said.code, 2, "{}", said.err);
     assert!(said.err.contains("`director.task_deadline_seconds`: invalid type: string"), "{}", said.err);

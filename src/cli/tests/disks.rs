@@ -148,7 +148,8 @@ fn nothing_is_asked_of_the_director_where_nothing_was_restored() {
 async fn a_deployment_that_neither_store_nor_director_knows_is_an_error() {
     let site = site(&json!([]));
     restore(&site, json!({"event": "finished", "outcome": "completed"})).await;
-    for line in ["disks --deployment nope", "disks release --due --deployment nope", "list --deployment nope"] {
+    for line in ["disks --deployment nope", "disks release --due --deployment nope", "list --deployment nope"]
+    {
         let said = site.run(line);
         assert_eq!((said.code, said.out.as_str()), (1, ""), "{line}: {}", said.err);
         assert!(said.err.contains("the Director has no such deployment"), "{line}: {}", said.err);

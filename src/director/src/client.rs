@@ -100,7 +100,10 @@ impl Director for HttpDirector {
             self.read(|calls| calls.json("list the deployments", route::DEPLOYMENTS)).await?;
         let known = |wire: WireDeployment| {
             let name = DeploymentName::new(wire.name);
-            name.inspect_err(|error| warn!(error:% = remount_core::with_causes(&error); "a deployment is passed over")).ok()
+            name.inspect_err(
+                |error| warn!(error:% = remount_core::with_causes(&error); "a deployment is passed over"),
+            )
+            .ok()
         };
         Ok(listed.into_iter().filter_map(known).collect())
     }

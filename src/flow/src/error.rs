@@ -296,9 +296,9 @@ impl FlowError {
     /// Why, for a sentence that says already what was asked of whom.
     pub(crate) fn reason(&self) -> String {
         match self {
-            Self::Server {
-                source: remount_postgres::Error::Unreachable { address, source, .. }, ..
-            } => format!("its agent at {address}: {}", with_causes(&**source)),
+            Self::Server { source: remount_postgres::Error::Unreachable { address, source, .. }, .. } => {
+                format!("its agent at {address}: {}", with_causes(&**source))
+            }
             Self::Server { source, .. } => with_causes(source),
             error => with_causes(error),
         }

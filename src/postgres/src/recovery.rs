@@ -211,7 +211,10 @@ impl LocalServer {
         };
         let read = blocking(move || ControlData::read(&data_directory), lost).await;
         // The server rewrites it in place: a look that finds it torn is repeated.
-        let failed = |error: Error| Error::Database { action: ACTION.into(), detail: remount_core::with_causes(&error) };
+        let failed = |error: Error| Error::Database {
+            action: ACTION.into(),
+            detail: remount_core::with_causes(&error),
+        };
         let needed = read.map_err(failed)?.demands;
         let mut low = Vec::new();
         for (setting, needs) in needed.each() {

@@ -329,17 +329,27 @@ async fn without_its_entry_an_id_is_looked_for_in_every_cluster_and_indexed_agai
         }
     };
     let other: remount_core::ClusterName = "pg-0002".parse().unwrap();
-    store.cluster(&other).register_instance(&"0f5a3b52-9d3c-4b8e-8c11-2f2f3a4b5c6d".parse().unwrap()).await.unwrap();
+    store
+        .cluster(&other)
+        .register_instance(&"0f5a3b52-9d3c-4b8e-8c11-2f2f3a4b5c6d".parse().unwrap())
+        .await
+        .unwrap();
 
     forget().await;
-    assert!(store.cluster_of_restore(&id(FIRST), Some(&other)).await.unwrap().is_none(), "that one alone is asked");
+    assert!(
+        store.cluster_of_restore(&id(FIRST), Some(&other)).await.unwrap().is_none(),
+        "that one alone is asked"
+    );
     let of_restore = store.cluster_of_restore(&id(FIRST), None).await.unwrap().unwrap();
     let of_backup = store.cluster_of_backup(&backup_id(FIRST), None).await.unwrap().unwrap();
     assert_eq!((of_restore.name(), of_backup.name()), (cluster.name(), cluster.name()));
     for entry in &entries {
         assert!(objects.read(entry).await.unwrap().is_some(), "{entry} is there again");
     }
-    assert!(store.cluster_of_restore(&id(SECOND), None).await.unwrap().is_none(), "an id that was never given");
+    assert!(
+        store.cluster_of_restore(&id(SECOND), None).await.unwrap().is_none(),
+        "an id that was never given"
+    );
 
     forget().await;
     let (newest_of, newest) = store.newest_restore().await.unwrap().unwrap();

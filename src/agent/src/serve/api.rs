@@ -206,8 +206,8 @@ impl From<JsonRejection> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use remount_core::Retry;
     use remount_core::OperatorError as _;
+    use remount_core::Retry;
     use remount_host::durable;
 
     use super::*;

@@ -156,10 +156,14 @@ async fn must_be_known(
     let because = |cause: String| Failure::because(ExitCode::Unchanged, &what, cause, next);
     match director.await {
         Ok(deployments) if deployments.contains(deployment) => Ok(()),
-        Ok(_) => Err(because(format!("the store has nothing of cluster {name}, and the Director has no such deployment"))),
+        Ok(_) => Err(because(format!(
+            "the store has nothing of cluster {name}, and the Director has no such deployment"
+        ))),
         Err(error) => {
             let why = remount_core::with_causes(&error);
-            Err(because(format!("the store has nothing of cluster {name}, and the Director cannot be asked: {why}")))
+            Err(because(format!(
+                "the store has nothing of cluster {name}, and the Director cannot be asked: {why}"
+            )))
         }
     }
 }

@@ -41,9 +41,8 @@ fn refuse_an_unknown_timeline(
     wanted: TimelineId,
 ) -> Result<(), PlanError> {
     let histories = archive.histories.iter();
-    let of_histories = histories.flat_map(|(own, history)| {
-        history.forks.iter().map(|fork| fork.parent).chain(std::iter::once(*own))
-    });
+    let of_histories = histories
+        .flat_map(|(own, history)| history.forks.iter().map(|fork| fork.parent).chain(std::iter::once(*own)));
     let known: BTreeSet<TimelineId> = (archive.segments.iter().map(|segment| segment.timeline))
         .chain(of_histories)
         .chain(backups.iter().map(|backup| backup.timeline))

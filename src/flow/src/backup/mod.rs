@@ -264,7 +264,8 @@ impl BackupRun<'_> {
                 Err(FlowError::server("renew backup mode", &self.source.instance.slug)(error))
             }
             Err(error) => {
-                self.reporter.note(format!("backup mode could not be renewed: {}", remount_core::with_causes(&error)));
+                self.reporter
+                    .note(format!("backup mode could not be renewed: {}", remount_core::with_causes(&error)));
                 Ok(())
             }
             Ok(()) => Ok(()),

@@ -70,13 +70,18 @@ mod tests {
             (0, 1, json!({"event": "begun", "steps": []})),
             (10, 1, json!({"event": "intended", "step": "stop_primary"})),
             (35, 2, json!({"event": "intended", "step": "stop_primary"})),
-            (36, 2, json!({"event": "done", "step": "stop_primary", "seconds": 1.0, "director_seconds": 0.5})),
+            (
+                36,
+                2,
+                json!({"event": "done", "step": "stop_primary", "seconds": 1.0, "director_seconds": 0.5}),
+            ),
             (37, 2, json!({"event": "intended", "step": "promote"})),
             (38, 2, json!({"event": "done", "step": "promote", "seconds": 1.0, "postgres_seconds": 0.25})),
             (60, 3, json!({"event": "intended", "step": "finish"})),
         ];
         let event = |(n, (second, epoch, what)): (u64, (u64, u64, Value))| {
-            let mut whole = json!({"format": 1, "n": n, "epoch": epoch, "at": format!("2026-11-23T10:17:{second:02}Z")});
+            let mut whole =
+                json!({"format": 1, "n": n, "epoch": epoch, "at": format!("2026-11-23T10:17:{second:02}Z")});
             for (name, value) in what.as_object().unwrap() {
                 whole[name] = value.clone();
             }
@@ -87,7 +92,8 @@ mod tests {
 
     fn promoted() -> Option<Promoted> {
         let own = json!({"seconds": 3.63, "director_seconds": 1.0, "postgres_seconds": 1.0});
-        from_value(json!({"timeline": 2, "replayed_to": "0/3", "written_at": "0/4", "downtime": own})).unwrap()
+        from_value(json!({"timeline": 2, "replayed_to": "0/3", "written_at": "0/4", "downtime": own}))
+            .unwrap()
     }
 
     #[test]

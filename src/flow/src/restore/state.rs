@@ -94,7 +94,11 @@ impl RestoreState {
     pub fn rolled_back(&self, restore: &RestoreId) -> FlowError {
         let at = self.events.last().map(|event| event.at).unwrap_or_default();
         let source = self.position.failure.as_ref().map(|(step, error)| {
-            let what = if error.is_empty() { format!("step `{step}` failed") } else { format!("step `{step}`: {error}") };
+            let what = if error.is_empty() {
+                format!("step `{step}` failed")
+            } else {
+                format!("step `{step}`: {error}")
+            };
             Box::new(FlowError::Check { what, next: None })
         });
         FlowError::RolledBack { restore: restore.clone(), at, source }
@@ -186,7 +190,8 @@ const RESTORES_SEARCHED: usize = 10;
 pub async fn unfinished(cluster: &ClusterStore) -> Result<Option<Problem>> {
     let Some((restore, state)) = newest_unfinished(cluster).await? else { return Ok(None) };
     let holder = cluster.lease_holder().await.map_err(FlowError::store("read the lease"))?;
-    let restore_runs = |holder: &LeaseHolder| !holder.expired && holder.purpose == Purpose::Restore.to_string();
+    let restore_runs =
+        |holder: &LeaseHolder| !holder.expired && holder.purpose == Purpose::Restore.to_string();
     let Some(holder) = holder.filter(restore_runs) else {
         return Ok(Some(Problem::new(
             format!("restore {restore} was begun and never ended"),
@@ -197,7 +202,9 @@ pub async fn unfinished(cluster: &ClusterStore) -> Result<Option<Problem>> {
     let at = step.map(|step| format!(", and is at step `{step}`")).unwrap_or_default();
     Ok(Some(Problem::new(
         format!("restore {restore} runs: {} drives it since {}{at}", holder.owner, holder.since),
-        format!("wait for it (`remount journal {restore}`), or have it rolled back: `remount abort {restore}`"),
+        format!(
+            "wait for it (`remount journal {restore}`), or have it rolled back: `remount abort {restore}`"
+        ),
     )))
 }
 

@@ -4,9 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use remount_core::{ExitCode, Role};
-use remount_flow::{
-    BackupRequest, BackupSource, Progress, ProgressEvent, ProgressKind, Quiet, run_backup,
-};
+use remount_flow::{BackupRequest, BackupSource, Progress, ProgressEvent, ProgressKind, Quiet, run_backup};
 use remount_host::Pace;
 use remount_sim::memory::{Fault, MemoryLandscape, Rule};
 

@@ -290,7 +290,10 @@ async fn a_driver_that_dies_between_intent_and_deletion_is_replaced() {
     bench.landscape.slow_tasks(0);
     let leased = bench.release(Selection::Restore(request.id.clone())).await.unwrap_err();
     let told = remount_core::report(&leased);
-    assert!(told.contains("is in use") && told.contains("is leased to"), "{told}: its lease is respected until it ends");
+    assert!(
+        told.contains("is in use") && told.contains("is leased to"),
+        "{told}: its lease is respected until it ends"
+    );
     bench.lease_ends();
     let released = bench.release(Selection::Restore(request.id)).await.unwrap();
     assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2]);

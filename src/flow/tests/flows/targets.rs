@@ -104,10 +104,14 @@ async fn a_backup_whose_manifest_is_damaged_is_told_as_such() {
     let named = bench.backup().await.id;
     bench.backup().await;
     let listed = bench.objects.list("clusters/").await.unwrap();
-    let path = listed.into_iter().map(|info| info.path).find(|path| path.ends_with(&format!("backups/{named}.json")));
+    let path = listed
+        .into_iter()
+        .map(|info| info.path)
+        .find(|path| path.ends_with(&format!("backups/{named}.json")));
     let path = path.unwrap();
     let manifest = bench.objects.read(&path).await.unwrap().unwrap().content;
-    let changed = String::from_utf8(manifest.to_vec()).unwrap().replace("postgres_version", "postgres_versiom");
+    let changed =
+        String::from_utf8(manifest.to_vec()).unwrap().replace("postgres_version", "postgres_versiom");
     bench.objects.replace(&path, Bytes::from(changed)).await.unwrap();
     let error = refused(&bench, RecoveryTarget::Backup(named.clone())).await;
     let told = remount_core::report(&error);

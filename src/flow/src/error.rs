@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_server_that_does_not_answer_is_told_in_one_level() {
-        let instance: InstanceSlug = "postgres/0a1b".parse().unwrap();
+        let instance = InstanceSlug { group: "postgres".parse().unwrap(), id: "0a1b".parse().unwrap() };
         let source = remount_postgres::Error::Unreachable {
             action: "ask for the status".into(),
             address: "10.0.0.5:7443".into(),

@@ -53,11 +53,11 @@ pub enum Error {
     #[error("cluster {cluster} is leased to {owner} for {purpose} since {since} (epoch {epoch})")]
     Leased {
         /// The cluster.
-        cluster: String,
+        cluster: Box<str>,
         /// Who holds it.
         owner: String,
         /// For what.
-        purpose: String,
+        purpose: Box<str>,
         /// Since when.
         since: Timestamp,
         /// When it ends, if its owner gives no further sign of life.

@@ -317,9 +317,9 @@ fn epoch_path(cluster: &ClusterStore, epoch: u64) -> String {
 
 pub(crate) fn leased(cluster: &ClusterName, holder: LeaseHolder) -> Error {
     Error::Leased {
-        cluster: cluster.to_string(),
+        cluster: cluster.as_str().into(),
         owner: holder.owner,
-        purpose: holder.purpose,
+        purpose: holder.purpose.into(),
         since: holder.since,
         ends_at: holder.ends_at,
         epoch: holder.epoch,

@@ -435,20 +435,3 @@ fn join(steps: impl Iterator<Item = String>) -> Option<String> {
     }
     if lines.is_empty() { None } else { Some(lines.join("\n       ")) }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_that_does_not_answer_is_told_in_one_level() {
-        let instance = InstanceSlug { group: "postgres".parse().unwrap(), id: "0a1b".parse().unwrap() };
-        let source = remount_postgres::Error::Unreachable {
-            action: "ask for the status".into(),
-            address: "10.0.0.5:7443".into(),
-            source: "connection refused".into(),
-        };
-        let error = FlowError::server("read the status", &instance)(source);
-        assert_eq!(error.reason(), "its agent at 10.0.0.5:7443: connection refused");
-    }
-}

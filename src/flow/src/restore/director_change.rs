@@ -201,7 +201,7 @@ fn names(task: &Task, disk: &DiskCid) -> bool {
 async fn follow_task(restore: &RestoreContext<'_>, task: TaskId, limit: Duration) -> Result<(), Error> {
     let queue = QueueNotice::since(StdInstant::now());
     let progress = |task: &Task| {
-        log::debug!(task = task.id.0, state:? = task.state; "waiting for the Director");
+        log::debug!(task = task.id.0, state:% = task.state; "waiting for the Director");
         if let Some(line) = queue.notice(task, StdInstant::now()) {
             restore.reporter.note(line);
         }
@@ -243,7 +243,7 @@ pub async fn settle(restore: &RestoreContext<'_>) -> Result<()> {
     for task in open {
         restore
             .reporter
-            .note(format!("Director task {} ({}) is still {:?}", task.id, task.description, task.state));
+            .note(format!("Director task {} ({}) is still {}", task.id, task.description, task.state));
         if task.context_id.as_deref().is_some_and(|context| context.contains("-start-")) {
             restore.fence().await?; // By now it may be the start of the process that took over.
             restore.ctx.director.cancel(task.id).await.map_err(FlowError::director(action))?;

@@ -122,7 +122,7 @@ pub async fn backup(
             "choose another backup from `remount list`",
         ),
         Ok(Some(found)) if found.state != SnapshotState::Complete => findings.problem(
-            format!("snapshot {} of backup {} is {:?}", record.cid, backup.id, found.state),
+            format!("snapshot {} of backup {} is {}", record.cid, backup.id, found.state),
             "wait until the cloud has completed it, or choose an older backup from `remount list`",
         ),
         Ok(Some(_)) => {

@@ -100,6 +100,49 @@ async fn a_driver_that_is_asked_to_stop_leaves_the_rest_to_the_next() {
     }
 }
 
+/// What the last process measured is its own part; the time in which nobody worked says nothing of the next restore.
+#[tokio::test]
+async fn the_downtime_counts_from_the_first_stop_also_across_processes() {
+    let idle = std::time::Duration::from_millis(1500);
+    let mut bench = Workbench::new();
+    let (_, target) = bench.disaster().await;
+    let request = bench.request(target);
+    let signal = bench.ctx.cancellation.clone();
+    let at = At("stop_primary", move || signal.cancel());
+    let error = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &at).await.unwrap_err();
+    assert!(matches!(error, FlowError::Interrupted { .. }), "{error:?}");
+    tokio::time::sleep(idle).await;
+    bench.ctx.cancellation = tokio_util::sync::CancellationToken::new();
+    bench.retry_within(std::time::Duration::from_secs(2));
+    let cluster = bench.landscape.cluster().clone();
+    let resumed =
+        resume_restore(&bench.ctx, &cluster, &request.id, OnFailure::Rollback, &Quiet).await.unwrap();
+    let split = &resumed.downtime;
+    assert!(split.idle_seconds >= idle.as_secs_f64(), "{split:?}");
+    assert!(resumed.downtime_seconds >= split.idle_seconds, "{resumed:?}");
+    let parts = split.director_seconds + split.postgres_seconds + split.remount_seconds + split.idle_seconds;
+    assert!((parts - resumed.downtime_seconds).abs() < 0.01, "{resumed:?}");
+
+    let (_, preflight) = plan_restore(&bench.ctx, &bench.request(RecoveryTarget::Latest)).await.unwrap();
+    let own = resumed.downtime_seconds - split.idle_seconds;
+    assert!(preflight.estimate_basis.starts_with("the last restore"), "{preflight:?}");
+    assert!(preflight.estimate_seconds < own + idle.as_secs_f64() / 2.0, "{preflight:?}");
+
+    let whole = bench.restore(RecoveryTarget::Latest).await.unwrap();
+    assert!(whole.downtime.idle_seconds < f64::EPSILON, "one process did all of it: {:?}", whole.downtime);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_told_in_one_level() {
+    let bench = Workbench::new();
+    bench.disaster().await;
+    bench.landscape.silence_vm(1);
+    let (_, preflight) = plan_restore(&bench.ctx, &bench.request(RecoveryTarget::Latest)).await.unwrap();
+    let told = preflight.warnings.iter().find(|line| line.contains("does not answer")).unwrap();
+    assert!(told.contains("does not answer: its agent at 127.0.0.2: "), "{told}");
+    assert_eq!(told.matches("does not answer").count(), 1, "{told}");
+}
+
 #[tokio::test]
 async fn an_aborted_restore_finishes_its_step_and_goes_back() {
     let steps = [

@@ -110,7 +110,7 @@ impl Break {
                 agent(folder, instance, signal)
             }
             What::Store { mend, read_only: Some(below) } => read_only(folder, below, *mend),
-            What::Store { mend: true, read_only: None } => mend_store(folder),
+            What::Store { mend: true, read_only: None } => put_back_store(folder),
             What::Store { mend: false, read_only: None } => break_store(folder),
             What::Attach => {
                 ask(&Request::DirectorFault(Fault::new(Operation::Attach, FaultKind::FailMidway, 1)))
@@ -145,7 +145,7 @@ fn break_store(folder: &Folder) -> Result<()> {
 }
 
 /// Mends whatever was broken of it: all of it, or folders.
-fn mend_store(folder: &Folder) -> Result<()> {
+fn put_back_store(folder: &Folder) -> Result<()> {
     let (store, away, below) = (folder.store(), away(folder), ReadOnly::of(folder).read()?);
     anyhow::ensure!(away.exists() || !below.is_empty(), "the store is not broken");
     if away.exists() {
@@ -217,9 +217,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder(dir.path().to_owned());
         fs::create_dir(folder.store()).unwrap();
-        assert!(mend_store(&folder).unwrap_err().to_string().contains("not broken"));
+        assert!(put_back_store(&folder).unwrap_err().to_string().contains("not broken"));
         break_store(&folder).unwrap();
-        mend_store(&folder).unwrap();
+        put_back_store(&folder).unwrap();
         assert!(folder.store().is_dir());
     }
 }

@@ -35,6 +35,15 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The filesystem of the store has no room.
+    #[error("{action}: the object store is full")]
+    Full {
+        /// What was asked for.
+        action: String,
+        /// The operating system's message.
+        #[source]
+        source: std::io::Error,
+    },
     /// A document cannot be read: its signature, its format or its content is wrong.
     #[error("{path}: {detail}")]
     Document {
@@ -296,6 +305,10 @@ impl OperatorError for Error {
             Self::Unanswered { .. } => "check that the object store answers, then run the command again".into(),
             Self::Denied { denial, .. } => denial.next_step().into(),
             Self::Refused { .. } => "check the `store.*` properties: bucket, credentials, permissions".into(),
+            Self::Full { .. } => {
+                "enlarge the filesystem that `store.root` is on, or free room there; WAL waits on the servers' disks meanwhile"
+                    .into()
+            }
             Self::Document { .. } => {
                 "check `signing.public_keys` (a replaced key stays in the list while its documents count); restore the object from the bucket's versions if it was changed"
                     .into()

@@ -94,6 +94,12 @@ RSpec.describe 'docs' do
       expect(texts.reject { |text| runbook.phrases.any? { |phrase| Errors.words(phrase) > 1 && Errors.says?(text, phrase) } }).to eq([])
     end
 
+    it 'has a place for everything that was being done when something failed' do
+      texts = Errors.actions
+      expect(texts.length).to be > 60
+      expect(texts.reject { |text| runbook.phrases.any? { |phrase| Errors.words(phrase) > 1 && Errors.says?(text, phrase) } }).to eq([])
+    end
+
     it 'explains no message that nobody says' do
       literals = Errors.literals.map(&:last)
       expect(runbook.phrases.reject { |phrase| Errors.words(phrase) < 2 || literals.any? { |literal| Errors.says?(literal, phrase) } }).to eq([])

@@ -8,7 +8,9 @@ module Errors
   ATTRIBUTE = /#\[error\(\s*"((?:[^"\\]|\\.)*)"/m
   # After the attribute of an error that is no enum: its type.
   STRUCT = /\A[^#"{}]{0,20}\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))? )?struct (\w+)/m
-  FAILURE = /\bFailure::(?:because|missing|unchanged|usage|with)\(\s*(?:ExitCode::\w+,\s*)?(?:format!\(\s*)?"((?:[^"\\]|\\.)*)"/m
+  FAILURE = /\bFailure::(?:(?:because|summary|with)\(\s*[\w.:]+(?:\([\w.:]*\))?,|(?:missing|unchanged|usage)\()\s*(?:format!\(\s*)?"((?:[^"\\]|\\.)*)"/m
+  # What a flow was doing, which stands after `error:`.
+  ACTION = /\bFlowError::(?:cloud|director|server|store)\(\s*(?:&?format!\(\s*)?"((?:[^"\\]|\\.)*)"/m
   LITERAL = /"((?:[^"\\]|\\.)*)"/m
 
   # The code without its tests and comments, by path.
@@ -18,7 +20,7 @@ module Errors
     files.to_h { |file| [file.delete_prefix("#{Release::ROOT}/"), code(File.read(file))] }
   end
 
-  def self.code(source) = source.split(/^#\[cfg\(test\)\]\nmod \w+ \{/).first.gsub(%r{^\s*//.*$}, '')
+  def self.code(source) = source.split(/^#\[cfg\(test\)\]\nmod \w+ \{/).first.gsub(%r{^\s*//.*$}, '').gsub("'\"'", "' '")
 
   # The texts of every error type that tells an operator what to do (`fn next_step`): what may stand after
   # `error:`. Other errors are only ever a `cause:`. A text that is all values (`{0}`) is its source's.
@@ -34,9 +36,14 @@ module Errors
   end
 
   # What the command line says by itself, in the place of an error enum.
-  def self.failures(sources = self.sources)
+  def self.failures(sources = self.sources) = found(FAILURE, sources)
+
+  # What was being done when something else failed.
+  def self.actions(sources = self.sources) = found(ACTION, sources)
+
+  def self.found(kind, sources)
     sources.flat_map do |path, source|
-      source.scan(FAILURE).flatten.map { |text| "#{path}: #{plain(text)}" }
+      source.scan(kind).flatten.map { |text| "#{path}: #{plain(text)}" }
     end
   end
 

@@ -3,7 +3,7 @@
 use remount_core::{ExitCode, OperatorError, Retry};
 
 use remount_host::tls::TlsError;
-use remount_host::{AccountError, ConfigError, FileError, LockError};
+use remount_host::{AccountError, ConfigError, DiskFault, FileError, LockError};
 
 use crate::refusal::Refusal;
 
@@ -84,6 +84,13 @@ pub enum Archive {
 }
 
 impl Error {
+    fn disk_fault(&self) -> Option<DiskFault> {
+        match self {
+            Self::System { source, .. } | Self::File(FileError { source, .. }) => DiskFault::of(source),
+            _ => None,
+        }
+    }
+
     /// What the exit code tells of the state of the world.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
@@ -112,6 +119,9 @@ impl OperatorError for Error {
     }
 
     fn next_step(&self) -> Option<String> {
+        if let Some(fault) = self.disk_fault() {
+            return Some(fault.next_step().into());
+        }
         match self {
             Self::Config(_) | Self::Tls(_) => Some("fix the job's properties and redeploy".into()),
             Self::Refused(refusal) => Some(refusal.next_step()),

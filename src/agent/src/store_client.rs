@@ -57,7 +57,7 @@ impl StoreClient {
                 Ok(store) => break store,
                 // A file system that is not mounted yet looks like a wrong configuration.
                 Err(error) => {
-                    log::warn!(error:% = error, deadline_seconds = deadline.seconds(); "the object store does not answer; waiting");
+                    log::warn!(error:% = remount_core::with_causes(&error), deadline_seconds = deadline.seconds(); "the object store does not answer; waiting");
                     if !deadline.pause(PAUSE).await {
                         return Err(error);
                     }

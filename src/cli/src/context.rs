@@ -32,8 +32,11 @@ pub fn open(config: &Config) -> Result<FlowContext, Failure> {
         timeouts: timeouts(config),
         cancellation: cancellation.clone(),
     };
-    let told =
-        || message!("stopping: no wait goes on; what Director or cloud have already accepted goes on there");
+    let told = || {
+        message!(
+            "stopping: Remount does not wait any longer; tasks that the Director or the cloud accepted continue"
+        )
+    };
     cancel_on_signals(cancellation, told)
         .map_err(|error| Failure::unchanged(format!("signals cannot be received: {error}")))?;
     Ok(context)

@@ -43,6 +43,9 @@ impl Failure {
         next: impl AsRef<str>,
     ) -> Self {
         let (what, cause, next) = (what.as_ref(), cause.as_ref(), next.as_ref());
+        if cause.trim().is_empty() {
+            return Self::with(code, what, next);
+        }
         Self { code, text: format!("error: {what}\ncause: {cause}\n next: {next}") }
     }
 
@@ -87,7 +90,8 @@ impl From<NoRemountJob> for Failure {
 
 impl From<remount_store::Error> for Failure {
     fn from(error: remount_store::Error) -> Self {
-        Self::of(&error, matches!(error, remount_store::Error::Config(_)))
+        use remount_store::Error::{Config, NotMounted};
+        Self::of(&error, matches!(error, Config(_) | NotMounted { .. }))
     }
 }
 
@@ -109,5 +113,18 @@ impl From<remount_cloud::Error> for Failure {
             &error,
             matches!(error, remount_cloud::Error::Refused { .. } | remount_cloud::Error::NoAdapter { .. }),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_printed_that_says_nothing() {
+        let failure = Failure::because(ExitCode::Unchanged, "a", "", "b");
+        assert_eq!(failure.text(), "error: a\n next: b");
+        let failure = Failure::because(ExitCode::Unchanged, "a", "c", "b");
+        assert_eq!(failure.text(), "error: a\ncause: c\n next: b");
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use {message, output};
 pub fn line(out: &mut impl Write, text: fmt::Arguments<'_>) {
     let written: io::Result<()> = writeln!(out, "{text}").and_then(|()| out.flush());
     if let Err(error) = written {
-        log::debug!(error:% = error; "the output is closed");
+        log::debug!(error:% = remount_core::with_causes(&error); "the output is closed");
     }
 }
 

@@ -91,7 +91,7 @@ impl Screen {
     /// A closed output stops nothing: the journal has all of it.
     fn write(&mut self, text: &str) {
         if let Err(error) = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
-            log::debug!(error:% = error; "the progress is no longer read");
+            log::debug!(error:% = remount_core::with_causes(&error); "the progress is no longer read");
         }
     }
 }

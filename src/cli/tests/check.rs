@@ -25,12 +25,50 @@ async fn all_that_is_wrong_is_told_at_once() {
 async fn a_signing_key_that_is_not_the_landscapes_is_found() {
     let site = Site::new();
     site.backup("pg-0001", BACKUP, |_| {}).await;
-    assert!(site.run("check").out.contains("fits the 1 backups of pg-0001"));
+    assert!(site.run("check").out.contains("the signing key fits the 1 backups of pg-0001"));
     let key = remount_sim::keys::OTHER_PRIVATE;
     let store = json!({"type": "fs", "root": site.path("store"), "signing": {"private_key": key}});
     site.configure(&json!({ "store": store }));
     let said = site.run("check");
     assert!(said.err.contains("store: error:") && said.err.contains("signing.public_keys"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_damaged_manifest_fails_the_check_though_the_key_fits() {
+    let site = Site::new();
+    site.backup("pg-0001", BACKUP, |_| {}).await;
+    let damaged = "20261124T004500Z-a1b2";
+    site.backup("pg-0001", damaged, |_| {}).await;
+    let path = site.path(&format!("store/clusters/pg-0001/7574325123456789012/backups/{damaged}.json"));
+    let changed = std::fs::read_to_string(&path).unwrap().replace("snap-1", "snap-2");
+    std::fs::write(&path, changed).unwrap();
+    let said = site.run("check");
+    assert!(said.err.contains("store: error: a backup of pg-0001 is damaged"), "{}", said.err);
+    assert!(
+        said.err.contains(damaged) && said.err.contains("remount list --deployment pg-0001"),
+        "{}",
+        said.err
+    );
+    assert!(!said.out.contains("fits"), "{}", said.out);
+}
+
+#[test]
+fn what_is_not_mounted_is_to_be_mounted() {
+    let site = Site::new();
+    std::fs::rename(site.path("store"), site.path("elsewhere")).unwrap();
+    let said = site.run("list");
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains(" next: mount it on this VM, or fix the `store.*` properties"), "{}", said.err);
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_told_with_its_key() {
+    let site = Site::with(
+        &json!({"director": {"url": "http://127.0.0.1:1", "username": "a", "password": "b", "task_deadline_seconds": "x"}}),
+    );
+    let said = site.run("list");
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("`director.task_deadline_seconds`: invalid type: string"), "{}", said.err);
 }
 
 #[test]

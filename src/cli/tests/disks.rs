@@ -51,6 +51,7 @@ fn answer(mut stream: TcpStream, orphans: &str) -> std::io::Result<()> {
     let (status, body) = match first.split(' ').nth(1).unwrap_or_default() {
         "/disks" => (200, orphans.to_owned()),
         "/info" => (200, json!({"name": "d", "uuid": "u", "version": "1", "user": "a"}).to_string()),
+        path if path.split('?').next() == Some("/deployments") => (200, "[]".to_owned()),
         path if path.starts_with("/deployments/") => {
             (404, json!({"code": 70_000, "description": "Deployment doesn't exist"}).to_string())
         }
@@ -141,4 +142,29 @@ fn nothing_is_asked_of_the_director_where_nothing_was_restored() {
     assert_eq!(missing.code, 1);
     assert!(missing.err.contains("next:"), "{}", missing.err);
     assert_eq!(site.run("disks release").code, 2, "which ones has to be said");
+}
+
+#[tokio::test]
+async fn a_deployment_that_neither_store_nor_director_knows_is_an_error() {
+    let site = site(&json!([]));
+    restore(&site, json!({"event": "finished", "outcome": "completed"})).await;
+    for line in ["disks --deployment nope", "disks release --due --deployment nope", "list --deployment nope"]
+    {
+        let said = site.run(line);
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{line}: {}", said.err);
+        assert!(said.err.contains("the Director has no such deployment"), "{line}: {}", said.err);
+    }
+    assert_eq!(site.run("disks --deployment pg-0001").code, 0);
+}
+
+/// The disks of a half-done restore are the only good ones: they have to be seen without the index.
+#[tokio::test]
+async fn old_disks_are_listed_without_the_index() {
+    let site = site(&one_orphan());
+    restore(&site, json!({"event": "finished", "outcome": "completed"})).await;
+    let before = site.run("disks");
+    assert!(before.out.contains("disk-1"), "{}{}", before.out, before.err);
+    std::fs::remove_dir_all(site.path("store/index")).unwrap();
+    assert_eq!(site.run("disks").out, before.out);
+    assert!(site.path("store/index").exists());
 }

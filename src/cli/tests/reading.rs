@@ -44,7 +44,7 @@ async fn json_on_standard_output_is_json_alone() {
     let site = two_clusters().await;
     let listed: Value = serde_json::from_str(&site.run("list --json").out).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 3);
-    let none: Value = serde_json::from_str(&site.run("list --json --deployment nobody").out).unwrap();
+    let none: Value = serde_json::from_str(&Site::new().run("list --json").out).unwrap();
     assert_eq!(none, json!([]));
     let info: Value = serde_json::from_str(&site.run(&format!("info --json {BACKUP}")).out).unwrap();
     assert_eq!(info["snapshot"]["cid"], "snap-1");
@@ -59,6 +59,16 @@ async fn a_backup_is_found_by_its_id_alone() {
     let missing = site.run("info 20200101T000000Z-0000");
     assert_eq!((missing.code, missing.out.as_str()), (1, ""));
     assert!(missing.err.contains("next: choose one from `remount list`"), "{}", missing.err);
+}
+
+/// A typing error must not read as "there are no backups". The Director of a site does not answer.
+#[tokio::test]
+async fn a_deployment_that_nobody_knows_is_an_error() {
+    let site = two_clusters().await;
+    let said = site.run("list --deployment nope");
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{}", said.err);
+    assert!(said.err.contains("error: nobody knows deployment nope"), "{}", said.err);
+    assert!(said.err.contains("the Director cannot be asked"), "{}", said.err);
 }
 
 #[tokio::test]
@@ -98,6 +108,32 @@ async fn a_journal_is_shown_step_by_step() {
     assert_eq!(document["plan"]["id"], RESTORE);
 }
 
+/// A half-done restore must be within reach without the index, or nobody can end it.
+#[tokio::test]
+async fn what_has_lost_its_index_entry_is_found_and_indexed_again() {
+    let site = two_clusters().await;
+    site.restore(RESTORE, &[json!({"step": "begin", "event": "intended"})]).await;
+    let forget = || std::fs::remove_dir_all(site.path("store/index")).unwrap();
+    for line in [
+        format!("journal {RESTORE}"),
+        format!("journal {RESTORE} --deployment pg-0001"),
+        "journal".to_owned(),
+        format!("info {BACKUP}"),
+        format!("info {BACKUP} --deployment pg-0001"),
+    ] {
+        forget();
+        let said = site.run(&line);
+        assert_eq!(said.code, 0, "{line}: {}", said.err);
+        assert!(site.path("store/index").exists(), "{line} writes the entry again");
+    }
+    forget();
+    let abort = site.run(&format!("abort {RESTORE}"));
+    assert!(!abort.err.contains("no cluster has a restore"), "{}", abort.err);
+    let elsewhere = site.run(&format!("journal {RESTORE} --deployment pg-0002"));
+    assert_eq!(elsewhere.code, 1);
+    assert!(elsewhere.err.contains("cluster pg-0002 has no restore"), "{}", elsewhere.err);
+}
+
 #[tokio::test]
 async fn a_journal_says_who_is_at_work() {
     let site = Site::new();
@@ -106,6 +142,46 @@ async fn a_journal_says_who_is_at_work() {
     let said = site.run("journal");
     assert!(said.out.contains("at step `begin`; the test holds the lease since"), "{}", said.out);
     lease.release().await.unwrap();
+}
+
+/// The process that is asked may be dead: nothing happens then, and the message says what to do and from when on.
+#[tokio::test]
+async fn who_is_asked_to_abort_is_told_with_what_to_do_if_that_one_is_dead() {
+    let site = Site::new();
+    site.restore(RESTORE, &[json!({"step": "begin", "event": "intended"})]).await;
+    let lease = site.lease("pg-0001").await;
+    let said = site.run(&format!("abort {RESTORE}"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    let asked = "the test is asked to finish step `begin`, then to roll it back before step";
+    assert!(said.err.contains(asked), "{}", said.err);
+    let dead = format!("nothing is done until you run `remount resume {RESTORE}`, after 20");
+    assert!(said.err.contains(&dead), "{}", said.err);
+    lease.release().await.unwrap();
+}
+
+/// 25 s lay between the two processes: the last one's own 3.63 s are not the downtime.
+#[tokio::test]
+async fn a_journal_shows_the_downtime_of_all_its_processes() {
+    let site = Site::new();
+    let own = json!({"seconds": 3.63, "director_seconds": 1.0, "postgres_seconds": 1.0});
+    let promoted = json!({"timeline": 2, "replayed_to": "0/3", "written_at": "0/4", "downtime": own});
+    let events = [
+        json!({"step": "stop_primary", "event": "intended"}),
+        json!({"step": "stop_primary", "event": "intended", "epoch": 2, "at": "2026-11-23T10:17:27Z"}),
+        json!({"step": "stop_primary", "event": "done", "seconds": 1.0, "epoch": 2, "at": "2026-11-23T10:17:28Z"}),
+        json!({"step": "verify", "event": "intended", "epoch": 2, "at": "2026-11-23T10:17:29Z"}),
+        json!({"step": "verify", "event": "done", "seconds": 0.5, "epoch": 2, "at": "2026-11-23T10:17:29Z",
+            "output": {"replayed_to": "0/3", "last_commit": null}}),
+        json!({"step": "promote", "event": "intended", "epoch": 2, "at": "2026-11-23T10:17:29Z"}),
+        json!({"step": "promote", "event": "done", "seconds": 1.0, "epoch": 2, "at": "2026-11-23T10:17:30Z",
+            "output": promoted}),
+        json!({"event": "finished", "outcome": "completed", "epoch": 2, "at": "2026-11-23T10:17:40Z"}),
+    ];
+    site.restore(RESTORE, &events).await;
+    let said = site.run("journal");
+    assert_eq!(said.code, 0, "{}", said.err);
+    let downtime = "downtime 28.00 s, of which 25.00 s no process worked on it (estimated";
+    assert!(said.out.contains(downtime), "{}", said.out);
 }
 
 #[test]

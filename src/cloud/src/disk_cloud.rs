@@ -123,6 +123,17 @@ pub enum SnapshotState {
     Failed,
 }
 
+impl fmt::Display for SnapshotState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "only asked for",
+            Self::Captured => "still being copied",
+            Self::Complete => "complete",
+            Self::Failed => "given up by the cloud",
+        })
+    }
+}
+
 /// The disk to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskSpec {

@@ -52,30 +52,29 @@ impl fmt::Display for Attempts {
     }
 }
 
-/// An error and the chain of its sources, in one line.
+/// An error and the chain of its sources, in one line. A source without a text says nothing.
 #[must_use]
 pub fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    let mut texts = vec![error.to_string()];
+    texts.extend(causes(error));
+    texts.join(": ")
+}
+
+/// The texts of an error's sources, the nearest first.
+fn causes(error: &dyn Error) -> impl Iterator<Item = String> {
+    let sources = std::iter::successors(error.source(), |&source| source.source());
+    sources.map(ToString::to_string).filter(|text| !text.trim().is_empty())
 }
 
 /// The three lines an operator reads: what failed, why (the chain of sources), what to do next.
 #[must_use]
 pub fn report(error: &dyn OperatorError) -> String {
     let mut text = format!("error: {error}");
-    if let Some(cause) = error.source() {
-        text.push_str("\ncause: ");
-        text.push_str(&with_causes(cause));
-    }
-    if let Some(next) = error.next_step() {
-        text.push_str("\n next: ");
-        text.push_str(&next);
+    let causes: Vec<String> = causes(error).collect();
+    for (head, line) in [("cause", Some(causes.join(": "))), (" next", error.next_step())] {
+        if let Some(line) = line.filter(|line| !line.trim().is_empty()) {
+            text.push_str(&format!("\n{head}: {line}"));
+        }
     }
     text
 }
@@ -87,6 +86,24 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
     struct Layer(&'static str, #[source] Option<Box<Layer>>);
+
+    impl OperatorError for Layer {
+        fn retry(&self) -> Retry {
+            Retry::Never
+        }
+
+        fn next_step(&self) -> Option<String> {
+            Some(String::new())
+        }
+    }
+
+    #[test]
+    fn no_line_is_printed_that_says_nothing() {
+        let silent = Layer("restore", Some(Box::new(Layer("", None))));
+        assert_eq!((report(&silent), with_causes(&silent)), ("error: restore".into(), "restore".into()));
+        let caused = Layer("restore", Some(Box::new(Layer("", Some(Box::new(Layer("no room", None)))))));
+        assert_eq!(report(&caused), "error: restore\ncause: no room");
+    }
 
     #[test]
     fn causes_follow_the_error_from_the_outermost_to_the_first() {

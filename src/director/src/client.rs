@@ -67,7 +67,7 @@ impl HttpDirector {
             Ok(events) => failure(&events),
             Err(error) if error.retry() == Retry::Soon => return error,
             Err(error) => {
-                warn!(task = id.0, error:% = error; "the task's events cannot be read");
+                warn!(task = id.0, error:% = remount_core::with_causes(&error); "the task's events cannot be read");
                 None
             }
         };
@@ -100,7 +100,10 @@ impl Director for HttpDirector {
             self.read(|calls| calls.json("list the deployments", route::DEPLOYMENTS)).await?;
         let known = |wire: WireDeployment| {
             let name = DeploymentName::new(wire.name);
-            name.inspect_err(|error| warn!(error:% = error; "a deployment is passed over")).ok()
+            name.inspect_err(
+                |error| warn!(error:% = remount_core::with_causes(&error); "a deployment is passed over"),
+            )
+            .ok()
         };
         Ok(listed.into_iter().filter_map(known).collect())
     }

@@ -1,6 +1,6 @@
 //! What Remount asks of a BOSH Director.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -40,6 +40,20 @@ pub enum TaskState {
     Cancelled,
     /// Its worker died.
     Timeout,
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queued => "queued",
+            Self::Processing => "processing",
+            Self::Cancelling => "cancelling",
+            Self::Done => "done",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+            Self::Timeout => "timeout",
+        })
+    }
 }
 
 impl TaskState {

@@ -52,7 +52,7 @@ pub async fn follow(director: &dyn Director, task: TaskId, how: Follow<'_>) -> R
                 if Instant::now() >= how.deadline {
                     return Err(error);
                 }
-                warn!(task = task.0, error:% = error; "the Director does not answer; the task may go on");
+                warn!(task = task.0, error:% = remount_core::with_causes(&error); "the Director does not answer; the task may go on");
             }
             Err(error) => return Err(error),
         }

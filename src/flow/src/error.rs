@@ -1,6 +1,7 @@
 //! What can go wrong with a backup or a restore, and what is true afterwards.
 
-use remount_core::{ExitCode, InstanceSlug, OperatorError, RestoreId, Retry, with_causes};
+use jiff::Timestamp;
+use remount_core::{ClusterName, ExitCode, InstanceSlug, OperatorError, RestoreId, Retry, with_causes};
 use remount_saga::{Failure, SagaError};
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +149,17 @@ pub enum FlowError {
         #[source]
         source: Box<FlowError>,
     },
+    /// It was asked to go on, and was rolled back before.
+    #[error("restore {restore} was rolled back at {at}; nothing is left to do")]
+    RolledBack {
+        /// The restore.
+        restore: RestoreId,
+        /// When its rollback had ended.
+        at: Timestamp,
+        /// Why; none where an operator wanted it.
+        #[source]
+        source: Option<Box<FlowError>>,
+    },
     /// A step failed and everything stays as it is, as was asked for or because a rollback would lose more.
     #[error("restore {restore} is held at step `{step}`")]
     Held {
@@ -215,7 +227,7 @@ impl FlowError {
         match self {
             Self::Usage(_) => ExitCode::Usage,
             Self::Undone { differs: Some(differs), .. } if !differs.is_empty() => ExitCode::Stuck,
-            Self::Undone { .. } => ExitCode::Undone,
+            Self::Undone { .. } | Self::RolledBack { .. } => ExitCode::Undone,
             Self::ReleaseUnfinished { .. }
             | Self::Held { .. }
             | Self::Stuck { .. }
@@ -262,11 +274,34 @@ impl FlowError {
         move |source| Self::Store { action: action.into(), source }
     }
 
+    /// The lease of a cluster cannot be had.
+    pub(crate) fn lease(cluster: &ClusterName) -> impl FnOnce(remount_store::Error) -> Self {
+        let cluster = cluster.clone();
+        move |source| {
+            let action = match source {
+                remount_store::Error::Leased { .. } => format!("cluster {cluster} is in use"),
+                _ => format!("take the lease of cluster {cluster}"),
+            };
+            Self::Store { action, source }
+        }
+    }
+
     pub(crate) fn server(
         action: impl Into<String>,
         instance: &InstanceSlug,
     ) -> impl FnOnce(remount_postgres::Error) -> Self {
         move |source| Self::Server { action: action.into(), instance: Box::new(instance.clone()), source }
+    }
+
+    /// Why, for a sentence that says already what was asked of whom.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Server { source: remount_postgres::Error::Unreachable { address, source, .. }, .. } => {
+                format!("its agent at {address}: {}", with_causes(&**source))
+            }
+            Self::Server { source, .. } => with_causes(source),
+            error => with_causes(error),
+        }
     }
 
     pub(crate) fn usage(error: impl std::fmt::Display) -> Self {
@@ -353,6 +388,9 @@ impl OperatorError for FlowError {
             | Self::Interrupted { commands, .. } => join(commands.iter().cloned()),
             Self::ReleaseUnfinished { restore, .. } => {
                 Some(format!("run it again, it goes on with the rest: `remount disks release {restore}`"))
+            }
+            Self::RolledBack { restore, .. } => {
+                Some(format!("`remount journal {restore}` shows what it did; to restore, request it again"))
             }
             Self::TakenOver { restore, .. } => Some(format!("follow it with `remount journal {restore}`")),
             Self::Journal { restore, .. } => Some(format!(

@@ -71,7 +71,7 @@ pub async fn read_settings(
                 }
                 report.overrides.extend(status.overrides.into_iter().map(|found| (slug.clone(), found)));
             }
-            Err(error) => report.silent.push((slug, error.to_string())),
+            Err(error) => report.silent.push((slug, remount_core::with_causes(&error))),
         }
     }
     Ok(report)

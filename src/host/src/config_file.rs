@@ -119,10 +119,10 @@ impl Blocks {
             Some(path) => (self.content_of(&path)?, format!("{}: ", path.display())),
             None => (self.given.remove(name).filter(|value| !value.is_null())?, String::new()),
         };
-        match serde_json::from_value(value) {
+        match serde_path_to_error::deserialize(value) {
             Ok(block) => Some(block),
             Err(error) => {
-                self.problems.push(format!("{place}`{name}`: {error}"));
+                self.problems.push(format!("{place}`{}`: {}", key_of(name, error.path()), error.inner()));
                 None
             }
         }
@@ -192,12 +192,23 @@ impl Blocks {
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let blocks = Blocks::read(path)?;
     let mut problems = blocks.problems;
-    match serde_json::from_value(Value::Object(blocks.given)) {
+    match serde_path_to_error::deserialize(Value::Object(blocks.given)) {
         Ok(config) if problems.is_empty() => return Ok(config),
         Ok(_) => {}
-        Err(error) => problems.push(error.to_string()),
+        Err(error) if is_root(error.path()) => problems.push(error.inner().to_string()),
+        Err(error) => problems.push(format!("`{}`: {}", error.path(), error.inner())),
     }
     Err(ConfigError { path: path.to_owned(), problems })
+}
+
+/// Where the value is that does not fit: the path of its key.
+fn key_of(block: &str, path: &serde_path_to_error::Path) -> String {
+    if is_root(path) { block.to_owned() } else { format!("{block}.{path}") }
+}
+
+/// A key that is missing or unknown is named by the problem itself.
+fn is_root(path: &serde_path_to_error::Path) -> bool {
+    path.iter().next().is_none()
 }
 
 fn file_key(name: &str) -> String {
@@ -213,6 +224,8 @@ fn lines(problems: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[test]
@@ -228,6 +241,33 @@ mod tests {
         for word in ["x.json", "`b`", "`d` is missing", "more", "`colour` is unknown"] {
             assert!(told.contains(word), "{word} is not in {told}");
         }
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_told_with_the_path_of_its_key() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only read")]
+        struct Block {
+            hosts: Vec<u16>,
+        }
+        let wrong = |text: &str| {
+            let mut blocks = Blocks::parse(Path::new("x.json"), text.as_bytes()).unwrap();
+            blocks.needed::<Block>("director");
+            blocks.finish().unwrap_err().to_string()
+        };
+        let told = wrong(r#"{"director": {"hosts": [1, "x"]}}"#);
+        assert!(told.contains("`director.hosts[1]`: invalid type: string \"x\", expected u16"), "{told}");
+        let told = wrong(r#"{"director": {"hosts": [], "colour": "red"}}"#);
+        assert!(told.contains("colour"), "{told}");
+        assert!(wrong(r#"{"director": 7}"#).contains("`director`: invalid type"));
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        fs::write(&path, r#"{"hosts": ["x"]}"#).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let told = read::<Block>(&path).unwrap_err().to_string();
+        assert!(told.contains("`hosts[0]`: invalid type"), "{told}");
     }
 
     #[test]

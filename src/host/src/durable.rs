@@ -19,6 +19,40 @@ pub struct FileError {
     pub source: io::Error,
 }
 
+/// Why a disk takes nothing more, until an operator does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFault {
+    /// No room, or none that its owner may use.
+    Full,
+    /// Its file system is read-only.
+    ReadOnly,
+}
+
+impl DiskFault {
+    /// The fault that an error of the operating system is.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Self::Full),
+            io::ErrorKind::ReadOnlyFilesystem => Some(Self::ReadOnly),
+            _ => None,
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub const fn next_step(self) -> &'static str {
+        match self {
+            Self::Full => {
+                "free room on the disk of that file (never below pg_wal), or enlarge it (`persistent_disk_type`) and deploy"
+            }
+            Self::ReadOnly => {
+                "read the kernel's log on the instance (`dmesg`): it makes a file system read-only after an error of the disk;                  `bosh recreate --no-converge` the instance mounts the disk again"
+            }
+        }
+    }
+}
+
 /// The result of this module's functions.
 pub type Result<T, E = FileError> = std::result::Result<T, E>;
 
@@ -29,12 +63,16 @@ const MODE: u32 = 0o600;
 /// its folder: the hooks run as root, PostgreSQL does not.
 ///
 /// # Errors
-/// The file system's; the old file is then still there.
+/// The file system's; the old file is then still there, and nothing of the new one.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let beside = beside(path);
-    write_beside(folder, &beside, content).map_err(at(&beside))?;
-    fs::rename(&beside, path).map_err(at(path))?;
+    let written = write_beside(folder, &beside, content).and_then(|()| fs::rename(&beside, path));
+    if let Err(error) = written {
+        // What cannot be removed is replaced by the next attempt.
+        fs::remove_file(&beside).ok();
+        return Err(at(path)(error));
+    }
     sync_folder(folder)
 }
 
@@ -142,6 +180,25 @@ mod tests {
         assert_eq!(read(&path).unwrap().unwrap(), b"second");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the file beside was left over");
+    }
+
+    /// A folder stands where the file is to go: all but the last call succeeds.
+    #[test]
+    fn what_was_written_beside_is_removed_where_it_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("label");
+        fs::create_dir(&path).unwrap();
+        let error = write(&path, b"ours").unwrap_err();
+        assert_eq!(error.path, path, "the file that was wanted is named");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the file beside was left over");
+    }
+
+    #[test]
+    fn a_full_and_a_read_only_disk_are_told_from_other_faults() {
+        let fault = |number| DiskFault::of(&io::Error::from_raw_os_error(number));
+        let (full, quota, read_only, denied) = (28, 122, 30, 13);
+        assert_eq!([full, quota].map(fault), [Some(DiskFault::Full); 2]);
+        assert_eq!([read_only, denied].map(fault), [Some(DiskFault::ReadOnly), None]);
     }
 
     #[test]

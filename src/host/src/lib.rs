@@ -37,7 +37,7 @@ pub use account::{Account, AccountError, is_root, user_name};
 pub use blocking::blocking;
 pub use config_file::{ConfigError, NoRemountJob};
 pub use deadline::Deadline;
-pub use durable::FileError;
+pub use durable::{DiskFault, FileError};
 pub use file_lock::{FileLock, LockError};
 pub use file_mode::world_access;
 pub use poll::{Pace, Poll, WaitError, wait_until};

@@ -103,7 +103,7 @@ where
         if pause >= deadline.left() {
             return Err(error.after(Attempts { tries, elapsed }));
         }
-        log::warn!(error:% = error, tries, pause_ms = pause.as_millis(); "call failed, trying again");
+        log::warn!(error:% = remount_core::with_causes(&error), tries, pause_ms = pause.as_millis(); "call failed, trying again");
         tokio::select! {
             () = cancelled(waits_for_stop) => return Err(error.after(Attempts { tries, elapsed })),
             () = tokio::time::sleep(pause) => {}

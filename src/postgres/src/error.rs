@@ -1,7 +1,7 @@
 //! What can go wrong with a PostgreSQL server.
 
-use remount_core::{BackupId, OperatorError, RestoreId, Retry};
-use remount_host::FileError;
+use remount_core::{BackupId, OperatorError, RestoreId, Retry, with_causes};
+use remount_host::{DiskFault, FileError};
 use serde::{Deserialize, Serialize};
 
 /// What the text of an [`Error::Settings`] begins with.
@@ -79,6 +79,24 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// The disk of a file takes nothing more.
+    #[error("{path}: {detail}")]
+    Disk {
+        /// The file.
+        path: String,
+        /// The operating system's message.
+        detail: String,
+        /// Why not.
+        fault: DiskFault,
+    },
+    /// The agent failed at something that is neither PostgreSQL's nor a file's.
+    #[error("{action}: {detail}")]
+    Agent {
+        /// What was asked for.
+        action: String,
+        /// What it says.
+        detail: String,
+    },
     /// Parts of the cluster are not on the persistent disk.
     #[error("{OTHER_DISK}{0}")]
     OtherDisk(String),
@@ -92,7 +110,11 @@ pub enum Error {
 
 impl From<FileError> for Error {
     fn from(error: FileError) -> Self {
-        Self::File { path: error.path.display().to_string(), detail: error.source.to_string() }
+        let (path, detail) = (error.path.display().to_string(), error.source.to_string());
+        match DiskFault::of(&error.source) {
+            Some(fault) => Self::Disk { path, detail, fault },
+            None => Self::File { path, detail },
+        }
     }
 }
 
@@ -124,12 +146,15 @@ impl From<&Error> for ApiError {
             Error::Database { .. } => ("database", None),
             Error::Unreachable { .. } => ("unreachable", None),
             Error::File { .. } => ("file", None),
+            Error::Disk { fault: DiskFault::Full, .. } => ("disk_full", None),
+            Error::Disk { fault: DiskFault::ReadOnly, .. } => ("disk_read_only", None),
+            Error::Agent { .. } => ("agent", None),
             Error::OtherDisk(_) => ("other_disk", None),
             Error::NotText(_) => ("not_text", None),
             Error::Config(_) => ("config", None),
         };
         let restore = if let Error::NoRestore(restore) = error { Some(restore.clone()) } else { None };
-        Self { code: code.into(), message: error.to_string(), backup: backup.cloned(), restore }
+        Self { code: code.into(), message: with_causes(error), backup: backup.cloned(), restore }
     }
 }
 
@@ -140,7 +165,7 @@ impl ApiError {
         if let ("no_restore", Some(restore)) = (self.code.as_str(), &self.restore) {
             return Error::NoRestore(restore.clone());
         }
-        match (self.code.as_str(), self.backup) {
+        match (self.code.as_str(), self.backup.clone()) {
             ("backup_in_progress", Some(backup)) => Error::BackupInProgress(backup),
             ("no_backup", Some(backup)) => Error::NoBackup(backup),
             ("marked", Some(backup)) => {
@@ -159,9 +184,15 @@ impl ApiError {
             }
             // A full or read-only disk does not pass by waiting, and PostgreSQL's log says nothing of it.
             ("file", _) => {
-                let (path, detail) = self.message.split_once(": ").unwrap_or(("a file", &self.message));
-                Error::File { path: path.into(), detail: detail.into() }
+                let (path, detail) = self.path_and_detail();
+                Error::File { path, detail }
             }
+            (code @ ("disk_full" | "disk_read_only"), _) => {
+                let fault = if code == "disk_full" { DiskFault::Full } else { DiskFault::ReadOnly };
+                let (path, detail) = self.path_and_detail();
+                Error::Disk { path, detail, fault }
+            }
+            ("agent", _) => Error::Agent { action: action.into(), detail: self.message },
             ("other_disk", _) => {
                 Error::OtherDisk(self.message.strip_prefix(OTHER_DISK).unwrap_or(&self.message).into())
             }
@@ -178,10 +209,17 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    fn path_and_detail(&self) -> (String, String) {
+        let (path, detail) = self.message.split_once(": ").unwrap_or(("a file", &self.message));
+        (path.into(), detail.into())
+    }
+}
+
 impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
-            Self::Unreachable { .. } | Self::Database { .. } => Retry::Soon,
+            Self::Unreachable { .. } | Self::Database { .. } | Self::Agent { .. } => Retry::Soon,
             Self::BackupInProgress(_) | Self::Marked { .. } => Retry::Later,
             _ => Retry::Never,
         }
@@ -217,6 +255,8 @@ impl OperatorError for Error {
                 "check on the instance whether the disk of that file is full or read-only, and whether the file was changed by hand"
                     .into()
             }
+            Self::Disk { fault, .. } => fault.next_step().into(),
+            Self::Agent { .. } => "read /var/vcap/sys/log/remount-agent on the instance".into(),
             Self::OtherDisk(_) => {
                 "move it below /var/vcap/store: a tablespace with `ALTER … SET TABLESPACE` and `DROP TABLESPACE`, `pg_wal` with the server stopped"
                     .into()
@@ -234,12 +274,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_told_as_such_across_the_agents_api_and_is_not_waited_out() {
-        let full = Error::File { path: "/var/vcap/store/a".into(), detail: "no space left on device".into() };
-        let told = ApiError::from(&full).into_error("begin the backup");
-        assert_eq!(told.to_string(), full.to_string());
-        assert_eq!(told.retry(), Retry::Never);
-        assert!(told.next_step().unwrap().contains("disk"));
+    fn a_full_and_a_read_only_disk_are_told_as_such_across_the_agents_api_and_are_not_waited_out() {
+        for (number, next) in [(28, "enlarge it"), (122, "enlarge it"), (30, "read-only")] {
+            let source = std::io::Error::from_raw_os_error(number);
+            let disk = Error::from(FileError { path: "/var/vcap/store/a".into(), source });
+            let told = ApiError::from(&disk).into_error("begin the backup");
+            assert_eq!((told.to_string(), told.retry()), (disk.to_string(), Retry::Never));
+            assert!(told.next_step().unwrap().contains(next), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn another_fault_of_a_file_is_told_with_its_cause() {
+        let source = std::io::Error::from_raw_os_error(13);
+        let file = Error::from(FileError { path: "/var/vcap/store/a".into(), source });
+        let told = ApiError::from(&file).into_error("begin the backup");
+        assert_eq!((told.to_string(), told.retry()), (file.to_string(), Retry::Never));
+        assert!(told.to_string().contains("ermission denied"), "{told}");
+    }
+
+    #[test]
+    fn the_agents_own_failure_sends_nobody_to_postgresqls_log() {
+        let agent = ApiError { code: "agent".into(), message: "x: y".into(), backup: None, restore: None };
+        let told = agent.into_error("begin the backup");
+        assert_eq!(told.to_string(), "begin the backup: x: y");
+        assert!(told.next_step().unwrap().contains("remount-agent"), "{told:?}");
     }
 
     #[test]

@@ -303,6 +303,7 @@ fn is_passing(code: &SqlState) -> bool {
 /// Wraps the driver's error, so that its chain ends here.
 pub(crate) fn database(action: &'static str) -> impl Fn(tokio_postgres::Error) -> Error {
     move |error| {
+        let is_full = error.code() == Some(&SqlState::DISK_FULL);
         let detail = match error.as_db_error() {
             None => std::error::Error::source(&error)
                 .map_or_else(|| error.to_string(), |cause| format!("{error} ({cause})")),
@@ -316,7 +317,10 @@ pub(crate) fn database(action: &'static str) -> impl Fn(tokio_postgres::Error) -
                 text
             }
         };
-        Error::Database { action: action.into(), detail }
+        match is_full {
+            true => Error::NoRoom { action: action.into(), detail },
+            false => Error::Database { action: action.into(), detail },
+        }
     }
 }
 

@@ -35,7 +35,7 @@ impl Identity {
         let per_group = blocks.optional("cluster_per_group").unwrap_or(false);
         let (deployment, instance) = (deployment?, instance?);
         let cluster = ClusterName::of(&deployment, per_group.then_some(&instance.group));
-        cluster.map_err(|error| blocks.note([error.to_string()])).ok().map(|cluster| Self {
+        cluster.map_err(|error| blocks.note([remount_core::with_causes(&error)])).ok().map(|cluster| Self {
             instance,
             deployment,
             cluster,

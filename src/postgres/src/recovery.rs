@@ -207,11 +207,14 @@ impl LocalServer {
         let data_directory = self.config().data_directory.clone();
         let lost = |error| Error::Database {
             action: ACTION.into(),
-            detail: format!("the look at it failed: {error}"),
+            detail: format!("the look at it failed: {}", remount_core::with_causes(&error)),
         };
         let read = blocking(move || ControlData::read(&data_directory), lost).await;
         // The server rewrites it in place: a look that finds it torn is repeated.
-        let failed = |error: Error| Error::Database { action: ACTION.into(), detail: error.to_string() };
+        let failed = |error: Error| Error::Database {
+            action: ACTION.into(),
+            detail: remount_core::with_causes(&error),
+        };
         let needed = read.map_err(failed)?.demands;
         let mut low = Vec::new();
         for (setting, needs) in needed.each() {

@@ -2,6 +2,7 @@
 //! long as the caller says where one lost answer is not to count.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,7 +31,9 @@ impl RetryingServers {
 
 impl Retryable for Error {
     fn after(mut self, attempts: Attempts) -> Self {
-        if let Self::Unreachable { action, .. } | Self::Database { action, .. } = &mut self {
+        if let Self::Unreachable { action, .. } | Self::Database { action, .. } | Self::Agent { action, .. } =
+            &mut self
+        {
             *action = format!("{action}{attempts}");
         }
         self
@@ -45,7 +48,8 @@ impl Servers for RetryingServers {
         address: &str,
     ) -> Result<Arc<dyn Server>> {
         let inner = self.inner.server(deployment, instance, address)?;
-        Ok(Arc::new(RetryingServer { inner, policy: self.policy.clone() }))
+        let is_silent = AtomicBool::new(false);
+        Ok(Arc::new(RetryingServer { inner, policy: self.policy.clone(), is_silent }))
     }
 }
 
@@ -53,6 +57,19 @@ impl Servers for RetryingServers {
 struct RetryingServer {
     inner: Arc<dyn Server>,
     policy: RetryPolicy,
+    /// The last call that was tried again got no answer at all.
+    is_silent: AtomicBool,
+}
+
+impl RetryingServer {
+    async fn retried<T, F>(&self, call: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let outcome = retry(&self.policy, call).await;
+        self.is_silent.store(matches!(outcome, Err(Error::Unreachable { .. })), Ordering::Relaxed);
+        outcome
+    }
 }
 
 #[async_trait]
@@ -67,7 +84,7 @@ impl Server for RetryingServer {
     }
 
     async fn begin_backup(&self, backup: &BackupId, lease_seconds: u64) -> Result<BackupBegun> {
-        retry(&self.policy, || self.inner.begin_backup(backup, lease_seconds)).await
+        self.retried(|| self.inner.begin_backup(backup, lease_seconds)).await
     }
 
     /// Sent once: the next renewal comes before the lease ends, a late one would only hold it up.
@@ -76,38 +93,43 @@ impl Server for RetryingServer {
     }
 
     async fn end_backup(&self, backup: &BackupId) -> Result<BackupEnded> {
-        retry(&self.policy, || self.inner.end_backup(backup)).await
+        self.retried(|| self.inner.end_backup(backup)).await
     }
 
+    /// Sent once to a server that was silent for the whole limit: the agent's lease ends backup mode anyway, and who
+    /// waits here holds the cluster's lease.
     async fn abort_backup(&self, backup: &BackupId) -> Result<()> {
-        retry(&self.policy, || self.inner.abort_backup(backup)).await
+        if self.is_silent.load(Ordering::Relaxed) {
+            return self.inner.abort_backup(backup).await;
+        }
+        self.retried(|| self.inner.abort_backup(backup)).await
     }
 
     async fn switch_wal(&self) -> Result<WalSwitched> {
-        retry(&self.policy, || self.inner.switch_wal()).await
+        self.retried(|| self.inner.switch_wal()).await
     }
 
     async fn archive_streamed(&self) -> Result<StreamedWal> {
-        retry(&self.policy, || self.inner.archive_streamed()).await
+        self.retried(|| self.inner.archive_streamed()).await
     }
 
     async fn write_probe(&self) -> Result<WriteProbe> {
-        retry(&self.policy, || self.inner.write_probe()).await
+        self.retried(|| self.inner.write_probe()).await
     }
 
     async fn promote(&self, restore: &RestoreId) -> Result<Promoted> {
-        retry(&self.policy, || self.inner.promote(restore)).await
+        self.retried(|| self.inner.promote(restore)).await
     }
 
     async fn forward_restore(&self, restore: &RestoreId) -> Result<Forwarded> {
-        retry(&self.policy, || self.inner.forward_restore(restore)).await
+        self.retried(|| self.inner.forward_restore(restore)).await
     }
 
     async fn finish_restore(&self, restore: &RestoreId) -> Result<()> {
-        retry(&self.policy, || self.inner.finish_restore(restore)).await
+        self.retried(|| self.inner.finish_restore(restore)).await
     }
 
     async fn refresh_collations(&self, restore: &RestoreId) -> Result<CollationRefresh> {
-        retry(&self.policy, || self.inner.refresh_collations(restore)).await
+        self.retried(|| self.inner.refresh_collations(restore)).await
     }
 }

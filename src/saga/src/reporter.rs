@@ -48,6 +48,14 @@ impl<'a> ProgressReporter<'a> {
         self.report(kind, None);
     }
 
+    /// What is reported next is about this step, which need not have begun.
+    pub(crate) fn turn_to(&self, step: &str, number: usize) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.step != step {
+            *current = Current { step: step.to_owned(), number, since: Instant::now() };
+        }
+    }
+
     /// The current step ends, or says something. Returns its seconds so far.
     pub fn report(&self, kind: ProgressKind, detail: Option<String>) -> f64 {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();

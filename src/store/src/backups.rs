@@ -96,6 +96,16 @@ impl ClusterStore {
         Ok(None)
     }
 
+    /// Whether a document has this backup's name, read or not.
+    pub(crate) async fn has_backup(&self, id: &BackupId) -> Result<bool> {
+        for system_identifier in self.system_identifiers().await? {
+            if self.objects.stat(&self.backup_path(system_identifier, id)).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Notes that a backup is begun, before a snapshot of it can exist.
     ///
     /// # Errors
@@ -125,7 +135,7 @@ impl ClusterStore {
         let reads = in_parallel(self.run_documents("begun").await?, |path| async move {
             match self.read_signed::<BackupBegunNote>(&path).await {
                 Err(error @ Error::Document { .. }) => {
-                    warn!(object = path.as_str(), error:% = error; "this note of a backup proves nothing");
+                    warn!(object = path.as_str(), error:% = remount_core::with_causes(&error); "this note of a backup proves nothing");
                     Ok(None)
                 }
                 read => read,

@@ -9,7 +9,7 @@ use remount_core::documents::{FORMAT, InstanceNote};
 use remount_core::{ClusterName, InstanceId, SystemIdentifier};
 
 use crate::store::CLUSTERS;
-use crate::{Keyring, Lease, LeaseHolder, Metadata, Objects, Purpose, Result, WalArchive, documents};
+use crate::{Keyring, Lease, LeaseHolder, Metadata, Objects, Purpose, Result, WalArchive, documents, lease};
 
 /// The store of one cluster.
 #[derive(Clone)]
@@ -84,6 +84,17 @@ impl ClusterStore {
     /// [`Error::Leased`] where another owner holds it; nothing was changed.
     pub async fn take_lease(&self, owner: &str, purpose: Purpose, term: Duration) -> Result<Lease> {
         Lease::take(self, owner, purpose, term).await
+    }
+
+    /// Looks whether the lease can be taken now, without taking it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Leased`]; or the store did not answer.
+    pub async fn must_be_free(&self) -> Result<()> {
+        match self.lease_holder().await? {
+            Some(holder) if !holder.expired => Err(lease::leased(&self.name, holder)),
+            _ => Ok(()),
+        }
     }
 
     /// Who holds the lease, or let it expire without releasing it; none where it is released.

@@ -129,9 +129,7 @@ impl StoreConfig {
         let root = self.root.clone().unwrap_or_default();
         // OpenDAL makes the folder where it is missing; a missing one is an unmounted filesystem.
         if !root.is_dir() {
-            let problem =
-                format!("`store.root`: {} is not a folder; is its filesystem mounted?", root.display());
-            return Err(Error::Config(problem));
+            return Err(Error::NotMounted { root: root.display().to_string() });
         }
         let service = opendal::services::Fs::default().root(&root.to_string_lossy());
         let operator = Operator::new(service).map_err(|error| Error::Config(error.to_string()))?;

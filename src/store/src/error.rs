@@ -35,6 +35,15 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The filesystem of the store has no room.
+    #[error("{action}: the object store is full")]
+    Full {
+        /// What was asked for.
+        action: String,
+        /// The operating system's message.
+        #[source]
+        source: std::io::Error,
+    },
     /// A document cannot be read: its signature, its format or its content is wrong.
     #[error("{path}: {detail}")]
     Document {
@@ -53,13 +62,15 @@ pub enum Error {
     #[error("cluster {cluster} is leased to {owner} for {purpose} since {since} (epoch {epoch})")]
     Leased {
         /// The cluster.
-        cluster: String,
+        cluster: Box<str>,
         /// Who holds it.
         owner: String,
         /// For what.
-        purpose: String,
+        purpose: Box<str>,
         /// Since when.
         since: Timestamp,
+        /// When it ends, if its owner gives no further sign of life.
+        ends_at: Timestamp,
         /// Its epoch.
         epoch: u64,
     },
@@ -113,6 +124,12 @@ pub enum Error {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// The folder of the store is not there.
+    #[error("`store.root`: {root} is not a folder: is its filesystem mounted?")]
+    NotMounted {
+        /// Where it should be.
+        root: String,
     },
     /// The configuration is wrong.
     #[error("store configuration: {0}")]
@@ -267,6 +284,12 @@ pub enum Damage {
     Content(#[source] SegmentFault),
 }
 
+/// Rounded up: nobody is sent too early.
+fn whole_second(time: Timestamp) -> Timestamp {
+    let up = jiff::TimestampRound::new().smallest(jiff::Unit::Second).mode(jiff::RoundMode::Ceil);
+    time.round(up).unwrap_or(time)
+}
+
 impl OperatorError for Error {
     fn retry(&self) -> Retry {
         match self {
@@ -282,13 +305,19 @@ impl OperatorError for Error {
             Self::Unanswered { .. } => "check that the object store answers, then run the command again".into(),
             Self::Denied { denial, .. } => denial.next_step().into(),
             Self::Refused { .. } => "check the `store.*` properties: bucket, credentials, permissions".into(),
+            Self::Full { .. } => {
+                "enlarge the filesystem that `store.root` is on, or free room there; WAL waits on the servers' disks meanwhile"
+                    .into()
+            }
             Self::Document { .. } => {
                 "check `signing.public_keys` (a replaced key stays in the list while its documents count); restore the object from the bucket's versions if it was changed"
                     .into()
             }
-            Self::Leased { .. } => {
-                "wait until its owner has ended (`remount journal`); the lease of a dead owner ends by itself".into()
-            }
+            Self::Leased { ends_at, .. } => format!(
+                "wait until its owner has ended (`remount journal`); if it is dead, run the command again after {}: its lease \
+                 has ended then",
+                whole_second(*ends_at)
+            ),
             Self::Fenced { .. } => "another process continues the work; follow it with `remount journal`".into(),
             Self::Conflict { .. } => {
                 "two clusters may write to one archive: compare `store.*` and cluster names".into()
@@ -304,6 +333,9 @@ impl OperatorError for Error {
                 "restore the object from the bucket's versions, or restore to a point before it".into()
             }
             Self::Target { .. } => "check whether the disk that the file goes to is full or read-only".into(),
+            Self::NotMounted { .. } => {
+                "mount it on this VM, or fix the `store.*` properties and redeploy".into()
+            }
             Self::Config(_) => "fix the `store.*` properties and redeploy".into(),
         })
     }

@@ -102,6 +102,7 @@ fn failure(action: String, error: io::Error) -> Error {
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::Unsupported => {
             Error::Refused { action, source: Box::new(error) }
         }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { action, source: error },
         _ => Error::Unanswered { action, source: Box::new(error) },
     }
 }
@@ -230,5 +231,22 @@ fn link(written: &NamedTempFile, target: &Path) -> io::Result<Created> {
             Ok(if names > 1 { Created::New } else { Created::Existed })
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use remount_core::{OperatorError as _, Retry};
+
+    use super::*;
+
+    #[test]
+    fn a_full_filesystem_is_told_as_such_and_not_waited_out() {
+        for number in [28, 122] {
+            let full = failure("write a".into(), io::Error::from_raw_os_error(number));
+            assert!(matches!(full, Error::Full { .. }), "{full:?}");
+            assert_eq!(full.retry(), Retry::Never);
+            assert!(full.next_step().unwrap().contains("store.root"), "{full:?}");
+        }
     }
 }

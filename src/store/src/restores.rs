@@ -220,7 +220,7 @@ impl ClusterStore {
         let path = self.restore_path(id, "abort.json");
         match self.read_signed::<AbortRequest>(&path).await {
             Err(error @ Error::Document { .. }) => {
-                warn!(error:% = error; "nobody of us has asked for this abort: it is passed over");
+                warn!(error:% = remount_core::with_causes(&error); "nobody of us has asked for this abort: it is passed over");
                 Ok(None)
             }
             read => Ok(read?.map(|abort| abort.by)),

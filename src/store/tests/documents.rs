@@ -294,7 +294,7 @@ async fn an_instance_is_registered_once_and_for_ever() {
 async fn an_id_knows_its_cluster_and_the_newest_restore_is_found() {
     let (objects, store, cluster, lease) = leased().await;
     assert!(
-        store.cluster_of_backup(&backup_id(FIRST)).await.unwrap().is_none(),
+        store.cluster_of_backup(&backup_id(FIRST), None).await.unwrap().is_none(),
         "an id that was never given"
     );
     assert!(store.newest_restore().await.unwrap().is_none());
@@ -303,17 +303,60 @@ async fn an_id_knows_its_cluster_and_the_newest_restore_is_found() {
     cluster.write_plan(&plan(FIRST), &lease).await.unwrap();
     cluster.write_plan(&plan(SECOND), &lease).await.unwrap();
 
-    let of_backup = store.cluster_of_backup(&backup_id(FIRST)).await.unwrap().unwrap();
+    let of_backup = store.cluster_of_backup(&backup_id(FIRST), None).await.unwrap().unwrap();
     assert_eq!(of_backup.name(), cluster.name());
-    let of_restore = store.cluster_of_restore(&id(FIRST)).await.unwrap().unwrap();
+    let of_restore = store.cluster_of_restore(&id(FIRST), None).await.unwrap().unwrap();
     assert_eq!(of_restore.name(), cluster.name());
     let (newest_of, newest) = store.newest_restore().await.unwrap().unwrap();
     assert_eq!((newest_of.name(), newest), (cluster.name(), id(SECOND)));
     assert_eq!(store.restored_clusters().await.unwrap(), [cluster.name().clone()]);
 
     tamper(&objects, &format!("index/backups/{FIRST}.json"), "pg-0001", "pg-0002").await;
-    let moved = store.cluster_of_backup(&backup_id(FIRST)).await.unwrap().unwrap();
-    assert!(moved.backup(&backup_id(FIRST)).await.unwrap().is_none(), "an entry alone proves nothing");
+    let moved = store.cluster_of_backup(&backup_id(FIRST), None).await.unwrap().unwrap();
+    assert_eq!(moved.name(), cluster.name(), "an entry alone proves nothing");
+}
+
+/// `mv index away`, or a store from before there was one: nothing that lies in a cluster may be out of reach.
+#[tokio::test]
+async fn without_its_entry_an_id_is_looked_for_in_every_cluster_and_indexed_again() {
+    let (objects, store, cluster, lease) = leased().await;
+    cluster.write_backup(&manifest(FIRST, 7), &lease).await.unwrap();
+    cluster.write_plan(&plan(FIRST), &lease).await.unwrap();
+    let entries = [format!("index/backups/{FIRST}.json"), format!("index/restores/{FIRST}.json")];
+    let forget = || async {
+        for entry in &entries {
+            objects.delete(entry).await.unwrap();
+        }
+    };
+    let other: remount_core::ClusterName = "pg-0002".parse().unwrap();
+    store
+        .cluster(&other)
+        .register_instance(&"0f5a3b52-9d3c-4b8e-8c11-2f2f3a4b5c6d".parse().unwrap())
+        .await
+        .unwrap();
+
+    forget().await;
+    assert!(
+        store.cluster_of_restore(&id(FIRST), Some(&other)).await.unwrap().is_none(),
+        "that one alone is asked"
+    );
+    let of_restore = store.cluster_of_restore(&id(FIRST), None).await.unwrap().unwrap();
+    let of_backup = store.cluster_of_backup(&backup_id(FIRST), None).await.unwrap().unwrap();
+    assert_eq!((of_restore.name(), of_backup.name()), (cluster.name(), cluster.name()));
+    for entry in &entries {
+        assert!(objects.read(entry).await.unwrap().is_some(), "{entry} is there again");
+    }
+    assert!(
+        store.cluster_of_restore(&id(SECOND), None).await.unwrap().is_none(),
+        "an id that was never given"
+    );
+
+    forget().await;
+    let (newest_of, newest) = store.newest_restore().await.unwrap().unwrap();
+    assert_eq!((newest_of.name(), newest), (cluster.name(), id(FIRST)));
+    forget().await;
+    assert_eq!(store.restored_clusters().await.unwrap(), [cluster.name().clone()]);
+    assert!(objects.read(&entries[1]).await.unwrap().is_some(), "and is indexed again");
 }
 
 #[tokio::test]

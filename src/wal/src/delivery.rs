@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// A file on its way: it is written under a name of its own in the same folder, so on the same filesystem, and
-/// renamed at the end. One fetch at a time writes one target; what a killed one left is overwritten by the next.
+/// renamed at the end. One fetch at a time writes one target; what a killed one left is overwritten by the next, what a failed one wrote is removed.
 #[derive(Debug)]
 pub struct Delivery<'a> {
     target: &'a Path,
@@ -29,15 +29,25 @@ impl<'a> Delivery<'a> {
     ///
     /// # Errors
     /// The file system's; the target is then as it was.
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(mut self) -> Result<()> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::File { path, source }
         };
-        let synced = self.file.map_or(Ok(()), |file| file.sync_all());
+        let synced = self.file.as_ref().map_or(Ok(()), File::sync_all);
         synced.map_err(failed(&self.temporary))?;
         fs::rename(&self.temporary, self.target).map_err(failed(self.target))?;
+        self.file = None;
         sync_folder_of(self.target).map_err(failed(self.target))
+    }
+}
+
+/// What is not finished is not left on a disk that may be full.
+impl Drop for Delivery<'_> {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            fs::remove_file(&self.temporary).ok();
+        }
     }
 }
 
@@ -47,10 +57,8 @@ impl Write for Delivery<'_> {
             return file.write(content);
         }
         let mut options = File::options();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&self.temporary)?;
-        let written = file.write(content)?;
-        self.file = Some(file);
-        Ok(written)
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&self.temporary)?;
+        self.file.insert(file).write(content)
     }
 
     fn flush(&mut self) -> io::Result<()> {

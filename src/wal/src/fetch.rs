@@ -101,7 +101,12 @@ impl Source<'_> {
         Err(Error::OffTimeline { segment, expected, restore: planned.restore.clone() })
     }
 
+    /// The archive is not to blame for where the file goes to.
     fn failed(&self, source: remount_store::Error) -> Error {
+        if let remount_store::Error::Target { source, .. } = source {
+            let path = std::path::absolute(self.target).unwrap_or_else(|_| self.target.to_owned());
+            return Error::File { path, source };
+        }
         Error::Store { file: self.file.to_string(), source }
     }
 }

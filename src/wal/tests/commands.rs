@@ -96,6 +96,17 @@ fn a_store_that_is_not_mounted_is_above_125() {
 }
 
 #[test]
+fn a_target_that_cannot_be_written_is_named_and_the_archive_is_not_blamed() {
+    let vm = vm();
+    let name = "000000010000000000000003";
+    archive(&vm, name);
+    let config = vm.path("agent.json");
+    let fetched = vm.run(&["fetch", "--config", config.to_str().unwrap(), name, "nowhere/RECOVERYXLOG"]);
+    fetched.ends(200, &["nowhere/RECOVERYXLOG cannot be read or written", "No such file"]);
+    assert!(!format!("{fetched:?}").contains("the archive failed"), "{fetched:?}");
+}
+
+#[test]
 fn wrong_usage_and_configuration_never_read_as_the_end_of_the_archive() {
     let vm = vm();
     let config = vm.path("agent.json");

@@ -149,7 +149,7 @@ impl Fence {
                     return Err(Error::Refused(Refusal::Withdrawn { restore: plan.id.clone() }));
                 }
                 Err(source) => {
-                    let (backup, detail) = (plan.path.backup.clone(), chain(&source));
+                    let (backup, detail) = (plan.path.backup.clone(), remount_core::with_causes(&source));
                     let refusal = Refusal::copy_and_unanswered(backup, deadline_seconds, detail);
                     return Err(Error::Refused(refusal));
                 }
@@ -199,17 +199,7 @@ async fn record_of(store: &ClusterStore, backup: &BackupId) -> Result<BackupReco
 fn silence(store: &StoreClient, deadline: Deadline, source: &StoreError) -> Answer {
     let seconds = deadline.seconds();
     log::error!(cluster:% = store.cluster(), deadline_seconds = seconds; "the object store did not answer");
-    Answer::Silence { seconds, detail: chain(source) }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    Answer::Silence { seconds, detail: remount_core::with_causes(source) }
 }
 
 enum Fork {

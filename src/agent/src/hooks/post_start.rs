@@ -73,7 +73,7 @@ async fn note_initialised(
     let registered = match asked.await {
         Ok(()) => true,
         Err(error) => {
-            log::warn!(error:% = error; "the instance is not registered in the object store yet; the next start tries again");
+            log::warn!(error:% = remount_core::with_causes(&error); "the instance is not registered in the object store yet; the next start tries again");
             false
         }
     };

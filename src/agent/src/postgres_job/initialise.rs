@@ -90,7 +90,7 @@ async fn copy_primary(config: &PostgresConfig, beside: &Path) -> Result<()> {
         command.arg("-D").arg(beside).args(["--wal-method=stream", "--checkpoint=fast", "--no-password"]);
         command.arg("-d").arg(config.primary_conninfo().unwrap_or_default());
         let Err(error) = run("pg_basebackup", &mut command) else { return Ok(()) };
-        let text = error.to_string();
+        let text = remount_core::with_causes(&error);
         if said != text {
             let seconds = deadline.seconds();
             log::warn!(deadline_seconds = seconds; "the primary cannot be copied yet: {text}");

@@ -5,7 +5,7 @@
 //! | a state that does not allow it | 409 |
 //! | PostgreSQL does not answer or refuses | 502 |
 //! | a file cannot be read or written | 500 |
-//! | the disk has no room for it | 507 |
+//! | the disk has no room for it, or takes nothing more | 507 |
 //! | a body that cannot be used | 400, 413, 415 or 422 |
 
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use remount_core::with_causes;
 use remount_postgres::{
     ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error as PostgresError, Forwarded,
     LocalServer, NamedBackup, NamedRestore, Promoted, ServerStatus, StreamedWal, WalSwitched, WriteProbe,
@@ -168,13 +169,13 @@ impl From<PostgresError> for Failure {
             | PostgresError::NotPrimary { .. }
             | PostgresError::OtherDisk(_)
             | PostgresError::NotText(_) => StatusCode::CONFLICT,
-            PostgresError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            PostgresError::NoRoom { .. } | PostgresError::Disk { .. } => StatusCode::INSUFFICIENT_STORAGE,
             PostgresError::Database { .. } | PostgresError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
-            PostgresError::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            PostgresError::File { .. } | PostgresError::Agent { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             PostgresError::Config(_) => StatusCode::BAD_REQUEST,
         };
         if status.is_server_error() {
-            log::warn!(error:% = error; "a call failed");
+            log::warn!(error:% = remount_core::with_causes(&error); "a call failed");
         }
         Self(status, ApiError::from(&error))
     }
@@ -184,14 +185,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Postgres(error) => error.into(),
+            Error::File(error) => PostgresError::from(error).into(),
             error => {
-                log::warn!(error:% = error; "a call failed");
-                let error = ApiError {
-                    code: "agent".into(),
-                    message: error.to_string(),
-                    backup: None,
-                    restore: None,
-                };
+                let message = with_causes(&error);
+                log::warn!(error:% = message; "a call failed");
+                let error = ApiError { code: "agent".into(), message, backup: None, restore: None };
                 Self(StatusCode::INTERNAL_SERVER_ERROR, error)
             }
         }
@@ -203,5 +201,37 @@ impl From<JsonRejection> for Failure {
         let error =
             ApiError { code: "request".into(), message: rejection.body_text(), backup: None, restore: None };
         Self(rejection.status(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use remount_core::OperatorError as _;
+    use remount_core::Retry;
+    use remount_host::durable;
+
+    use super::*;
+
+    /// What a driver is told of an error of the agent.
+    fn told(error: Error) -> (StatusCode, PostgresError) {
+        let Failure(status, error) = error.into();
+        (status, error.into_error("begin a backup"))
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_its_cause_and_is_not_asked_again() {
+        let path = std::path::Path::new("/var/vcap/store/remount/backup.json");
+        let full = durable::at(path)(std::io::Error::from_raw_os_error(28));
+        let (status, error) = told(full.into());
+        assert_eq!((status, error.retry()), (StatusCode::INSUFFICIENT_STORAGE, Retry::Never));
+        assert!(error.to_string().contains("backup.json: No space left on device"), "{error}");
+        assert!(error.next_step().is_some_and(|next| next.contains("persistent_disk_type")), "{error:?}");
+    }
+
+    #[test]
+    fn every_error_is_told_with_its_causes() {
+        let source = std::io::Error::other("the reason");
+        let (_, error) = told(Error::System { action: "read the mounts".into(), source });
+        assert_eq!(error.to_string(), "begin a backup: read the mounts: the reason");
     }
 }

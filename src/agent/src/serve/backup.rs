@@ -208,7 +208,7 @@ impl BackupKeeper {
                 let left = match self.left_mark().await {
                     Ok(None) => return,
                     Ok(Some(why)) => why,
-                    Err(error) => error.to_string(),
+                    Err(error) => remount_core::with_causes(&error),
                 };
                 if left != told {
                     log::warn!("the mark of an earlier backup stays on the disk: {left}");
@@ -327,7 +327,7 @@ impl BackupKeeper {
             tokio::time::sleep(TICK).await;
             let mut state = self.state.lock().await;
             if let Err(error) = self.end_if_lost(&mut state) {
-                log::error!(backup:%, error:% = error; "the mark of a backup that has ended cannot be removed");
+                log::error!(backup:%, error:% = remount_core::with_causes(&error); "the mark of a backup that has ended cannot be removed");
             }
             if !matches!(&*state, State::InProgress(now) if now.is(&backup)) {
                 return;

@@ -41,8 +41,8 @@ impl CollationKeeper {
         let ended = match self.server.refresh_collations().await {
             Ok(databases) => CollationRefresh::Done { databases },
             Err(error) => {
-                log::warn!(restore:% = restore, error:% = error; "the indexes were not rebuilt");
-                CollationRefresh::Failed { what: error.to_string() }
+                log::warn!(restore:% = restore, error:% = remount_core::with_causes(&error); "the indexes were not rebuilt");
+                CollationRefresh::Failed { what: remount_core::with_causes(&error) }
             }
         };
         *self.state.lock().await = Some((restore, ended));

@@ -101,7 +101,7 @@ async fn forget_stop(store: StoreClient, id: InstanceId) {
         match store.ask(Deadline::after_seconds(FORGET_SECONDS), forget).await {
             Ok(()) => return,
             Err(error) => {
-                log::warn!(error:% = error; "the note of the last stop is not removed from the store yet")
+                log::warn!(error:% = remount_core::with_causes(&error); "the note of the last stop is not removed from the store yet")
             }
         }
         tokio::time::sleep(FORGET_PAUSE).await;

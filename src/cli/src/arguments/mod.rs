@@ -56,6 +56,8 @@ pub enum Command {
     Info {
         /// The backup's id
         backup: BackupId,
+        #[command(flatten)]
+        cluster: ClusterFilter,
     },
     /// Plan a restore and run all checks; nothing is changed
     Plan(RestoreOptions),
@@ -63,22 +65,16 @@ pub enum Command {
     Restore(Box<RestoreArguments>),
     /// Continue a restore that is held or stuck, or whose process died
     Resume {
-        /// The restore's id (`remount journal`)
-        restore: RestoreId,
+        #[command(flatten)]
+        restore: BegunRestore,
         /// What to do when a step fails
         #[arg(long, value_enum, default_value_t = OnFailureArgument::Rollback)]
         on_failure: OnFailureArgument,
     },
     /// Roll back a restore, also a successful one, as long as its old disks exist
-    Rollback {
-        /// The restore's id (`remount journal`)
-        restore: RestoreId,
-    },
+    Rollback(BegunRestore),
     /// Stop a running restore: it finishes its step and is rolled back
-    Abort {
-        /// The restore's id (`remount journal`)
-        restore: RestoreId,
-    },
+    Abort(BegunRestore),
     /// Show the steps of a restore
     Journal {
         /// The restore's id [default: the newest restore]
@@ -105,6 +101,15 @@ pub enum Command {
         #[command(subcommand)]
         errand: Errand,
     },
+}
+
+/// A restore that was begun.
+#[derive(Clone, Debug, Args)]
+pub struct BegunRestore {
+    /// The restore's id (`remount journal`)
+    pub restore: RestoreId,
+    #[command(flatten)]
+    pub cluster: ClusterFilter,
 }
 
 /// One cluster, or all.

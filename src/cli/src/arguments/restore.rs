@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use remount_core::documents::{self, AcceptedLoss, OnFailure, VerifyWal};
-use remount_core::{DeploymentName, GroupName, RestoreId};
+use remount_core::{DeploymentName, GroupName};
 
-use super::TargetArguments;
+use super::{BegunRestore, TargetArguments};
 use crate::failure::Failure;
 
 /// The arguments of `remount restore`.
@@ -29,22 +29,16 @@ pub enum RestoreCommand {
     /// Run it now, in this process
     Run(RestoreOptions),
     /// Go on with a restore that is paused: users can write from then on
-    Accept {
-        /// The restore's id (`remount journal`)
-        restore: RestoreId,
-    },
+    Accept(BegunRestore),
     /// Replay a restore that is paused to a later point, and pause there again
     Forward {
-        /// The restore's id (`remount journal`)
-        restore: RestoreId,
+        #[command(flatten)]
+        restore: BegunRestore,
         #[command(flatten)]
         target: TargetArguments,
     },
     /// Give up a restore that is paused: the old disks are attached again
-    GiveUp {
-        /// The restore's id (`remount journal`)
-        restore: RestoreId,
-    },
+    GiveUp(BegunRestore),
 }
 
 /// Options of a restore.

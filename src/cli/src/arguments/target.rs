@@ -33,13 +33,13 @@ struct To {
     #[arg(long)]
     to_latest: bool,
     /// To this time, for example 2026-11-23T10:15:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     to_time: Option<Timestamp>,
     /// To the record at this LSN, for example 0/4012F88
     #[arg(long, value_name = "LSN")]
     to_lsn: Option<Lsn>,
     /// To the commit of this transaction
-    #[arg(long, value_name = "XID")]
+    #[arg(long, value_name = "XID", value_parser = clap::value_parser!(u64).range(1..))]
     to_xid: Option<u64>,
     /// To this restore point (pg_create_restore_point)
     #[arg(long, value_name = "NAME", value_parser = restore_point)]
@@ -47,6 +47,12 @@ struct To {
     /// To the end of this backup
     #[arg(long, value_name = "BACKUP")]
     to_backup: Option<BackupId>,
+}
+
+/// What the parser says of a text that is no time helps nobody.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let told = "it is not a time (as 2026-11-23T10:15:00Z, with its zone)";
+    text.parse().map_err(|_| told.to_owned())
 }
 
 /// PostgreSQL's restore points have up to 63 bytes (`MAXFNAMELEN`).
@@ -129,7 +135,16 @@ mod tests {
     }
 
     #[test]
-    fn a_time_without_a_zone_is_refused() {
-        assert!(Line::try_parse_from(["x", "--to-time", "2026-11-23T10:15:00"]).is_err());
+    fn what_is_no_time_is_refused_with_an_example() {
+        for text in ["2026-11-23T10:15:00", "yesterday", "2026-11-23"] {
+            let told = Line::try_parse_from(["x", "--to-time", text]).unwrap_err().to_string();
+            assert!(told.contains("not a time (as 2026-11-23T10:15:00Z, with its zone)"), "{told}");
+            assert!(!told.contains("parse"), "{told}");
+        }
+    }
+
+    #[test]
+    fn no_transaction_has_the_number_0() {
+        assert!(Line::try_parse_from(["x", "--to-xid", "0"]).is_err());
     }
 }

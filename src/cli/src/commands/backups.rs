@@ -5,7 +5,7 @@ use remount_core::documents::{BackupManifest, DiskAttributes, DiskRecord};
 use remount_store::Store;
 
 use super::table::{bytes, sheet, table};
-use super::{Output, clusters, print_json};
+use super::{Output, clusters, print_json, within};
 use crate::arguments::ClusterFilter;
 use crate::failure::Failure;
 use crate::output::{message, output};
@@ -51,8 +51,13 @@ fn data(number: u64) -> String {
 }
 
 /// Shows one backup, whichever cluster it is of.
-pub async fn info(store: &Store, id: &BackupId, output: Output) -> Result<(), Failure> {
-    let backup = match store.cluster_of_backup(id).await? {
+pub async fn info(
+    store: &Store,
+    id: &BackupId,
+    filter: &ClusterFilter,
+    output: Output,
+) -> Result<(), Failure> {
+    let backup = match store.cluster_of_backup(id, within(filter)?.as_ref()).await? {
         Some(cluster) => cluster.backup(id).await?,
         None => None,
     };

@@ -3,7 +3,7 @@
 //! | part | what is asked |
 //! |---|---|
 //! | director | its name; its deployments, for which the credentials have to be right |
-//! | store | the clusters; whether documents can be signed; the manifests of one, whose signatures have to fit the keys, and whose newest backup has to hold all tablespaces |
+//! | store | the clusters; whether documents can be signed; the manifests of the first ones, whose signatures have to fit the keys, and whose newest backup has to hold all tablespaces |
 //! | agents | that certificate, key and authority can be read |
 //! | servers | of the first clusters: that `postgresql.auto.conf` takes nothing away that a restore rests on; who does not answer is only told |
 //! | cloud | that its configuration is valid; it is not called |
@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use remount_core::documents::BackupManifest;
-use remount_core::{ClusterName, DeploymentName, ExitCode};
+use remount_core::{ClusterName, DeploymentName, ExitCode, with_causes};
 use remount_director::Director as _;
 use remount_flow::{SettingsReport, read_settings};
 use remount_host::RetryPolicy;
@@ -138,21 +138,38 @@ async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, Failure>
         return Err(remount_store::Error::Config(missing.into()).into());
     }
     let clusters = store.clusters().await?;
+    let (mut backups, mut of) = (0, Vec::new());
     for name in clusters.iter().take(CLUSTERS_MAX) {
         let survey = store.cluster(name).survey_backups().await?;
-        let newest = survey.good.last().cloned();
-        match (survey.good.len(), survey.unreadable.into_iter().next()) {
-            (0, None) => {}
-            // Where none can be verified, the key is another one. A single damaged manifest is not.
-            (0, Some(error)) => return Err(error.into()),
-            (backups, _) => {
-                refuse_incomplete(name, newest.as_ref())?;
-                let all = clusters.len();
-                return Ok(format!("{all} clusters; the signing key fits the {backups} backups of {name}"));
-            }
+        refuse_incomplete(name, survey.good.last())?;
+        backups += survey.good.len();
+        match survey.unreadable.into_iter().next() {
+            // Where none can be verified, the key is another one.
+            Some(error) if backups == 0 => return Err(error.into()),
+            Some(error) => return Err(damaged(name, &error)),
+            None if survey.good.is_empty() => {}
+            None => of.push(name.as_str()),
         }
     }
-    Ok(format!("{} clusters; there is no backup yet to try the signing key on", clusters.len()))
+    let all = clusters.len();
+    Ok(match backups {
+        0 => format!("{all} clusters; there is no backup yet to try the signing key on"),
+        _ => format!("{all} clusters; the signing key fits the {backups} backups of {}", of.join(", ")),
+    })
+}
+
+/// A restore to it is impossible, and nobody may learn that at the restore.
+fn damaged(name: &ClusterName, error: &remount_store::Error) -> Failure {
+    Failure::because(
+        ExitCode::Unchanged,
+        format!("a backup of {name} is damaged"),
+        with_causes(error),
+        format!(
+            "`remount list --deployment {}` names each; restore its object from the bucket's versions, or take a backup \
+             and delete the damaged object",
+            name.as_str().split('@').next().unwrap_or_default()
+        ),
+    )
 }
 
 /// What servers do that their deployment does not say, of the first clusters that the Director has.

@@ -8,7 +8,7 @@ use remount_flow::{
 };
 
 use super::table::{bytes, duration, table};
-use super::{Output, cluster_name, cluster_with, print_json};
+use super::{Output, cluster_with, must_be_known, print_json, within};
 use crate::arguments::{ClusterFilter, DisksArguments, DisksCommand, ReleaseArguments};
 use crate::config::Config;
 use crate::context;
@@ -46,8 +46,9 @@ async fn list(config: &Config, filter: &ClusterFilter, scope: &Scope, output: Ou
 
 /// The clusters that a filter names; without one those that were ever restored, as no other has old disks.
 async fn names(context: &FlowContext, filter: &ClusterFilter) -> Result<Vec<ClusterName>, Failure> {
-    match &filter.deployment {
-        Some(deployment) => Ok(vec![cluster_name(deployment, filter.group.as_ref())?]),
+    must_be_known(&context.store, context.director.deployments(), filter).await?;
+    match within(filter)? {
+        Some(name) => Ok(vec![name]),
         None => Ok(context.store.restored_clusters().await?),
     }
 }
@@ -56,7 +57,7 @@ async fn release(config: &Config, options: ReleaseArguments, output: Output) -> 
     let context = context::open(config)?;
     let (selection, names) = match options.restore {
         Some(id) => {
-            let cluster = cluster_with(&context.store, &id).await?.name().clone();
+            let cluster = cluster_with(&context.store, &id, &options.cluster).await?.name().clone();
             (Selection::Restore(id), vec![cluster])
         }
         None => (Selection::Due, names(&context, &options.cluster).await?),

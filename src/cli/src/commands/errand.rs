@@ -85,7 +85,7 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
     }
     if let Err(error) = store.requests().prune().await {
         // The next run does it: what was restored is restored.
-        message!("requests that ended long ago could not be deleted: {error}");
+        message!("requests that ended long ago could not be deleted: {}", remount_core::with_causes(&error));
     }
     match worst {
         ExitCode::Done => Ok(()),

@@ -6,6 +6,7 @@ use remount_flow::{FlowError, read_report};
 use remount_store::{ClusterStore, LeaseHolder, Store};
 use serde_json::{Value, json};
 
+use super::restore::downtime;
 use super::table::{duration, table};
 use super::{Output, cluster_name, cluster_with, print_json};
 use crate::arguments::ClusterFilter;
@@ -20,7 +21,7 @@ pub async fn show(
     output: Output,
 ) -> Result<(), Failure> {
     let (cluster, id) = match restore {
-        Some(id) => (cluster_with(store, &id).await?, id),
+        Some(id) => (cluster_with(store, &id, filter).await?, id),
         None => newest(store, filter).await?,
     };
     let (plan, events) = (cluster.plan(&id).await?, cluster.journal(&id).await?);
@@ -44,7 +45,11 @@ pub async fn show(
         output!("to       {}, from backup {}", plan.target, plan.path.backup);
         output!("asked    by {}", plan.requested_by);
     }
-    output!("state    {}\n\n{}", state(&events, holder.as_ref()), listing(&events));
+    output!("state    {}", state(&events, holder.as_ref()));
+    if let Some(report) = &report {
+        output!("downtime {}", downtime(report));
+    }
+    output!("\n{}", listing(&events));
     for line in next_steps(&events) {
         output!(" next: {line}");
     }

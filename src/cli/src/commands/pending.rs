@@ -156,7 +156,8 @@ async fn go_on(
             }
             // A living driver, here or elsewhere: its run records the outcome.
             Err(FlowError::Store { source: source @ remount_store::Error::Leased { .. }, .. }) => {
-                let source = Box::new(FlowError::Store { action: "take the lease".into(), source });
+                let source =
+                    Box::new(FlowError::Store { action: format!("cluster {cluster} is in use"), source });
                 let (restore, step) = (request.id.clone(), RestoreStep::Begin);
                 return Err(FlowError::TakenOver { restore, step, source });
             }
@@ -176,6 +177,7 @@ mod tests {
             owner: "remount on vm, process 7".into(),
             purpose: "restore".into(),
             since: Timestamp::UNIX_EPOCH,
+            ends_at: Timestamp::UNIX_EPOCH,
             epoch: 3,
         };
         let error = FlowError::Store { action: "take the lease".into(), source: leased };

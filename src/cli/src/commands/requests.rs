@@ -65,13 +65,14 @@ pub fn from(options: &RestoreOptions) -> Result<RestoreRequest, Failure> {
     })
 }
 
-/// An errand cannot stop the deployment it runs in.
+/// A restore cannot stop the VM that it runs on, and an errand holds the lock of its own deployment.
 pub fn refuse_own(config: &Config, deployment: &DeploymentName) -> Result<(), Failure> {
     if config.deployment.as_ref() != Some(deployment) {
         return Ok(());
     }
     let what = format!(
-        "{deployment} is the errand's own deployment: the Director locks it while the errand runs, so its instances cannot be stopped or started"
+        "deployment {deployment} cannot be restored from its own VM: a restore stops its instances, and an errand holds the lock \
+         that their stop needs"
     );
-    Err(Failure::usage(what, "run the errand from a deployment of its own (manifests/remount.yml)"))
+    Err(Failure::usage(what, "do it from a deployment of its own (manifests/remount.yml)"))
 }

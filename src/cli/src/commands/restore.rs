@@ -20,11 +20,11 @@ pub async fn run(config: &Config, arguments: RestoreArguments, output: Output) -
         }
         Some(RestoreCommand::Request(options)) => requests::store(config, &options, output).await,
         Some(RestoreCommand::Run(options)) => carry_out(config, &options, output).await,
-        Some(RestoreCommand::Accept { restore }) => started::accept(config, &restore, output).await,
+        Some(RestoreCommand::Accept(restore)) => started::accept(config, &restore, output).await,
         Some(RestoreCommand::Forward { restore, target }) => {
             started::forward(config, &restore, target.target()?, output).await
         }
-        Some(RestoreCommand::GiveUp { restore }) => started::give_up(config, &restore).await,
+        Some(RestoreCommand::GiveUp(restore)) => started::give_up(config, &restore).await,
         None if options.dry_run => plan::run(config, &options, output).await,
         None if now => carry_out(config, &options, output).await,
         None => Err(Failure::usage(
@@ -84,18 +84,27 @@ fn description(report: &RestoreReport) -> String {
         let (all, director, postgres) = (step.seconds, step.director_seconds, step.postgres_seconds);
         format!("{:<18} {all:>9.2} {director:>9.2} {postgres:>9.2}", step.name)
     }));
-    let split = &report.downtime;
     lines.push(String::new());
-    lines.push(format!(
-        "downtime {:.2} s (estimated {}): Director {:.2} s, PostgreSQL {:.2} s, Remount {:.2} s",
+    lines.push(format!("downtime {}", downtime(report)));
+    lines.extend(report.old_disks.iter().map(|(instance, disk)| format!("old disk of {instance}: {disk}")));
+    lines.extend(report.backup.iter().map(|backup| format!("backup of the restored cluster: {backup}")));
+    lines.extend(report.warnings.iter().map(|warning| format!("warning: {warning}")));
+    lines.join("\n")
+}
+
+/// How long nothing served, and where the time went.
+pub fn downtime(report: &RestoreReport) -> String {
+    let split = &report.downtime;
+    let idle = match split.idle_seconds {
+        0.0 => String::new(),
+        seconds => format!(", of which {seconds:.2} s no process worked on it"),
+    };
+    format!(
+        "{:.2} s{idle} (estimated {}): Director {:.2} s, PostgreSQL {:.2} s, Remount {:.2} s",
         report.downtime_seconds,
         duration(report.estimate_seconds),
         split.director_seconds,
         split.postgres_seconds,
         split.remount_seconds
-    ));
-    lines.extend(report.old_disks.iter().map(|(instance, disk)| format!("old disk of {instance}: {disk}")));
-    lines.extend(report.backup.iter().map(|backup| format!("backup of the restored cluster: {backup}")));
-    lines.extend(report.warnings.iter().map(|warning| format!("warning: {warning}")));
-    lines.join("\n")
+    )
 }

@@ -463,7 +463,16 @@ fn a_missing_history_file_is_refused_by_name() {
     ancestor_lost.archive.histories.remove(&timeline(2));
     let error = refused(&ancestor_lost, to_latest());
     assert_eq!(error, PlanError::MissingHistory { missing: timeline(2), wanted: timeline(3) });
-    assert!(matches!(refused(&lost, to_latest().on(9)), PlanError::MissingHistory { .. }));
+}
+
+#[test]
+fn a_timeline_that_nobody_knows_is_refused_with_those_that_there_are() {
+    let error = refused(&ArchivedCluster::forked(), to_latest().on(9));
+    assert_eq!(
+        report(&error),
+        "error: there is no timeline 9: neither WAL, nor a history file, nor a backup is of it\n next: choose one of those \
+         that there are with `--timeline` (property `restore.timeline`): 1, 2"
+    );
 }
 
 #[test]

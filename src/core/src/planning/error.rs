@@ -66,6 +66,14 @@ pub enum PlanError {
     /// The named backup does not exist.
     #[error("backup {0} does not exist")]
     UnknownBackup(BackupId),
+    /// Nothing tells of the timeline that was named.
+    #[error("there is no timeline {wanted}: neither WAL, nor a history file, nor a backup is of it")]
+    UnknownTimeline {
+        /// The timeline that was named.
+        wanted: TimelineId,
+        /// Those that there are.
+        known: Vec<TimelineId>,
+    },
     /// The archive has no history file of a timeline that is needed.
     #[error("the archive has no history file of timeline {missing}, which timeline {wanted} needs")]
     MissingHistory {
@@ -246,6 +254,13 @@ impl OperatorError for PlanError {
                 "the cluster was initialised again since the backup: choose a backup with system identifier {archive} (`remount list`), or stop the cluster to restore the old one over it"
             ),
             Self::UnknownBackup(_) => "choose a backup from `remount list`".into(),
+            Self::UnknownTimeline { known, .. } => {
+                let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+                format!(
+                    "choose one of those that there are with `--timeline` (property `restore.timeline`): {}",
+                    known.join(", ")
+                )
+            }
             Self::MissingHistory { missing, wanted } => missing_history(*missing, *wanted),
             Self::TimelineUnclear { newest, other, .. } => format!(
                 "name the timeline on which the cluster ran last: `--timeline {newest}` or `--timeline {other}` (property `restore.timeline`)"

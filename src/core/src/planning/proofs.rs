@@ -448,6 +448,12 @@ fn judge_elsewhere(
     candidates: &[&BackupManifest],
 ) -> Result<(), TestCaseError> {
     match error {
+        PlanError::UnknownTimeline { wanted, .. } => {
+            let archive = &case.cluster.archive;
+            prop_assert!(case.target.timeline == Some(*wanted) && !archive.histories.contains_key(wanted));
+            prop_assert!(archive.segments.iter().all(|segment| segment.timeline != *wanted));
+            prop_assert!(case.cluster.manifests.iter().all(|backup| backup.timeline != *wanted));
+        }
         PlanError::AbandonedTime { lives, .. } => {
             let RecoveryTarget::Time(time) = case.target.target else { panic!("no time was asked for") };
             let then = lives.then.timeline.get();
@@ -500,11 +506,7 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
             let future = matches!(&case.target.target, RecoveryTarget::Time(time) if time > now);
             prop_assert!(future && archive.primary().is_some());
         }
-        PlanError::BeforeFirstBackup { first, .. } => {
-            prop_assert!(candidates.is_empty());
-            prop_assert!(find(first).is_some_and(|backup| case.ends_late(line, backup)));
-        }
-        PlanError::BeforeNamedBackup { backup, .. } => {
+        PlanError::BeforeFirstBackup { first: backup, .. } | PlanError::BeforeNamedBackup { backup, .. } => {
             prop_assert!(candidates.is_empty());
             prop_assert!(find(backup).is_some_and(|backup| case.ends_late(line, backup)));
         }
@@ -518,7 +520,8 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
             prop_assert!(!case.is_on_timeline(line, backup));
             prop_assert!(!inside || holds_a_part || case.branch(backup.timeline.get()).begin > first);
         }
-        PlanError::AbandonedTime { .. }
+        PlanError::UnknownTimeline { .. }
+        | PlanError::AbandonedTime { .. }
         | PlanError::Unverified { .. }
         | PlanError::PartOfTransaction { .. }
         | PlanError::SeveralPoints { .. }

@@ -1,6 +1,6 @@
 //! The timeline history: which one a restore follows, and which number comes after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -18,6 +18,7 @@ pub(super) fn resolve(
     target: &RestoreTarget,
 ) -> Result<TimelineHistory, PlanError> {
     if let Some(timeline) = target.timeline {
+        refuse_an_unknown_timeline(backups, archive, timeline)?;
         return history(archive, timeline);
     }
     if let RecoveryTarget::Backup(id) = &target.target {
@@ -31,6 +32,27 @@ pub(super) fn resolve(
     let newest = history(archive, newest(backups, archive))?;
     refuse_an_unclear_timeline(backups, archive, &newest)?;
     Ok(newest)
+}
+
+/// The archive of one that was lost may have its history file lost with it: what anything tells of is known.
+fn refuse_an_unknown_timeline(
+    backups: &[&BackupManifest],
+    archive: &ArchiveListing,
+    wanted: TimelineId,
+) -> Result<(), PlanError> {
+    let histories = archive.histories.iter();
+    let of_histories = histories
+        .flat_map(|(own, history)| history.forks.iter().map(|fork| fork.parent).chain(std::iter::once(*own)));
+    let known: BTreeSet<TimelineId> = (archive.segments.iter().map(|segment| segment.timeline))
+        .chain(of_histories)
+        .chain(backups.iter().map(|backup| backup.timeline))
+        .chain(archive.primary().map(|primary| primary.timeline))
+        .collect();
+    // A cluster begins on the first, whatever is left of it.
+    if wanted == TimelineId::FIRST || known.contains(&wanted) {
+        return Ok(());
+    }
+    Err(PlanError::UnknownTimeline { wanted, known: known.into_iter().collect() })
 }
 
 /// The youngest timeline of which anything is known. Backups count: where a timeline's WAL and history

@@ -138,7 +138,7 @@ pub async fn run_backup(
     let lease = cluster
         .take_lease(&ctx.owner, Purpose::Backup, ctx.timeouts.lease_term)
         .await
-        .map_err(FlowError::store(format!("take the lease of cluster {}", cluster.name())))?;
+        .map_err(FlowError::lease(cluster.name()))?;
     let keeper = lease.keep();
     let holder = Holder { cluster: &cluster, lease: &lease, keeper: &keeper };
     let outcome = match refuse_unfinished_restore(&cluster).await {
@@ -146,20 +146,16 @@ pub async fn run_backup(
         Err(error) => Err(error),
     };
     if let Err(error) = lease.release().await {
-        log::warn!(error:% = error; "the lease could not be released and ends with its term");
+        log::warn!(error:% = remount_core::with_causes(&error); "the lease could not be released and ends with its term");
     }
     outcome
 }
 
 /// A cluster in the middle of a restore is not backed up: which disk it is on is not decided yet.
 async fn refuse_unfinished_restore(cluster: &ClusterStore) -> Result<()> {
-    let Some(restore) = crate::restore::unfinished(cluster).await? else {
+    let Some(problem) = crate::restore::unfinished(cluster).await? else {
         return Ok(());
     };
-    let problem = Problem::new(
-        format!("restore {restore} was begun and never ended"),
-        format!("`remount resume {restore}` or `remount rollback {restore}`"),
-    );
     Err(FlowError::Refused { what: format!("backup of {}", cluster.name()), problems: vec![problem] })
 }
 
@@ -268,7 +264,8 @@ impl BackupRun<'_> {
                 Err(FlowError::server("renew backup mode", &self.source.instance.slug)(error))
             }
             Err(error) => {
-                self.reporter.note(format!("backup mode could not be renewed: {error}"));
+                self.reporter
+                    .note(format!("backup mode could not be renewed: {}", remount_core::with_causes(&error)));
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -322,7 +319,7 @@ impl BackupRun<'_> {
     async fn settled(&self) {
         let cluster = self.holder.cluster;
         if let Err(error) = cluster.forget_begun(&self.id, self.source.status.system_identifier).await {
-            log::warn!(backup:% = self.id, error:% = error; "the next backup settles this one");
+            log::warn!(backup:% = self.id, error:% = remount_core::with_causes(&error); "the next backup settles this one");
         }
     }
 

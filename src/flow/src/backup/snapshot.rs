@@ -58,7 +58,7 @@ async fn reached(
     match found {
         Some(snapshot) if good(snapshot.state) => Ok(Poll::Ready(snapshot)),
         Some(snapshot) if snapshot.state != SnapshotState::Failed => {
-            Ok(Poll::NotYet(format!("{:?}", snapshot.state)))
+            Ok(Poll::NotYet(snapshot.state.to_string()))
         }
         None if !settling.believes_no() => Ok(Poll::NotYet("the cloud does not show it yet".into())),
         _ => Err(FlowError::check(

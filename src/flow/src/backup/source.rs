@@ -127,7 +127,7 @@ async fn other_disks(ctx: &FlowContext, group: &[Instance], source: &Instance) -
         match ctx.cloud.disk(cid).await {
             Ok(found) => records.extend(found.map(|disk| record(instance, cid, disk))),
             Err(error) => log::warn!(
-                disk:% = cid, instance:% = instance.slug, error:% = error;
+                disk:% = cid, instance:% = instance.slug, error:% = remount_core::with_causes(&error);
                 "the manifest does not record a standby's disk: the cloud does not tell what it is"
             ),
         }

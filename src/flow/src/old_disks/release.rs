@@ -103,12 +103,12 @@ pub async fn release_old_disks(
     let lease = store
         .take_lease(&ctx.owner, Purpose::Prune, ctx.timeouts.lease_term)
         .await
-        .map_err(FlowError::store(format!("take the lease of cluster {cluster}")))?;
+        .map_err(FlowError::lease(cluster))?;
     let keeper = lease.keep();
     let outcome = Releasing { ctx, store: &store, owner: &owner, lease: &lease, request }.go().await;
     drop(keeper);
     if let Err(error) = lease.release().await {
-        log::warn!(error:% = error, epoch = lease.epoch(); "the lease could not be released and ends with its term");
+        log::warn!(error:% = remount_core::with_causes(&error), epoch = lease.epoch(); "the lease could not be released and ends with its term");
     }
     outcome
 }

@@ -2,7 +2,7 @@
 
 use remount_core::RestoreId;
 use remount_saga::{Position, StepState};
-use remount_store::ClusterStore;
+use remount_store::{ClusterStore, LeaseHolder};
 
 use super::state::{RestorePhase, RestoreState};
 use super::steps::{RestoreStep, restore_saga};
@@ -31,30 +31,43 @@ impl AbortPoint {
     }
 }
 
-/// Asks the driver of a restore to go back before its next step.
+/// Asks the driver of a restore to go back before its next step; answers where that is, and who was asked.
 ///
 /// # Errors
 /// [`FlowError::Refused`] where there is nothing to stop: it has ended, is rolling back already, serves, or no process
 /// drives it.
-pub async fn abort_restore(cluster: &ClusterStore, restore: &RestoreId, by: &str) -> Result<AbortPoint> {
+pub async fn abort_restore(
+    cluster: &ClusterStore,
+    restore: &RestoreId,
+    by: &str,
+) -> Result<(AbortPoint, LeaseHolder)> {
     let state = RestoreState::read(cluster, restore).await?.with_our_steps(restore)?;
-    let holder = cluster.lease_holder().await;
-    let driven = holder.map_err(FlowError::store("read the lease"))?.is_some_and(|holder| !holder.expired);
-    let point =
-        AbortPoint::of(state.position()).filter(|_| driven).ok_or_else(|| refused(restore, &state))?;
+    let holder = cluster.lease_holder().await.map_err(FlowError::store("read the lease"))?;
+    let driver = holder.filter(|holder| !holder.expired);
+    let asked = AbortPoint::of(state.position()).zip(driver).ok_or_else(|| refused(restore, &state))?;
     cluster.request_abort(restore, by).await.map_err(FlowError::store("ask for the abort"))?;
-    Ok(point)
+    Ok(asked)
 }
 
 fn refused(restore: &RestoreId, state: &RestoreState) -> FlowError {
-    let why = match state.phase {
-        RestorePhase::Restored => "it has ended, and the cluster is restored",
-        RestorePhase::Undone | RestorePhase::RolledBack => "it was rolled back already",
-        _ if state.position().rolling_back => "it is being rolled back already",
-        _ => "no process drives it, or its restored primary serves already",
+    let look = format!("`remount journal {restore}` shows what it did");
+    let (why, next) = match state.phase {
+        RestorePhase::Restored => (
+            "it has ended, and the cluster is restored",
+            format!("{look}; `remount rollback {restore}` rolls it back"),
+        ),
+        RestorePhase::Undone | RestorePhase::RolledBack => {
+            ("it was rolled back already", format!("nothing is left to do; {look}"))
+        }
+        _ if state.position().rolling_back => (
+            "it is being rolled back already",
+            format!("{look}; where its process has died, `remount rollback {restore}` goes on"),
+        ),
+        _ => (
+            "no process drives it, or its restored primary serves already",
+            format!("{look}; `remount rollback {restore}` rolls it back"),
+        ),
     };
-    let next =
-        format!("`remount journal {restore}` shows where it is; `remount rollback {restore}` rolls it back");
     FlowError::Refused {
         what: format!("the abort of restore {restore}"),
         problems: vec![Problem::new(why, next)],

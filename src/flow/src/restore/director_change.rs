@@ -113,7 +113,7 @@ async fn accept(
         let task = match send(restore, instance, change, &context).await {
             // Only here: by the next try another process may have taken over.
             Err(error @ Error::NotSent { .. }) if Instant::now() < login_until => {
-                log::warn!(error:% = error; "nothing was sent, trying again");
+                log::warn!(error:% = remount_core::with_causes(&error); "nothing was sent, trying again");
                 pause(restore, LOGIN_PAUSE, "a login at the Director").await?;
                 continue;
             }
@@ -201,7 +201,7 @@ fn names(task: &Task, disk: &DiskCid) -> bool {
 async fn follow_task(restore: &RestoreContext<'_>, task: TaskId, limit: Duration) -> Result<(), Error> {
     let queue = QueueNotice::since(StdInstant::now());
     let progress = |task: &Task| {
-        log::debug!(task = task.id.0, state:? = task.state; "waiting for the Director");
+        log::debug!(task = task.id.0, state:% = task.state; "waiting for the Director");
         if let Some(line) = queue.notice(task, StdInstant::now()) {
             restore.reporter.note(line);
         }
@@ -243,7 +243,7 @@ pub async fn settle(restore: &RestoreContext<'_>) -> Result<()> {
     for task in open {
         restore
             .reporter
-            .note(format!("Director task {} ({}) is still {:?}", task.id, task.description, task.state));
+            .note(format!("Director task {} ({}) is still {}", task.id, task.description, task.state));
         if task.context_id.as_deref().is_some_and(|context| context.contains("-start-")) {
             restore.fence().await?; // By now it may be the start of the process that took over.
             restore.ctx.director.cancel(task.id).await.map_err(FlowError::director(action))?;

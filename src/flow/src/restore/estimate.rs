@@ -5,6 +5,7 @@ use remount_saga::StepOutputs;
 use remount_store::ClusterStore;
 
 use super::context::RestoreContext;
+use super::downtime::{self, Downtime};
 use super::report::PreflightReport;
 use super::state::RestoreState;
 use super::steps::promote::Promote;
@@ -33,16 +34,16 @@ pub async fn fill_in(store: &ClusterStore, path: &RecoveryPath, report: &mut Pre
     Ok(())
 }
 
-/// The downtime of the newest restore that was promoted.
+/// The downtime of the newest restore that was promoted, without the time in which nobody worked on it.
 async fn last_downtime(store: &ClusterStore) -> Result<Option<f64>> {
     let restores = store.restores().await.map_err(FlowError::store("list the restores"))?;
     for id in restores.iter().rev().take(RESTORES_SEARCHED) {
         // A journal that this version cannot follow says nothing of its downtime.
         let Ok(state) = RestoreState::read(store, id).await else { continue };
         let outputs = StepOutputs::of_journal(state.events());
-        let promoted = outputs.get::<RestoreContext<'_>, Promote>().ok().flatten();
-        if let Some(downtime) = promoted.and_then(|promoted| promoted.downtime) {
-            return Ok(Some(downtime.seconds));
+        if let Some(promoted) = outputs.get::<RestoreContext<'_>, Promote>().ok().flatten() {
+            let Downtime { times, idle_seconds } = downtime::of(Some(promoted), state.events());
+            return Ok(Some(times.seconds - idle_seconds));
         }
     }
     Ok(None)

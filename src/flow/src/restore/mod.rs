@@ -6,6 +6,7 @@ mod at_stake;
 mod collations;
 mod context;
 mod director_change;
+mod downtime;
 mod estimate;
 mod first_start;
 mod journal;

@@ -60,12 +60,7 @@ pub fn landscape(ctx: &FlowContext, survey: &Survey, request: &RestoreRequest, f
             );
         }
     }
-    if let Some(restore) = &survey.unfinished {
-        findings.problem(
-            format!("restore {restore} was begun and never ended"),
-            format!("`remount resume {restore}` or `remount rollback {restore}`"),
-        );
-    }
+    findings.problems.extend(survey.unfinished.clone());
     for instance in &survey.instances {
         check_instance(survey, instance, findings);
     }
@@ -127,7 +122,7 @@ pub async fn backup(
             "choose another backup from `remount list`",
         ),
         Ok(Some(found)) if found.state != SnapshotState::Complete => findings.problem(
-            format!("snapshot {} of backup {} is {:?}", record.cid, backup.id, found.state),
+            format!("snapshot {} of backup {} is {}", record.cid, backup.id, found.state),
             "wait until the cloud has completed it, or choose an older backup from `remount list`",
         ),
         Ok(Some(_)) => {
@@ -215,7 +210,7 @@ fn check_servers(survey: &Survey, backup: &BackupManifest, findings: &mut Findin
         let status = match status {
             Ok(status) => status,
             Err(error) => {
-                findings.warn(format!("{slug} does not answer: {}", Problem::of(error).what));
+                findings.warn(format!("{slug} does not answer: {}", error.reason()));
                 continue;
             }
         };

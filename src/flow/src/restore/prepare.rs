@@ -1,7 +1,8 @@
 //! Steps 1 and 2 of a restore: the plan is made and everything is looked at that can be known beforehand. Nothing is
 //! touched, nothing journalled.
 
-use remount_core::documents::{RestorePlan, RestoreRequest};
+use remount_core::documents::{BackupRecord, RestorePlan, RestoreRequest};
+use remount_core::{BackupId, PlanError};
 use remount_saga::{ProgressKind, ProgressReporter, Quiet};
 use remount_store::ClusterStore;
 
@@ -109,6 +110,24 @@ async fn path_of(
         findings.report.warnings.extend(target_search::close_segment(ctx, survey, store).await);
         archive = planning::archive(store, system, survey.primary_status(), &question).await?;
     }
-    let path = remount_core::plan_recovery(&survey.backups, &archive, &request.target);
-    Ok(path.map_err(|error| Problem::of(&error)))
+    match remount_core::plan_recovery(&survey.backups, &archive, &request.target) {
+        Err(PlanError::UnknownBackup(id)) => Ok(Err(unusable(store, id).await?)),
+        path => Ok(path.map_err(|error| Problem::of(&error))),
+    }
+}
+
+/// Why a backup that was named is not among those that can be used.
+async fn unusable(store: &ClusterStore, id: BackupId) -> Result<Problem> {
+    match store.backup_record(&id).await {
+        Err(error @ remount_store::Error::Document { .. }) => {
+            let Problem { what, next } = Problem::of(&error);
+            Ok(Problem { what: format!("the manifest of backup {id} is damaged: {what}"), next })
+        }
+        Err(error) => Err(FlowError::store("read the backup")(error)),
+        Ok(Some(BackupRecord::Tombstone(tombstone))) => Ok(Problem::new(
+            format!("backup {id} is no backup any more: {}", tombstone.why),
+            "choose a backup from `remount list`",
+        )),
+        Ok(_) => Ok(Problem::of(&PlanError::UnknownBackup(id))),
+    }
 }

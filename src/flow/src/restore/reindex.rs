@@ -17,7 +17,9 @@ pub async fn begin_where_asked(restore: &RestoreContext<'_>, server: &dyn Server
     }
     match server.refresh_collations(&restore.plan.id).await {
         Ok(_) => restore.reporter.note("indexes of collations with another version are being rebuilt"),
-        Err(error) => restore.reporter.note(format!("indexes are not being rebuilt yet: {error}")),
+        Err(error) => restore
+            .reporter
+            .note(format!("indexes are not being rebuilt yet: {}", remount_core::with_causes(&error))),
     }
 }
 

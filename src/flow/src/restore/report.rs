@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 use remount_core::documents::RestorePlan;
-use remount_core::documents::{JournalEvent, StepTimes, What};
+use remount_core::documents::{JournalEvent, What};
 use remount_core::{BackupId, DiskCid, InstanceSlug, Lsn, RestoreId, TimelineId};
 use remount_saga::StepOutputs;
 use remount_store::ClusterStore;
 use serde::{Deserialize, Serialize};
 
 use super::context::RestoreContext;
+use super::downtime::{self, Downtime};
 use super::state::RestoreState;
 use super::steps::RestoreStep;
 use super::steps::finish::Finish;
@@ -91,6 +92,10 @@ pub struct DowntimeSplit {
     pub postgres_seconds: f64,
     /// The rest: Remount's own share.
     pub remount_seconds: f64,
+    /// Between two processes, where one was interrupted or a person was waited for: from the last thing that one noted
+    /// until the next one noted something.
+    #[serde(default)]
+    pub idle_seconds: f64,
 }
 
 /// What a restore did, by its journal: also long after it, and by another process.
@@ -112,9 +117,8 @@ pub(super) fn of(plan: RestorePlan, state: &RestoreState, warnings: Vec<String>)
     let promoted = outputs.get::<RestoreContext<'_>, Promote>()?;
     let finished = outputs.get::<RestoreContext<'_>, Finish>()?;
     let steps: Vec<StepReport> = state.events().iter().filter_map(step_of).collect();
-    let times = promoted.and_then(|promoted| promoted.downtime);
-    let times = times.unwrap_or_else(|| downtime_by_journal(&steps, state.events()));
-    let of_others = times.director_seconds + times.postgres_seconds;
+    let Downtime { times, idle_seconds } = downtime::of(promoted, state.events());
+    let of_others = times.director_seconds + times.postgres_seconds + idle_seconds;
     let olds = plan.instances.iter();
     Ok(RestoreReport {
         restore: plan.id.clone(),
@@ -124,6 +128,7 @@ pub(super) fn of(plan: RestorePlan, state: &RestoreState, warnings: Vec<String>)
             director_seconds: times.director_seconds,
             postgres_seconds: times.postgres_seconds,
             remount_seconds: (times.seconds - of_others).max(0.0),
+            idle_seconds,
         },
         estimate_seconds: plan.estimate_seconds,
         new_timeline: promoted.map_or(plan.path.new_timeline, |promoted: Promoted| promoted.timeline),
@@ -153,19 +158,4 @@ fn step_of(event: &JournalEvent) -> Option<StepReport> {
         director_seconds: times.director_seconds,
         postgres_seconds: times.postgres_seconds,
     })
-}
-
-/// After a take-over the downtime was not measured as a whole: what the journal's times and the steps' shares say.
-fn downtime_by_journal(steps: &[StepReport], events: &[JournalEvent]) -> StepTimes {
-    let about = |event: &&JournalEvent, step: RestoreStep| event.what.step() == Some(step.as_str());
-    let stopped = events.iter().find(|event| about(event, RestoreStep::StopPrimary));
-    let is_done = |event: &&JournalEvent| matches!(event.what, What::Done { .. });
-    let promoted = events.iter().rfind(|event| about(event, RestoreStep::Promote) && is_done(event));
-    let seconds = stopped.zip(promoted).map(|(from, to)| to.at.duration_since(from.at).as_secs_f64());
-    let down = || steps.iter().filter(|step| step.downtime);
-    StepTimes {
-        seconds: seconds.unwrap_or_default(),
-        director_seconds: down().map(|step| step.director_seconds).sum(),
-        postgres_seconds: down().map(|step| step.postgres_seconds).sum(),
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use remount_core::documents::{OnFailure, Outcome, RestorePlan, RestoreRequest};
 use remount_core::{ClusterName, RestoreId, RestoreTarget};
 use remount_saga::{Progress, ProgressReporter, Run, StepOutputs};
-use remount_store::{ClusterStore, Lease, LeaseHolder, Purpose};
+use remount_store::{ClusterStore, Lease, Purpose};
 
 use super::context::{ProcessNotes, RestoreContext};
 use super::journal::RestoreJournal;
@@ -129,29 +129,20 @@ pub async fn forward_restore(
 
 /// Refuses first where another process holds the lease: its half-changed instances would be reported as problems.
 async fn refuse_leased(cluster: &ClusterStore) -> Result<()> {
-    let action = format!("take the lease of cluster {}", cluster.name());
-    match cluster.lease_holder().await.map_err(FlowError::store(action.clone()))? {
-        Some(holder) if !holder.expired => {
-            let LeaseHolder { epoch, owner, purpose, since, .. } = holder;
-            let cluster = cluster.name().to_string();
-            let source = remount_store::Error::Leased { cluster, owner, purpose, since, epoch };
-            Err(FlowError::Store { action, source })
-        }
-        _ => Ok(()),
-    }
+    cluster.must_be_free().await.map_err(FlowError::lease(cluster.name()))
 }
 
 async fn take_lease(ctx: &FlowContext, cluster: &ClusterStore) -> Result<Lease> {
     cluster
         .take_lease(&ctx.owner, Purpose::Restore, ctx.timeouts.lease_term)
         .await
-        .map_err(FlowError::store(format!("take the lease of cluster {}", cluster.name())))
+        .map_err(FlowError::lease(cluster.name()))
 }
 
 /// Gives the lease back; where the store does not answer it ends with its term.
 async fn release(lease: &Lease) {
     if let Err(error) = lease.release().await {
-        log::warn!(error:% = error, epoch = lease.epoch(); "the lease could not be released and ends with its term");
+        log::warn!(error:% = remount_core::with_causes(&error), epoch = lease.epoch(); "the lease could not be released and ends with its term");
     }
 }
 
@@ -299,10 +290,7 @@ impl RestoreRun<'_> {
     /// What a restore answers that ended before.
     fn ended(self, state: &RestoreState, outcome: Outcome, direction: &Direction) -> Result<RestoreReport> {
         if outcome == Outcome::Undone && !direction.is_back() {
-            let (step, what) = state.position().failure.clone().unwrap_or_default();
-            let step = step.parse().unwrap_or(RestoreStep::Begin);
-            let source = Box::new(FlowError::Check { what, next: None });
-            return Err(FlowError::Undone { restore: self.plan.id, step, differs: None, source });
+            return Err(state.rolled_back(&self.plan.id));
         }
         report::of(self.plan, state, Vec::new())
     }

@@ -3,10 +3,10 @@
 use remount_core::documents::{JournalEvent, Outcome, What};
 use remount_core::{RestoreId, Role};
 use remount_saga::{Position, PositionError, StepState};
-use remount_store::ClusterStore;
+use remount_store::{ClusterStore, LeaseHolder, Purpose};
 
 use super::steps::{self, RestoreStep};
-use crate::{FlowError, Result};
+use crate::{FlowError, Problem, Result};
 
 /// A restore's journal, and what it says of the restore.
 #[derive(Clone, Debug)]
@@ -81,6 +81,27 @@ impl RestoreState {
     #[must_use]
     pub fn step(&self, step: RestoreStep) -> StepState {
         self.position.state_of(step.as_str())
+    }
+
+    /// The step that its last events are about.
+    #[must_use]
+    pub fn at_step(&self) -> Option<&str> {
+        self.events.iter().rev().find_map(|event| event.what.step())
+    }
+
+    /// What is answered to who wants to go on with it after its rollback.
+    #[must_use]
+    pub fn rolled_back(&self, restore: &RestoreId) -> FlowError {
+        let at = self.events.last().map(|event| event.at).unwrap_or_default();
+        let source = self.position.failure.as_ref().map(|(step, error)| {
+            let what = if error.is_empty() {
+                format!("step `{step}` failed")
+            } else {
+                format!("step `{step}`: {error}")
+            };
+            Box::new(FlowError::Check { what, next: None })
+        });
+        FlowError::RolledBack { restore: restore.clone(), at, source }
     }
 
     /// Whether it waits for a person, and how: its last event says so.
@@ -161,25 +182,47 @@ fn may_have_served(events: &[JournalEvent]) -> bool {
 /// How many of the newest restores are looked at where they were never begun, or rolled back.
 const RESTORES_SEARCHED: usize = 10;
 
-/// The newest restore that was begun and never ended: it has to be resumed or rolled back first.
+/// The newest restore that was begun and has not ended, as the reason why nothing else may begin: its process lives, or
+/// it has to be resumed or rolled back first.
 ///
 /// # Errors
 /// The store does not answer.
-pub async fn unfinished(cluster: &ClusterStore) -> Result<Option<RestoreId>> {
+pub async fn unfinished(cluster: &ClusterStore) -> Result<Option<Problem>> {
+    let Some((restore, state)) = newest_unfinished(cluster).await? else { return Ok(None) };
+    let holder = cluster.lease_holder().await.map_err(FlowError::store("read the lease"))?;
+    let restore_runs =
+        |holder: &LeaseHolder| !holder.expired && holder.purpose == Purpose::Restore.to_string();
+    let Some(holder) = holder.filter(restore_runs) else {
+        return Ok(Some(Problem::new(
+            format!("restore {restore} was begun and never ended"),
+            format!("`remount resume {restore}` or `remount rollback {restore}`"),
+        )));
+    };
+    let step = state.as_ref().and_then(RestoreState::at_step);
+    let at = step.map(|step| format!(", and is at step `{step}`")).unwrap_or_default();
+    Ok(Some(Problem::new(
+        format!("restore {restore} runs: {} drives it since {}{at}", holder.owner, holder.since),
+        format!(
+            "wait for it (`remount journal {restore}`), or have it rolled back: `remount abort {restore}`"
+        ),
+    )))
+}
+
+/// Without a state where this version cannot follow its journal: a version that knows its steps has to end it.
+async fn newest_unfinished(cluster: &ClusterStore) -> Result<Option<(RestoreId, Option<RestoreState>)>> {
     let restores = cluster.restores().await.map_err(FlowError::store("list the restores"))?;
-    for id in restores.iter().rev().take(RESTORES_SEARCHED) {
-        let phase = match RestoreState::read(cluster, id).await {
-            Ok(state) => state.phase,
-            // A version that knows its steps has to end it.
-            Err(FlowError::Journal { .. }) => RestorePhase::Unfinished,
+    for id in restores.into_iter().rev().take(RESTORES_SEARCHED) {
+        let state = match RestoreState::read(cluster, &id).await {
+            Ok(state) => state,
+            Err(FlowError::Journal { .. }) => return Ok(Some((id, None))),
             Err(error) => return Err(error),
         };
-        match phase {
+        match state.phase {
             // An older one that had never ended would have kept this one from beginning.
             RestorePhase::Restored => return Ok(None),
             // The one before it may be rolling back, long after its end.
             RestorePhase::Undone | RestorePhase::RolledBack | RestorePhase::NotBegun => {}
-            RestorePhase::Unfinished => return Ok(Some(id.clone())),
+            RestorePhase::Unfinished => return Ok(Some((id, Some(state)))),
         }
     }
     Ok(None)

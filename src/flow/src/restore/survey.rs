@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use remount_cloud::{Disk, Snapshot};
 use remount_core::documents::BackupManifest;
 use remount_core::documents::RestoreRequest;
-use remount_core::{ClusterName, DiskCid, InstanceSlug, RestoreId, Role, SystemIdentifier};
+use remount_core::{ClusterName, DiskCid, InstanceSlug, Role, SystemIdentifier};
 use remount_director::{Info, Instance, Lock};
 use remount_postgres::ServerStatus;
 use remount_store::ClusterStore;
@@ -33,8 +33,8 @@ pub struct Survey {
     pub backups: Vec<BackupManifest>,
     /// Why others cannot be.
     pub unreadable: Vec<String>,
-    /// A restore that was begun and never ended.
-    pub unfinished: Option<RestoreId>,
+    /// A restore that was begun and has not ended.
+    pub unfinished: Option<Problem>,
 }
 
 impl Survey {

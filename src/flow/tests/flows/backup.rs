@@ -1,11 +1,12 @@
 //! Backups: good ones, failed ones, and what dead drivers leave.
 
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use remount_core::{ExitCode, Role};
-use remount_flow::{BackupRequest, BackupSource, Quiet, run_backup};
+use remount_flow::{BackupRequest, BackupSource, Progress, ProgressEvent, ProgressKind, Quiet, run_backup};
 use remount_host::Pace;
-use remount_sim::memory::{Fault, Rule};
+use remount_sim::memory::{Fault, MemoryLandscape, Rule};
 
 use crate::support::Workbench;
 
@@ -78,6 +79,32 @@ async fn lost_answers_do_not_fail_a_backup() {
         assert_eq!(bench.landscape.snapshots(), 1, "{call}");
         assert!(!bench.landscape.in_backup_mode(), "{call}");
     }
+}
+
+/// The agent's own lease ends backup mode: the cluster's lease is not held for a second round of tries.
+#[tokio::test]
+async fn an_agent_that_is_gone_is_waited_for_once() {
+    struct GoneAtEnd<'a>(&'a MemoryLandscape, Mutex<Vec<(ProgressKind, Instant)>>);
+    impl Progress for GoneAtEnd<'_> {
+        fn event(&self, event: &ProgressEvent) {
+            if (event.kind, event.step.as_str()) == (ProgressKind::Begun, "end") {
+                self.0.silence_vm(0);
+            }
+            self.1.lock().unwrap().push((event.kind, Instant::now()));
+        }
+    }
+    let limit = Duration::from_secs(3);
+    let mut bench = Workbench::new();
+    bench.retry_within(limit);
+    bench.landscape.commit(5).await;
+    let request = BackupRequest::of(bench.landscape.deployment().clone());
+    let progress = GoneAtEnd(&bench.landscape, Mutex::default());
+    assert!(run_backup(&bench.ctx, &request, &progress).await.is_err());
+    let events = progress.1.into_inner().unwrap();
+    let failed = events.iter().position(|(kind, _)| *kind == ProgressKind::Failed).unwrap();
+    let lasted = events[failed + 1].1 - events[failed].1;
+    assert!(lasted < limit / 2, "the abort was tried again, for {lasted:?}");
+    assert_eq!(bench.landscape.snapshots(), 0);
 }
 
 #[tokio::test]

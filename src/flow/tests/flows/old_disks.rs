@@ -289,7 +289,11 @@ async fn a_driver_that_dies_between_intent_and_deletion_is_replaced() {
     assert!(bench.all_there(&old), "nothing was deleted yet");
     bench.landscape.slow_tasks(0);
     let leased = bench.release(Selection::Restore(request.id.clone())).await.unwrap_err();
-    assert!(leased.to_string().contains("lease"), "{leased}: its lease is respected until it ends");
+    let told = remount_core::report(&leased);
+    assert!(
+        told.contains("is in use") && told.contains("is leased to"),
+        "{told}: its lease is respected until it ends"
+    );
     bench.lease_ends();
     let released = bench.release(Selection::Restore(request.id)).await.unwrap();
     assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2]);

@@ -95,3 +95,26 @@ async fn damaged_wal_is_found_before_anything_is_stopped() {
         assert_eq!(plan_restore(&bench.ctx, &request).await.is_ok(), fine, "{verify:?}");
     }
 }
+
+/// "Does not exist" would send whoever knows that it does to look for a typing error.
+#[tokio::test]
+async fn a_backup_whose_manifest_is_damaged_is_told_as_such() {
+    let bench = Workbench::new();
+    bench.disaster().await;
+    let named = bench.backup().await.id;
+    bench.backup().await;
+    let listed = bench.objects.list("clusters/").await.unwrap();
+    let path = listed
+        .into_iter()
+        .map(|info| info.path)
+        .find(|path| path.ends_with(&format!("backups/{named}.json")));
+    let path = path.unwrap();
+    let manifest = bench.objects.read(&path).await.unwrap().unwrap().content;
+    let changed =
+        String::from_utf8(manifest.to_vec()).unwrap().replace("postgres_version", "postgres_versiom");
+    bench.objects.replace(&path, Bytes::from(changed)).await.unwrap();
+    let error = refused(&bench, RecoveryTarget::Backup(named.clone())).await;
+    let told = remount_core::report(&error);
+    assert!(told.contains(&format!("the manifest of backup {named} is damaged")), "{told}");
+    assert!(told.contains("signature") && !told.contains("does not exist"), "{told}");
+}

@@ -109,8 +109,9 @@ impl Break {
                 let signal = if *mend { Signal::CONT } else { Signal::STOP };
                 agent(folder, instance, signal)
             }
-            What::Store { mend, read_only: Some(below) } => read_only(&folder.store().join(below), *mend),
-            What::Store { mend, read_only: None } => store(folder, *mend),
+            What::Store { mend, read_only: Some(below) } => read_only(folder, below, *mend),
+            What::Store { mend: true, read_only: None } => put_back_store(folder),
+            What::Store { mend: false, read_only: None } => break_store(folder),
             What::Attach => {
                 ask(&Request::DirectorFault(Fault::new(Operation::Attach, FaultKind::FailMidway, 1)))
             }
@@ -137,20 +138,88 @@ fn agent(folder: &Folder, instance: &str, signal: Signal) -> Result<()> {
 }
 
 /// A file in the place of the store's folder fails every call; an absent folder would look like an empty store.
-fn store(folder: &Folder, mend: bool) -> Result<()> {
-    let (store, away) = (folder.store(), folder.0.join("store.away"));
-    if mend {
-        fs::remove_file(&store).context("the store is not broken")?;
-        return fs::rename(&away, &store).context("put the store back");
-    }
+fn break_store(folder: &Folder) -> Result<()> {
+    let (store, away) = (folder.store(), away(folder));
     fs::rename(&store, &away).context("take the store away")?;
     fs::write(&store, "").context("put a file in the store's place")
 }
 
+/// Mends whatever was broken of it: all of it, or folders.
+fn put_back_store(folder: &Folder) -> Result<()> {
+    let (store, away, below) = (folder.store(), away(folder), ReadOnly::of(folder).read()?);
+    anyhow::ensure!(away.exists() || !below.is_empty(), "the store is not broken");
+    if away.exists() {
+        fs::remove_file(&store).context("remove the file in the store's place")?;
+        fs::rename(&away, &store).context("put the store back")?;
+    }
+    below.iter().try_for_each(|below| read_only(folder, below, true))
+}
+
+fn away(folder: &Folder) -> PathBuf {
+    folder.0.join("store.away")
+}
+
 /// The file system's own immutable flag: root is not stopped by modes, and the errands run as root.
-fn read_only(folder: &Path, mend: bool) -> Result<()> {
-    let flag = if mend { "-i" } else { "+i" };
-    let status = Command::new("chattr").arg(flag).arg(folder).status().context("run chattr (e2fsprogs)")?;
-    anyhow::ensure!(status.success(), "{} cannot be made read-only here", folder.display());
-    Ok(())
+fn read_only(folder: &Folder, below: &Path, mend: bool) -> Result<()> {
+    let (flag, path) = (if mend { "-i" } else { "+i" }, folder.store().join(below));
+    let status = Command::new("chattr").arg(flag).arg(&path).status().context("run chattr (e2fsprogs)")?;
+    anyhow::ensure!(status.success(), "{} cannot be made read-only here", path.display());
+    ReadOnly::of(folder).note(below, mend)
+}
+
+/// The folders of the store that are read-only, one a line: `--mend` alone has to find them again.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    fn of(folder: &Folder) -> Self {
+        Self(folder.0.join("store.read-only"))
+    }
+
+    fn read(&self) -> Result<Vec<PathBuf>> {
+        match fs::read_to_string(&self.0) {
+            Ok(text) => Ok(text.lines().map(PathBuf::from).collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error).context("read which folders are read-only"),
+        }
+    }
+
+    fn note(&self, below: &Path, mend: bool) -> Result<()> {
+        let mut folders = self.read()?;
+        folders.retain(|folder| folder != below);
+        if !mend {
+            folders.push(below.to_owned());
+        }
+        let lines: String = folders.iter().map(|folder| format!("{}\n", folder.display())).collect();
+        fs::write(&self.0, lines).context("note which folders are read-only")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_read_only_is_known_until_it_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let noted = ReadOnly::of(&Folder(dir.path().to_owned()));
+        assert!(noted.read().unwrap().is_empty());
+        let (restores, lease) = (Path::new("clusters/a/restores"), Path::new("clusters/a/lease"));
+        for below in [restores, lease, lease] {
+            noted.note(below, false).unwrap();
+        }
+        assert_eq!(noted.read().unwrap(), [restores, lease]);
+        noted.note(restores, true).unwrap();
+        assert_eq!(noted.read().unwrap(), [lease]);
+    }
+
+    #[test]
+    fn a_store_that_is_whole_cannot_be_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder(dir.path().to_owned());
+        fs::create_dir(folder.store()).unwrap();
+        assert!(put_back_store(&folder).unwrap_err().to_string().contains("not broken"));
+        break_store(&folder).unwrap();
+        put_back_store(&folder).unwrap();
+        assert!(folder.store().is_dir());
+    }
 }

@@ -8,9 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::folder::Folder;
-use remount_flow::RestoreStep;
-
-use crate::scenarios::step;
+use crate::scenarios::step::{self, FailAt};
 use crate::scenarios::{Bench, Demo, FailedDemoReport, ProgramsBench, write_report};
 
 /// The demo.
@@ -28,13 +26,17 @@ pub(super) struct DemoArguments {
     /// Run on these compiled packages (see `remount-lab up --packages`).
     #[arg(long, value_name = "DIR", value_parser = super::existing_dir)]
     packages: Option<PathBuf>,
-    /// Let this step of the restore fail for good, and show what becomes of the database.
+    /// Let this step of the restore fail for good, and show what becomes of the database; `help` lists the steps.
     #[arg(long, value_name = "STEP", value_parser = step::parser())]
-    fail_at: Option<RestoreStep>,
+    fail_at: Option<FailAt>,
 }
 
 impl DemoArguments {
     pub(super) fn run(&self, folder: &Folder) -> Result<()> {
+        if self.fail_at == Some(FailAt::Help) {
+            print!("{}", step::list());
+            return Ok(());
+        }
         let demo = Demo {
             program: std::env::current_exe().context("find this program")?,
             dir: folder.0.clone(),
@@ -43,7 +45,7 @@ impl DemoArguments {
             keep: self.keep,
             packages: self.packages.clone(),
         };
-        if let Some(step) = self.fail_at {
+        if let Some(FailAt::Step(step)) = self.fail_at {
             let failure = super::runtime()?.block_on(demo.run_failing(step))?;
             let report = FailedDemoReport { failure };
             return self.report.as_deref().map_or(Ok(()), |file| write_report(&report, file));

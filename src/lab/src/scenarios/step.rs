@@ -50,8 +50,17 @@ pub fn parse(text: &str) -> Result<RestoreStep, String> {
     known.map_or_else(|| text.parse(), Ok)
 }
 
-/// Parses a step on the command line, and says what each one's failure is.
-pub fn parser() -> impl TypedValueParser<Value = RestoreStep> {
+/// What may follow `--fail-at`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailAt {
+    /// The list of steps.
+    Help,
+    /// A step.
+    Step(RestoreStep),
+}
+
+/// Parses what follows `--fail-at`, and says what each step's failure is.
+pub fn parser() -> impl TypedValueParser<Value = FailAt> {
     let value = |step: RestoreStep| {
         let value = PossibleValue::new(step.as_str()).help(failure(step));
         match alias(step) {
@@ -59,7 +68,21 @@ pub fn parser() -> impl TypedValueParser<Value = RestoreStep> {
             None => value,
         }
     };
-    PossibleValuesParser::new(RestoreStep::ALL.map(value)).try_map(|text| parse(&text))
+    let help = PossibleValue::new(HELP).help("List the steps; nothing else is done");
+    PossibleValuesParser::new(RestoreStep::ALL.map(value).into_iter().chain([help]))
+        .try_map(|text| if text == HELP { Ok(FailAt::Help) } else { parse(&text).map(FailAt::Step) })
+}
+
+const HELP: &str = "help";
+
+/// The steps, in order, each with what fails in it.
+#[must_use]
+pub fn list() -> String {
+    let line = |step: RestoreStep| {
+        let alias = alias(step).map(|alias| format!(" ({alias})")).unwrap_or_default();
+        format!("{:<22} {}\n", format!("{step}{alias}"), failure(step))
+    };
+    RestoreStep::ALL.map(line).concat()
 }
 
 /// The number of the journal's event that says that a step is done, where all went well before: after the list of
@@ -72,6 +95,19 @@ pub const fn done_event(step: RestoreStep) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn help_lists_every_step_with_its_alias() {
+        let parsed = |text: &str| {
+            let command = clap::Command::new("x").arg(clap::Arg::new("at").value_parser(parser()));
+            *command.try_get_matches_from(["x", text]).unwrap().get_one::<FailAt>("at").unwrap()
+        };
+        assert_eq!(parsed("help"), FailAt::Help);
+        assert_eq!(parsed("attach"), FailAt::Step(RestoreStep::SwapPrimary));
+        let listed = list();
+        assert_eq!(listed.lines().count(), RestoreStep::ALL.len());
+        assert!(listed.contains("swap_primary (attach)"), "{listed}");
+    }
 
     #[test]
     fn each_step_is_typed_as_the_journal_names_it() {

@@ -103,6 +103,7 @@ impl<C: Context> Run<'_, C> {
             Stop::Failed(error) => error,
         };
         let problem = error.problem();
+        self.reporter.turn_to(name.as_str(), self.steps_before + index + 1);
         self.reporter.report(ProgressKind::Failed, Some(problem.clone()));
         if position.states[index] == StepState::Intended {
             let failed = What::Failed { step: name.as_str().into(), error: problem };

@@ -27,7 +27,11 @@ impl Keeper {
         let (report, loss) = watch::channel(None);
         let task = tokio::spawn(async move {
             let lost = beat_until_lost(&lease).await;
-            warn!(cluster:% = lease.cluster(), epoch = lease.epoch(), reason:? = lost; "the lease is lost");
+            if matches!(lost, Loss::Silent { .. }) {
+                lease.note_end();
+            }
+            let why = remount_core::with_causes(&Error::from(lost.clone()));
+            warn!(cluster:% = lease.cluster(), epoch = lease.epoch(), why; "the lease is lost");
             report.send_replace(Some(lost));
         });
         Self { loss, task }
@@ -78,7 +82,7 @@ async fn beat_until_lost(lease: &Lease) -> Loss {
             Ok(Err(Error::Fenced { cluster, epoch, taken_by })) => {
                 return Loss::TakenOver { cluster, epoch, taken_by };
             }
-            Ok(Err(error)) => why = error.to_string(),
+            Ok(Err(error)) => why = remount_core::with_causes(&error),
             Err(_) => why = "the store did not answer in time".into(),
         }
     }

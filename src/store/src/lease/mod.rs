@@ -20,6 +20,7 @@ mod table;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,6 +60,8 @@ pub struct LeaseHolder {
     pub since: Timestamp,
     /// The last sign of life, by the store's clock.
     pub last_beat: Timestamp,
+    /// When it ends by itself, without a further sign of life, by the store's clock.
+    pub ends_at: Timestamp,
     /// Whether the last sign of life is older than the term, by the store's clock: the next taker
     /// gets the lease.
     pub expired: bool,
@@ -76,6 +79,8 @@ struct Inner {
     cluster: ClusterStore,
     epoch: u64,
     term: Duration,
+    /// The store was silent for a whole term: it has ended, and there is nothing to give back.
+    ended: AtomicBool,
 }
 
 /// How often a taker tries again when another one was faster.
@@ -112,7 +117,7 @@ impl Lease {
             }
             let epoch = successor(cluster, newest.map_or(0, |(number, _)| number))?;
             if create(cluster, epoch, &document).await? {
-                let inner = Inner { cluster: cluster.clone(), epoch, term };
+                let inner = Inner { cluster: cluster.clone(), epoch, term, ended: AtomicBool::new(false) };
                 let lease = Self { inner: Arc::new(inner) };
                 if let Err(error) = lease.check().await {
                     lease.release().await?;
@@ -180,7 +185,8 @@ impl Lease {
         self.mark("beat").await
     }
 
-    /// Gives the lease back. It is free at once.
+    /// Gives the lease back. It is free at once. Where the store was silent for a whole term it has ended by itself, and
+    /// nothing is sent: that store would only be waited for once more.
     ///
     /// # Errors
     /// The store did not answer; the lease then ends with its term.
@@ -188,7 +194,15 @@ impl Lease {
     /// # Idempotence
     /// Releasing again, or after a take-over, is success.
     pub async fn release(&self) -> Result<()> {
+        if self.inner.ended.load(Ordering::Acquire) {
+            return Ok(());
+        }
         self.mark("released").await
+    }
+
+    /// It was not renewed for a whole term.
+    pub(super) fn note_end(&self) {
+        self.inner.ended.store(true, Ordering::Release);
     }
 
     /// Beats three times per term in the background, until the keeper is dropped or the lease lost.
@@ -252,6 +266,7 @@ async fn holder_of(
     let now = store_clock(cluster).await?;
     Ok(Some(LeaseHolder {
         epoch: number,
+        ends_at: epoch.ends_at(document.term_seconds),
         expired: epoch.is_silent(now, document.term_seconds),
         owner: document.owner,
         purpose: document.purpose,
@@ -262,9 +277,14 @@ async fn holder_of(
 
 impl Epoch {
     fn is_silent(&self, now: Timestamp, term_seconds: f64) -> bool {
-        let silence = now.duration_since(self.last_sign);
+        now > self.ends_at(term_seconds)
+    }
+
+    /// A term that no clock can show never ends.
+    fn ends_at(&self, term_seconds: f64) -> Timestamp {
         let term = Duration::try_from_secs_f64(term_seconds).unwrap_or(Duration::MAX);
-        SignedDuration::try_from(term.saturating_add(CLOCK_GRAIN)).is_ok_and(|limit| silence > limit)
+        let term = SignedDuration::try_from(term.saturating_add(CLOCK_GRAIN)).unwrap_or(SignedDuration::MAX);
+        self.last_sign.saturating_add(term).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -285,7 +305,7 @@ async fn store_clock(cluster: &ClusterStore) -> Result<Timestamp> {
 async fn delete_old(cluster: &ClusterStore, table: &LeaseTable, epoch: u64) {
     for path in table.older_than(epoch.saturating_sub(KEPT_EPOCHS)) {
         if let Err(error) = cluster.objects.delete(path).await {
-            warn!(object = path.as_str(), error:% = error; "an old lease could not be deleted");
+            warn!(object = path.as_str(), error:% = remount_core::with_causes(&error); "an old lease could not be deleted");
             return;
         }
     }
@@ -295,12 +315,13 @@ fn epoch_path(cluster: &ClusterStore, epoch: u64) -> String {
     cluster.path(&format!("lease/{epoch:010}.json"))
 }
 
-fn leased(cluster: &ClusterName, holder: LeaseHolder) -> Error {
+pub(crate) fn leased(cluster: &ClusterName, holder: LeaseHolder) -> Error {
     Error::Leased {
-        cluster: cluster.to_string(),
+        cluster: cluster.as_str().into(),
         owner: holder.owner,
-        purpose: holder.purpose,
+        purpose: holder.purpose.into(),
         since: holder.since,
+        ends_at: holder.ends_at,
         epoch: holder.epoch,
     }
 }

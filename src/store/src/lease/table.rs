@@ -102,7 +102,7 @@ impl LeaseTable {
                 Ok(Some(document)) => return Ok((Some((number, document)), passed_over)),
                 Ok(None) => {} // Deleted since it was listed.
                 Err(error @ Error::Document { .. }) if passed_over.len() < PASSED_OVER => {
-                    warn!(error:% = error; "this is no epoch of the lease: it is passed over");
+                    warn!(error:% = remount_core::with_causes(&error); "this is no epoch of the lease: it is passed over");
                     passed_over.push(error);
                 }
                 Err(error) => return Err(error),

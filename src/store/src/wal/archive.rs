@@ -104,7 +104,7 @@ impl WalArchive {
         let pushed = match self.create(&path, object.clone(), &facts).await {
             Err(error @ (Error::Conflict { .. } | Error::Damaged { .. })) if is_by_product(file) => {
                 let own = format!("{path}.{}", hex::encode(&facts.raw_sha256[..OWN_NAME_BYTES]));
-                warn!(object = own.as_str(), error:% = error; "a by-product differs from the archived one");
+                warn!(object = own.as_str(), error:% = remount_core::with_causes(&error); "a by-product differs from the archived one");
                 self.create(&own, object, &facts).await
             }
             created => created,

@@ -51,7 +51,7 @@ impl WalArchive {
             Err(error) => Err(error),
         };
         if let Err(error) = kept {
-            log::warn!(segment:% = segment, error:% = error; "what the segment says was not noted beside it");
+            log::warn!(segment:% = segment, error:% = remount_core::with_causes(&error); "what the segment says was not noted beside it");
         }
     }
 

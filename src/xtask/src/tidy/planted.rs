@@ -287,6 +287,13 @@ fn unwrap_is_found_outside_tests_alone() {
 }
 
 #[test]
+fn an_error_that_is_logged_without_its_causes_is_found() {
+    let tree = Tree::clean();
+    tree.write("src/core/src/lib.rs", "//! A crate.\nfn a() { log::warn!(error:% = error; \"failed\") }\n");
+    tree.has("src/core/src/lib.rs:2: smell: `error:% = error`");
+}
+
+#[test]
 fn what_is_half_done_is_found_in_tests_too() {
     for (planted, expected) in [
         ("fn a() { todo!() }", "`todo!`"),

@@ -12,10 +12,11 @@ const NEVER: [(&str, &str); 4] = [
 ];
 
 /// Not in code that runs for an operator.
-const NOT_OUTSIDE_TESTS: [(&str, &str); 3] = [
+const NOT_OUTSIDE_TESTS: [(&str, &str); 4] = [
     (".unwrap()", "handle the error, or `expect` with the reason why there is none"),
     (".unwrap_err()", "match the error"),
     ("unimplemented!", "is half done"),
+    ("error:% = error", "its causes are lost: `with_causes(&error)`"),
 ];
 
 /// Notes to oneself.

@@ -115,7 +115,7 @@ async fn serves_again(restore: &RestoreContext<'_>) -> Result<()> {
         }
         Ok(match instances::server(restore.ctx, &instance)?.write_probe().await {
             Ok(_) => Poll::Ready(()),
-            Err(error) => Poll::NotYet(error.to_string()),
+            Err(error) => Poll::NotYet(remount_core::with_causes(&error)),
         })
     })
     .await

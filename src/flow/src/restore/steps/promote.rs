@@ -89,7 +89,7 @@ async fn promoted(restore: &RestoreContext<'_>, instance: &Instance) -> Result<N
             Err(error) if error.retry() == Retry::Never => {
                 Err(FlowError::server("promote the restored primary", &instance.slug)(error))
             }
-            Err(error) => Ok(Poll::NotYet(error.to_string())),
+            Err(error) => Ok(Poll::NotYet(remount_core::with_causes(&error))),
         }
     })
     .await

@@ -129,7 +129,7 @@ impl Fence {
         let question = |store: ClusterStore| async move { placed::needed(&store, plan, found).await };
         let (wal, tail) = self.store.ask(self.deadline, question).await?;
         for file in wal {
-            self.data.place_wal(&file.segment, &file.content)?;
+            file.put_into(&self.data)?;
             log::info!(restore:% = plan.id, segment:% = file.segment; "WAL that the archive does not give was put into pg_wal");
         }
         apply::apply(&self.disk, &self.data, &self.restore_command, plan, apply::Ends { fork, tail })

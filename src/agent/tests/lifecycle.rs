@@ -483,6 +483,7 @@ async fn a_crashed_servers_last_records_are_restored_and_its_segment_stays_its_o
     primary.execute("INSERT INTO public.ledger SELECT generate_series(1, 5000)").await;
     let written = primary.value("SELECT pg_current_wal_flush_lsn()::text").await;
     primary.end();
+    landscape.push_archive(primary.vm.system_identifier()).await; // What the server had archived until then.
     let output = primary.vm.hook(&["post-stop"]);
     let note = stop_note(&primary).await.unwrap_or_else(|| panic!("no note: {}", errors(&output)));
     assert!(note.is_clean() && note.state == "in production", "{note:?}");
@@ -515,6 +516,13 @@ async fn a_crashed_servers_last_records_are_restored_and_its_segment_stays_its_o
     let output = primary.vm.hook(&["post-stop"]);
     assert!(stop_note(&primary).await.unwrap().is_clean(), "{}", errors(&output));
     assert!(archive.contains(&tail.segment).await.unwrap(), "{}", errors(&output));
+
+    // A disk of the restore that starts now gets the whole segment from the archive.
+    fs::rename(primary.vm.home.join("store"), primary.vm.home.join("store.full")).unwrap();
+    run(Command::new("cp").arg("-a").arg(landscape.path("snapshot")).arg(primary.vm.home.join("store")));
+    let output = primary.vm.hook(&["pre-start"]);
+    let text = errors(&output);
+    assert!(output.status.success() && text.contains("its tail is not needed"), "{text}");
 }
 
 /// PostgreSQL reads the state of a prepared transaction once more, by its timeline's name and from `pg_wal` alone.
@@ -636,6 +644,7 @@ async fn the_drain_of_postgres_stops_it_in_good_order() {
     assert!(!primary.vm.data("postmaster.pid").exists(), "{}", primary.log());
     primary.process.take().unwrap().wait().unwrap();
     assert!(landscape.path("archive").join(last).exists(), "{}", errors(&output));
+    landscape.push_archive(primary.vm.system_identifier()).await;
     let said = errors(&primary.vm.hook(&["post-stop"]));
     assert!(said.contains("nothing is left to archive"), "{said}");
 

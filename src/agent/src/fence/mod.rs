@@ -27,8 +27,9 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::refusal::Refusal;
 use crate::store_client::StoreClient;
-pub use apply::restore_command;
+pub use apply::{path_before, restore_command};
 use decide::{Answer, BackupRecord, Decision, Facts, PlannedRole, decide};
+pub use placed::tail as planned_tail;
 use processes::Worker;
 
 /// Between two requests to a store that answers: the primary's restore takes seconds to minutes.

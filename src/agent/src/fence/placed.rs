@@ -68,8 +68,8 @@ pub async fn needed(
             kind: Kind::Parents,
         });
     }
-    let record = if fork.is_some() { None } else { store.tail(&plan.id).await? };
-    let Some(tail) = record.map(|record| record.tail) else { return Ok((placed, None)) };
+    let tail = if fork.is_some() { None } else { tail(store, plan).await? };
+    let Some(tail) = tail else { return Ok((placed, None)) };
     let missing = || StoreError::Document {
         path: format!("the last records of segment {}", tail.segment),
         detail: "restore's tail.json names them, and they are not in the archive".into(),
@@ -77,6 +77,19 @@ pub async fn needed(
     let content = archive.fetch_tail(&tail).await?.ok_or_else(missing)?;
     placed.push(PlacedWal { segment: tail.segment, content: content.into(), kind: Kind::Tail });
     Ok((placed, Some(tail)))
+}
+
+/// The tail that ends a plan's WAL; none where the archive has its segment by now, whole.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn tail(store: &ClusterStore, plan: &RestorePlan) -> Result<Option<WalTail>, StoreError> {
+    let Some(tail) = store.tail(&plan.id).await?.map(|record| record.tail) else { return Ok(None) };
+    if store.wal(plan.path.system_identifier).contains(&tail.segment).await? {
+        log::info!(restore:% = plan.id, segment:% = tail.segment; "the archive has the whole segment: its tail is not needed");
+        return Ok(None);
+    }
+    Ok(Some(tail))
 }
 
 /// The forks that replay passes in the middle of a segment: the parent's name of it, the one that is in the archive, and

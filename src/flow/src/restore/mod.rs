@@ -8,6 +8,7 @@ mod context;
 mod director_change;
 mod estimate;
 mod journal;
+mod last_written;
 mod left_recovery;
 mod lock_notice;
 mod new_disk;

@@ -9,7 +9,7 @@ use remount_postgres::{RecoveryGoal, RecoverySettings, Signal};
 use crate::config::AgentConfig;
 use crate::disk::Disk;
 use crate::error::Result;
-use crate::fence::restore_command;
+use crate::fence::{path_before, planned_tail, restore_command};
 use crate::postgres_job;
 use remount_host::Deadline;
 
@@ -57,13 +57,18 @@ pub async fn forward(config: &AgentConfig, restore: &RestoreId) -> Result<Forwar
     if server.recovery(None).await? == Recovery::Ended {
         return Err(none().into());
     }
-    let question = |store: remount_store::ClusterStore| async move { store.plan(restore).await };
-    let plan = config.store_client().ask(Deadline::after_seconds(PLAN_SECONDS), question).await?;
-    let plan = plan.filter(|plan| plan.path.backup == applied.backup).ok_or_else(none)?;
+    let question = |store: remount_store::ClusterStore| async move {
+        let Some(plan) = store.plan(restore).await? else { return Ok(None) };
+        let tail = planned_tail(&store, &plan).await?;
+        Ok(Some((plan, tail)))
+    };
+    let found = config.store_client().ask(Deadline::after_seconds(PLAN_SECONDS), question).await?;
+    let (plan, tail) = found.filter(|(plan, _)| plan.path.backup == applied.backup).ok_or_else(none)?;
     let settings = RecoverySettings::of(&plan, RecoveryGoal::Reach, &restore_command(&config.path)?);
     let signal = Signal::of(Role::Primary, &plan.target);
     let target = plan.target.clone();
-    disk.record(&AppliedPlan { path: plan.path, target: plan.target, ..applied })?;
+    let path = path_before(&plan.path, tail.as_ref()); // It was placed by the fence.
+    disk.record(&AppliedPlan { path, target: plan.target, ..applied })?;
     let changed = server.data_directory().move_target(restore, &settings, signal)?;
     let needs_restart = !server.runs_to(&target).await?;
     log::info!(restore:%, target:%, changed, needs_restart; "the recovery has the plan's newest target");

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use remount_core::documents::{ForkRecord, RestorePlan, StopNote, TailRecord};
+use remount_core::documents::{ForkRecord, RecoveryPath, RestorePlan, StopNote, TailRecord};
 use remount_core::{
     RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, TimelineId, WalSegment,
 };
@@ -483,6 +483,7 @@ async fn a_crashed_servers_last_records_are_restored_and_its_segment_stays_its_o
     primary.execute("INSERT INTO public.ledger SELECT generate_series(1, 5000)").await;
     let written = primary.value("SELECT pg_current_wal_flush_lsn()::text").await;
     primary.end();
+    landscape.push_archive(primary.vm.system_identifier()).await; // What the server had archived until then.
     let output = primary.vm.hook(&["post-stop"]);
     let note = stop_note(&primary).await.unwrap_or_else(|| panic!("no note: {}", errors(&output)));
     assert!(note.is_clean() && note.state == "in production", "{note:?}");
@@ -515,6 +516,13 @@ async fn a_crashed_servers_last_records_are_restored_and_its_segment_stays_its_o
     let output = primary.vm.hook(&["post-stop"]);
     assert!(stop_note(&primary).await.unwrap().is_clean(), "{}", errors(&output));
     assert!(archive.contains(&tail.segment).await.unwrap(), "{}", errors(&output));
+
+    // A disk of the restore that starts now gets the whole segment from the archive.
+    fs::rename(primary.vm.home.join("store"), primary.vm.home.join("store.full")).unwrap();
+    run(Command::new("cp").arg("-a").arg(landscape.path("snapshot")).arg(primary.vm.home.join("store")));
+    let output = primary.vm.hook(&["pre-start"]);
+    let text = errors(&output);
+    assert!(output.status.success() && text.contains("its tail is not needed"), "{text}");
 }
 
 /// PostgreSQL reads the state of a prepared transaction once more, by its timeline's name and from `pg_wal` alone.
@@ -559,6 +567,57 @@ async fn a_standby_joins_although_a_transaction_was_prepared_in_the_forks_segmen
     .await;
 }
 
+/// Only what comes through `restore_command` is marked as archived by PostgreSQL: what the fence puts into `pg_wal` has to
+/// be marked by the fence, or archiving stops at it for good.
+#[tokio::test]
+async fn archiving_goes_on_after_a_restore_across_a_fork() {
+    let landscape = Landscape::new();
+    let mut primary = Instance::new(&landscape, "i-1", "127.0.0.1", None, free_port());
+    primary.start();
+    primary.execute("CREATE TABLE public.ledger (id int)").await;
+    let ended = back_up(&landscape, &primary).await;
+    primary.execute("SELECT pg_create_restore_point('good')").await;
+    primary.execute("INSERT INTO public.ledger VALUES (1)").await;
+    let system = primary.vm.system_identifier();
+    primary.stop();
+    landscape.push_archive(system).await;
+    let plan = publish(&landscape, &primary.vm, &ended, RecoveryTarget::Name("good".into())).await;
+    primary.swap_disk(&landscape.path("snapshot"));
+    primary.start();
+    primary.promote(&landscape).await;
+    primary.execute("INSERT INTO public.ledger VALUES (2), (3)").await;
+    let fork_segment = primary.server.switch_wal().await.unwrap().last_segment;
+    primary.stop();
+    landscape.push_archive(system).await;
+
+    // From the same backup along both timelines.
+    let text = fs::read_to_string(landscape.path("archive/00000002.history")).unwrap();
+    let history = TimelineHistory::parse(TimelineId::new(2).unwrap(), &text).unwrap();
+    let path = RecoveryPath { history, new_timeline: TimelineId::new(3).unwrap(), ..plan.path.clone() };
+    let latest = RestoreTarget::of(RecoveryTarget::Latest);
+    let next = RestorePlan { target: latest, path, revision: 2, ..plan };
+    let store = landscape.store();
+    let lease = store.take_lease("test", Purpose::Restore, std::time::Duration::from_secs(60)).await.unwrap();
+    store.write_plan_revision(&next, &lease).await.unwrap();
+    landscape.give_store_away();
+    fs::remove_dir_all(primary.vm.home.join("store.old")).unwrap();
+    primary.swap_disk(&landscape.path("snapshot"));
+    primary.start();
+    primary.stands_at_its_target("2").await;
+    let parents = fork_segment.on(TimelineId::FIRST).to_string();
+    assert!(primary.vm.data("pg_wal").join(&parents).exists(), "the fence has put it there");
+    assert_eq!(primary.server.promote(&next.target).await.unwrap().timeline.get(), 3);
+    for _ in 0..3 {
+        primary.execute("INSERT INTO public.ledger VALUES (4)").await;
+        let closed = primary.server.switch_wal().await.unwrap().last_segment;
+        let archived = landscape.path("archive").join(closed.to_string());
+        until("the segment in the archive", async || archived.exists()).await;
+        primary.execute("CHECKPOINT").await;
+    }
+    assert!(!primary.vm.data("pg_wal").join(&parents).exists(), "a checkpoint has removed it");
+    assert_eq!(primary.value("SELECT failed_count::text FROM pg_stat_archiver").await, "0");
+}
+
 #[tokio::test]
 async fn drain_archives_the_last_wal_and_prints_one_integer() {
     let landscape = Landscape::new();
@@ -585,6 +644,7 @@ async fn the_drain_of_postgres_stops_it_in_good_order() {
     assert!(!primary.vm.data("postmaster.pid").exists(), "{}", primary.log());
     primary.process.take().unwrap().wait().unwrap();
     assert!(landscape.path("archive").join(last).exists(), "{}", errors(&output));
+    landscape.push_archive(primary.vm.system_identifier()).await;
     let said = errors(&primary.vm.hook(&["post-stop"]));
     assert!(said.contains("nothing is left to archive"), "{said}");
 

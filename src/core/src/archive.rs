@@ -105,6 +105,28 @@ pub enum MoreWal {
     ClusterRuns(RunningPrimary),
     /// Nobody will add anything.
     Nothing,
+    /// Nobody will add anything for certain, and somebody says what the cluster wrote last.
+    Ended(LastWritten),
+}
+
+/// What a cluster has written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastWritten {
+    /// On this timeline.
+    pub timeline: TimelineId,
+    /// Up to here, where that is known.
+    pub end: Option<Lsn>,
+    /// Who says so.
+    pub witness: Witness,
+}
+
+/// Who says what a cluster has written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// The primary, or the note of its stop.
+    Primary,
+    /// A standby: it may have stayed behind on a timeline that the primary has left.
+    Standby,
 }
 
 /// What the running primary says of itself.
@@ -170,12 +192,21 @@ impl ArchiveListing {
         parts
     }
 
+    /// What somebody says that the cluster has written last, where no primary is to add to it.
+    #[must_use]
+    pub const fn last_written(&self) -> Option<&LastWritten> {
+        match &self.more_to_come {
+            MoreWal::Ended(last) => Some(last),
+            MoreWal::Nothing | MoreWal::ClusterRuns(_) => None,
+        }
+    }
+
     /// The running primary, where one runs.
     #[must_use]
     pub const fn primary(&self) -> Option<&RunningPrimary> {
         match &self.more_to_come {
             MoreWal::ClusterRuns(primary) => Some(primary),
-            MoreWal::Nothing => None,
+            MoreWal::Nothing | MoreWal::Ended(_) => None,
         }
     }
 }

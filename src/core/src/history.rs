@@ -125,6 +125,14 @@ impl TimelineHistory {
         timeline == self.timeline || self.left(timeline).is_some()
     }
 
+    /// Whether all that was written on `timeline` before `end` is on this history; where the end is not known, only the
+    /// youngest timeline's is for certain.
+    #[must_use]
+    pub fn holds(&self, timeline: TimelineId, end: Option<Lsn>) -> bool {
+        let before = |left: Lsn| end.is_some_and(|end| end <= left);
+        timeline == self.timeline || self.left(timeline).is_some_and(before)
+    }
+
     /// The same history, ending with `timeline` instead of going on to the youngest.
     #[must_use]
     pub fn up_to(&self, timeline: TimelineId) -> Self {

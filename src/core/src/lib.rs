@@ -15,7 +15,8 @@ mod timeline;
 mod wal_segment;
 
 pub use archive::{
-    ArchiveListing, CommitSpan, MarkKind, MoreWal, RunningPrimary, TargetSearch, TimelinePart, WalMark,
+    ArchiveListing, CommitSpan, LastWritten, MarkKind, MoreWal, RunningPrimary, TargetSearch, TimelinePart,
+    WalMark, Witness,
 };
 pub use crc32c::crc32c;
 pub use exit_code::ExitCode;

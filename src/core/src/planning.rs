@@ -6,7 +6,7 @@
 //!
 //! | question | answer |
 //! |---|---|
-//! | which timeline? (`timelines`) | the wanted one; else the running primary's; else the newest in the archive |
+//! | which timeline? (`timelines`) | the wanted one; else the running primary's, or that of the note of its stop; else a standby's that is not behind on the newest; else the newest in the archive |
 //! | was the cluster on them at that time? (`lives`) | by the first and last commits beside each fork; else refused |
 //! | where is that transaction or restore point? (`marks`) | where a search of the archive has found it; else refused |
 //! | which backup? (`base`) | the newest on those timelines that ends before the target |

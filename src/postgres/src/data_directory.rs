@@ -23,6 +23,8 @@ use remount_host::durable::{self, at};
 const LABEL: &str = "backup_label";
 const MAP: &str = "tablespace_map";
 const SETTINGS: &str = "postgresql.auto.conf";
+/// Where PostgreSQL notes what is to be archived, and what is.
+const ARCHIVE_STATUS: &str = "pg_wal/archive_status";
 const RECOVERY_SIGNAL: &str = "recovery.signal";
 const STANDBY_SIGNAL: &str = "standby.signal";
 
@@ -216,6 +218,17 @@ impl DataDirectory {
         Ok(durable::write(&self.file("pg_wal").join(segment.to_string()), content)?)
     }
 
+    /// The same for a segment that must not be archived under its name, because only its beginning is what the name
+    /// says. Marked first: PostgreSQL, once it has no need of the segment, archives what carries no mark, whatever its
+    /// timeline, and what the archive then refuses is tried for ever, before everything that is younger.
+    ///
+    /// # Errors
+    /// As [`Self::place_wal`].
+    pub fn place_wal_for_reading(&self, segment: &WalSegment, content: &[u8]) -> Result<()> {
+        durable::write(&self.file(ARCHIVE_STATUS).join(format!("{segment}.done")), b"")?;
+        self.place_wal(segment, content)
+    }
+
     fn clean(&self) -> Result<()> {
         for name in STALE_FILES {
             durable::remove(&self.file(name))?;
@@ -228,7 +241,7 @@ impl DataDirectory {
         }
         // The archive has had these segments from the server that was copied, or will never get them:
         // they lie beyond the point that is restored to.
-        Ok(remove_files(&self.file("pg_wal/archive_status"), ".ready")?)
+        Ok(remove_files(&self.file(ARCHIVE_STATUS), ".ready")?)
     }
 
     /// `pgsql_tmp*` in `base` and in each tablespace.

@@ -168,18 +168,16 @@ impl ClusterStore {
         }
     }
 
-    /// Writes which tail ends the WAL of a restore, once.
+    /// Writes which tail ends the WAL of a restore, in the place of an earlier one: a server that was started between two
+    /// stops has another last segment, or more in it.
     ///
     /// # Errors
-    /// [`Error::Fenced`]; [`Error::Conflict`] where another tail was recorded.
-    ///
-    /// # Idempotence
-    /// The same tail again is success.
+    /// [`Error::Fenced`]; the store did not answer.
     pub async fn write_tail(&self, tail: &TailRecord, lease: &Lease) -> Result<()> {
         self.fence(lease).await?;
         let path = self.restore_path(&tail.restore, "tail.json");
         let content = documents::encode_signed(&path, tail, &self.keys)?;
-        documents::write_once(&*self.objects, &path, content).await
+        self.objects.replace(&path, content).await
     }
 
     /// Which tail ends the WAL of a restore; none where the archive's own segments do.

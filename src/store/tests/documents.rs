@@ -11,8 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use remount_core::documents::{BackupManifest, BackupRecord, ForkRecord, JournalEvent, RestorePlan, What};
 use remount_core::documents::{OnFailure, RequestOutcome, RestoreRequest};
+use remount_core::documents::{TailRecord, WalTail};
 use remount_core::documents::{Tombstone, TombstoneKind};
-use remount_core::{BackupId, RestoreId, SystemIdentifier};
+use remount_core::{BackupId, Lsn, RestoreId, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
 use remount_sim::memory::MemoryObjects;
 use remount_store::{
     ClusterStore, Created, Error, Lease, Metadata, Object, ObjectInfo, Objects, Purpose, Store,
@@ -229,6 +230,20 @@ async fn a_fork_is_recorded_once_and_verified() {
     let path = |restore: &str| format!("clusters/pg-0001/restores/{restore}/fork.json");
     copy(&objects, &path(FIRST), &path(SECOND)).await;
     assert!(is_document(cluster.fork(&id(SECOND)).await).contains("signed for another place"));
+}
+
+/// A server that is started between two stops leaves more, and the second stop must not fail for it.
+#[tokio::test]
+async fn the_tail_of_a_later_stop_takes_the_place_of_an_earlier_one() {
+    let (_, _, cluster, lease) = leased().await;
+    let segment = WalSegment::numbered(TimelineId::FIRST, 3, SegmentSize::DEFAULT);
+    let restore: RestoreId = plan(FIRST).id;
+    for (end, sha256) in [(0x300_0100, "aa"), (0x300_0200, "bb"), (0x300_0200, "bb")] {
+        let tail = WalTail { segment, end: Lsn(end), sha256: sha256.into() };
+        let record = TailRecord { format: 1, restore: restore.clone(), tail };
+        cluster.write_tail(&record, &lease).await.unwrap();
+        assert_eq!(cluster.tail(&restore).await.unwrap(), Some(record));
+    }
 }
 
 #[tokio::test]

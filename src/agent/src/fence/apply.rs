@@ -57,7 +57,7 @@ pub fn apply(
 }
 
 /// What recovery has to fetch: the segment of a tail is in `pg_wal` and in no archive, so its absence is no gap.
-fn path_before(path: &RecoveryPath, tail: Option<&WalTail>) -> RecoveryPath {
+pub fn path_before(path: &RecoveryPath, tail: Option<&WalTail>) -> RecoveryPath {
     let (first, last) = path.segments;
     let number = |segment: WalSegment| segment.number(path.segment_size);
     let before = tail.map(|tail| number(tail.segment)).filter(|tail| *tail <= number(last));

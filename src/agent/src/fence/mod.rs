@@ -27,8 +27,9 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::refusal::Refusal;
 use crate::store_client::StoreClient;
-pub use apply::restore_command;
+pub use apply::{path_before, restore_command};
 use decide::{Answer, BackupRecord, Decision, Facts, PlannedRole, decide};
+pub use placed::tail as planned_tail;
 use processes::Worker;
 
 /// Between two requests to a store that answers: the primary's restore takes seconds to minutes.
@@ -129,7 +130,7 @@ impl Fence {
         let question = |store: ClusterStore| async move { placed::needed(&store, plan, found).await };
         let (wal, tail) = self.store.ask(self.deadline, question).await?;
         for file in wal {
-            self.data.place_wal(&file.segment, &file.content)?;
+            file.put_into(&self.data)?;
             log::info!(restore:% = plan.id, segment:% = file.segment; "WAL that the archive does not give was put into pg_wal");
         }
         apply::apply(&self.disk, &self.data, &self.restore_command, plan, apply::Ends { fork, tail })

@@ -150,9 +150,13 @@ impl Left {
             }
         }
         if let Some(last) = self.last_full {
-            let lacking = target.lacking(&self.folder, last).await?;
-            self.unarchived.extend(lacking.iter().map(ToString::to_string));
-            for segment in lacking {
+            let lacking = target.lacking(&self.folder, self.timeline, last).await?;
+            self.unarchived.extend(lacking.segments.iter().map(ToString::to_string));
+            if let Some(hole) = lacking.hole {
+                let what = format!("segment {hole} is neither on this disk nor in the archive");
+                self.failed = Some(self.failed.take().unwrap_or(what));
+            }
+            for segment in lacking.segments {
                 self.push_file(&target, &segment.to_string()).await;
             }
         }

@@ -5,8 +5,8 @@ use remount_host::Deadline;
 use remount_postgres::{LocalServer, Received, StreamedWal};
 use remount_store::{ArchiveFile, ClusterStore, Error as StoreError, PushOptions};
 
-use super::Target;
 use super::folder::WalFolder;
+use super::{Lacking, Target};
 use crate::config::AgentConfig;
 use crate::error::{Error, Result};
 
@@ -45,11 +45,11 @@ async fn push(
     };
     let current = flushed.0 / u64::from(size.bytes());
     let lacking = match current.checked_sub(1) {
-        Some(last_full) => target.lacking(folder, last_full).await?,
-        None => Vec::new(),
+        Some(last_full) => target.lacking(folder, timeline, last_full).await?,
+        None => Lacking::default(),
     };
-    let mut left = lacking.len();
-    for segment in &lacking {
+    let mut left = lacking.segments.len();
+    for segment in &lacking.segments {
         if deadline.is_over() {
             break;
         }
@@ -64,6 +64,7 @@ async fn push(
     let mut tail = None;
     if holds_records
         && left == 0
+        && lacking.hole.is_none()
         && let Some(content) = folder.content(&segment.to_string()).map_err(unreadable(&segment))?
     {
         let ends = (flushed, replayed.min(flushed));

@@ -4,7 +4,8 @@ use super::PlanError;
 use super::archived_cluster::*;
 use crate::documents::RecoveryPath;
 use crate::{
-    MarkKind, OperatorError, RestoreTarget, Retry, SystemIdentifier, TargetSearch, TimelineHistory, report,
+    LastWritten, MarkKind, MoreWal, OperatorError, RestoreTarget, Retry, SystemIdentifier, TargetSearch,
+    TimelineHistory, Witness, report,
 };
 
 fn planned(cluster: &ArchivedCluster, target: RestoreTarget) -> RecoveryPath {
@@ -523,4 +524,22 @@ fn a_tablespace_that_was_on_another_disk_is_not_in_the_backup() {
         "16385 /var/vcap/store/space\n16386 /fast/space\n16387 pg_tblspc/16387\n16388 /var/vcap/storey\n"
             .into();
     assert_eq!(manifest.tablespaces_elsewhere(), ["/fast/space", "/var/vcap/storey"]);
+}
+
+/// A restore that was rolled back leaves the youngest timeline, and the cluster goes on on the old one.
+#[test]
+fn who_wrote_last_outranks_the_youngest_timeline_of_the_archive() {
+    let ended = |tli: u32, at: &str, witness: Witness| {
+        let mut cluster = ArchivedCluster::forked();
+        let last = LastWritten { timeline: timeline(tli), end: Some(lsn(at)), witness };
+        cluster.archive.more_to_come = MoreWal::Ended(last);
+        cluster
+    };
+    let of = |cluster: &ArchivedCluster| planned(cluster, to_latest()).history.timeline;
+    assert_eq!(of(&ArchivedCluster::forked()), timeline(2));
+    assert_eq!(of(&ended(1, "0/9900000", Witness::Primary)), timeline(1));
+    assert_eq!(of(&ended(2, "0/9900000", Witness::Primary)), timeline(2));
+    assert_eq!(of(&ended(1, "0/7400000", Witness::Standby)), timeline(2), "it has stayed behind");
+    let beyond = ended(1, "0/9900000", Witness::Standby);
+    assert!(matches!(refused(&beyond, to_latest()), PlanError::TimelineUnclear { .. }));
 }

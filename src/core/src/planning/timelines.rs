@@ -9,6 +9,7 @@ use super::base::{self, BackupPosition};
 use crate::documents::BackupManifest;
 use crate::{
     ArchiveListing, RecoveryTarget, RestoreTarget, SegmentSize, TimelineHistory, TimelineId, WalSegment,
+    Witness,
 };
 
 /// The history on which the target lies. `backups` is not empty.
@@ -29,7 +30,15 @@ pub(super) fn resolve(
     if let Some(primary) = archive.primary() {
         return history(archive, primary.timeline);
     }
+    if let Some(last) = archive.last_written().filter(|last| last.witness == Witness::Primary) {
+        return history(archive, last.timeline);
+    }
     let newest = history(archive, newest(backups, archive))?;
+    if let Some(last) = archive.last_written().filter(|last| !newest.holds(last.timeline, last.end)) {
+        let followed = history(archive, last.timeline)?;
+        refuse_an_unclear_timeline(backups, archive, &followed)?;
+        return Ok(followed);
+    }
     refuse_an_unclear_timeline(backups, archive, &newest)?;
     Ok(newest)
 }

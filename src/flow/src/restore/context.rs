@@ -290,8 +290,10 @@ impl<'a> RestoreContext<'a> {
             let written =
                 self.output::<LastWal>()?.and_then(|done| done.archived).map(|last| last.last_write);
             let archived = self.output::<Recover>()?.and_then(|recovered| recovered.last_segment_begins);
-            let tail = self.output::<StopPrimary>()?.and_then(|stopped| stopped.tail).map(|tail| tail.end);
-            let known = [written, archived, tail].into_iter().flatten().max();
+            let stopped = self.output::<StopPrimary>()?;
+            let end = stopped.as_ref().and_then(|stopped| stopped.end);
+            let tail = stopped.and_then(|stopped| stopped.tail).map(|tail| tail.end);
+            let known = [written, archived, end, tail].into_iter().flatten().max();
             minimum = minimum.max(known.unwrap_or_default());
         }
         Ok(minimum)

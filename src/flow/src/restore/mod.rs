@@ -10,6 +10,7 @@ mod downtime;
 mod estimate;
 mod first_start;
 mod journal;
+mod last_written;
 mod left_recovery;
 mod lock_notice;
 mod new_disk;

@@ -2,8 +2,8 @@
 //! and the move of its target forward. Replay goes forward alone: what it has replayed is on the disk.
 
 use jiff::Timestamp;
-use remount_core::documents::{RecoveryPath, RestorePlan, What};
-use remount_core::{Lsn, RecoveryTarget, RestoreTarget, plan_recovery};
+use remount_core::documents::{AcceptedLoss, JournalEvent, RecoveryPath, RestorePlan, What};
+use remount_core::{Lsn, MoreWal, RecoveryTarget, RestoreTarget, plan_recovery};
 use remount_postgres::Recovery;
 use remount_saga::Journal as _;
 use remount_store::{ClusterStore, Lease};
@@ -14,6 +14,7 @@ use super::run::Direction;
 use super::state::RestoreState;
 use super::steps::RestoreStep;
 use super::target_search::Question;
+use super::unarchived::{ACCEPT, missing_wal};
 use crate::{FlowContext, FlowError, Problem, Result, instances};
 
 /// Looks whether a restore may go in this direction.
@@ -63,6 +64,7 @@ pub async fn forward(
     let (plan, state) = begun;
     let stands = stands_at(ctx, &plan).await?;
     let target = ahead(&plan, &stands, target).map_err(|problem| refused(&plan, problem))?;
+    must_have_all(&plan, state.events(), &target)?;
     let path = path_to(cluster, &plan, &target).await?;
     let journal = RestoreJournal::new(cluster.clone(), plan.id.clone(), lease.clone(), state.position().last);
     let (step, why) = (RestoreStep::Recover.as_str().to_owned(), format!("to be replayed to {target}"));
@@ -149,6 +151,21 @@ fn ahead(plan: &RestorePlan, stands: &PausedAt, target: &RestoreTarget) -> Resul
     Ok(RestoreTarget { timeline, from_backup, ..target.clone() })
 }
 
+/// To `latest` only where the archive has all, or that it has not was accepted when the restore was asked for. The old
+/// primary's last records are on the restored disk already: they were put there when its plan was applied.
+fn must_have_all(plan: &RestorePlan, events: &[JournalEvent], target: &RestoreTarget) -> Result<()> {
+    if target.target != RecoveryTarget::Latest || plan.accepts(AcceptedLoss::UnarchivedWal) {
+        return Ok(());
+    }
+    let Some(missing) = missing_wal(events)? else { return Ok(()) };
+    let what = format!("commits of the old primary may be missing in the archive: {missing}");
+    let next = format!(
+        "`remount restore give-up {}`, fix what keeps the primary from archiving, then restore with `--to-latest`; or {ACCEPT}",
+        plan.id
+    );
+    Err(refused(plan, Problem::new(what, next)))
+}
+
 /// What recovery has to read for the new target, from the backup that it began from.
 async fn path_to(cluster: &ClusterStore, plan: &RestorePlan, target: &RestoreTarget) -> Result<RecoveryPath> {
     let backup = cluster.backup(&plan.path.backup).await.map_err(FlowError::store("read the backup"))?;
@@ -158,7 +175,8 @@ async fn path_to(cluster: &ClusterStore, plan: &RestorePlan, target: &RestoreTar
     };
     let backups = [backup.ok_or_else(gone)?];
     let question = Question { backups: &backups, target };
-    let archive = planning::archive(cluster, plan.path.system_identifier, None, &question).await?;
+    let archive =
+        planning::archive(cluster, plan.path.system_identifier, MoreWal::Nothing, &question).await?;
     let found = plan_recovery(&backups, &archive, target);
     let found = found.map_err(|error| refused(plan, Problem::of(&error)))?;
     if found.history == plan.path.history {

@@ -9,10 +9,9 @@ use remount_core::documents::{
     BackupManifest, DiskShape, FORMAT, PlannedInstance, RecoveryPath, RestorePlan,
 };
 use remount_core::{
-    ArchiveListing, MoreWal, RestoreTarget, Role, RunningPrimary, SystemIdentifier, WalSegment, plan_recovery,
+    ArchiveListing, MoreWal, RestoreTarget, Role, SystemIdentifier, WalSegment, plan_recovery,
 };
 use remount_director::Instance;
-use remount_postgres::ServerStatus;
 use remount_store::{ClusterStore, WalArchive};
 
 use super::context::RestoreContext;
@@ -22,20 +21,18 @@ use super::target_search::{self, Question};
 use crate::error::RUN_AGAIN;
 use crate::{FlowContext, FlowError, Problem, Result};
 
-/// Reads the archive, and what a running primary is going to add to it.
+/// Reads the archive; what is going to be added to it is known already.
 ///
 /// # Errors
 /// The store does not answer.
 pub async fn archive(
     store: &ClusterStore,
     system: SystemIdentifier,
-    running: Option<&ServerStatus>,
+    more_to_come: MoreWal,
     question: &Question<'_>,
 ) -> Result<ArchiveListing> {
     let wal = store.wal(system);
     let found = wal.listing().await.map_err(FlowError::store("list the archive"))?;
-    let running =
-        running.map(|status| RunningPrimary { now: status.now, timeline: status.timeline, lsn: status.lsn });
     let mut listing = ArchiveListing {
         system_identifier: system,
         segments: found.segments,
@@ -43,7 +40,7 @@ pub async fn archive(
         commit_times: BTreeMap::new(),
         spans: Vec::new(),
         search: None,
-        more_to_come: running.map_or(MoreWal::Nothing, MoreWal::ClusterRuns),
+        more_to_come,
     };
     let dates = listing.worth_dating().into_iter().map(|segment| date(&wal, segment));
     listing.commit_times = try_join_all(dates).await?.into_iter().flatten().collect();
@@ -67,7 +64,7 @@ pub async fn confirm(restore: &RestoreContext<'_>) -> Result<()> {
     let path = &restore.plan.path;
     let backups = restore.cluster.survey_backups().await.map_err(FlowError::store("read the backups"))?.good;
     let question = Question { backups: &backups, target: &restore.plan.target };
-    let archive = archive(&restore.cluster, path.system_identifier, None, &question).await?;
+    let archive = archive(&restore.cluster, path.system_identifier, MoreWal::Nothing, &question).await?;
     let target = RestoreTarget { timeline: Some(path.history.timeline), ..restore.plan.target.clone() };
     match plan_recovery(&backups, &archive, &target) {
         Ok(found) if found.backup == path.backup && found.history == path.history => Ok(()),

@@ -9,7 +9,7 @@ use remount_store::ClusterStore;
 use super::preflight::{self, Findings};
 use super::report::{PreflightReport, StepReport};
 use super::target_search::{self, Question};
-use super::{at_stake, estimate, planning, survey, wal_check};
+use super::{at_stake, estimate, last_written, planning, survey, wal_check};
 use crate::{FlowContext, FlowError, Problem, Result};
 
 /// Plan and preflight come before the saga's steps.
@@ -105,10 +105,11 @@ async fn path_of(
         return Ok(Err(Problem::new(what, "look with `remount list` whether it goes by another name")));
     };
     let question = Question { backups: &survey.backups, target: &request.target };
-    let mut archive = planning::archive(store, system, survey.primary_status(), &question).await?;
+    let more_to_come = last_written::more_to_come(survey, store, request).await?;
+    let mut archive = planning::archive(store, system, more_to_come, &question).await?;
     if closing == Closing::WhereNeeded && target_search::may_be_unarchived(&archive) {
         findings.report.warnings.extend(target_search::close_segment(ctx, survey, store).await);
-        archive = planning::archive(store, system, survey.primary_status(), &question).await?;
+        archive = planning::archive(store, system, more_to_come, &question).await?;
     }
     match remount_core::plan_recovery(&survey.backups, &archive, &request.target) {
         Err(PlanError::UnknownBackup(id)) => Ok(Err(unusable(store, id).await?)),

@@ -13,7 +13,7 @@
 use remount_core::documents::{
     AcceptedLoss, FORMAT, JournalEvent, PlannedInstance, StopNote, TailRecord, WalTail,
 };
-use remount_core::{RecoveryTarget, Role};
+use remount_core::{Lsn, RecoveryTarget, Role, TimelineId, WalSegment};
 use remount_host::Poll;
 use remount_postgres::StreamedWal;
 use remount_saga::StepOutputs;
@@ -36,11 +36,13 @@ const CALLS: u32 = 1000;
 pub struct Left {
     /// The records that end this restore's WAL, where they are in no segment of the archive.
     pub tail: Option<WalTail>,
-    /// What is missing in the archive, as was accepted.
+    /// Where the last record of the old primary ends, where nothing before it is missing.
+    pub end: Option<Lsn>,
+    /// What is missing in the archive, as was accepted, or does not matter to the target.
     pub missing: Option<String>,
 }
 
-/// What the journal of a restore says is missing in the archive, as was accepted.
+/// What the journal of a restore says is missing in the archive: as was accepted, or as did not matter to its target.
 ///
 /// # Errors
 /// Another version of Remount wrote it.
@@ -55,6 +57,12 @@ pub const fn wants_all(restore: &RestoreContext<'_>) -> bool {
     matches!(restore.plan.target.target, RecoveryTarget::Latest)
 }
 
+/// Whether it matters what the primary leaves: to `latest`, and to a restore that pauses and can be moved there. By then
+/// the stops of the restored disk have taken the place of the note.
+pub const fn matters(restore: &RestoreContext<'_>) -> bool {
+    wants_all(restore) || restore.plan.pause
+}
+
 /// Has the standbys archive what they have streamed and the archive lacks. Answers the records that go furthest beyond
 /// its last segment.
 pub async fn from_standbys(restore: &RestoreContext<'_>) -> Result<Option<WalTail>> {
@@ -63,6 +71,13 @@ pub async fn from_standbys(restore: &RestoreContext<'_>) -> Result<Option<WalTai
     for planned in restore.plan.standbys() {
         match from_standby(restore, planned).await {
             Ok(Some(streamed)) => {
+                let of = planned.instance.to_string();
+                if let Some(what) = beside_the_plan(restore, &of, streamed.timeline, Some(streamed.end)) {
+                    if wants_all(restore) {
+                        return Err(on_another_timeline(restore, what, streamed.timeline));
+                    }
+                    restore.reporter.note(what);
+                }
                 restore.reporter.note(format!(
                     "{}: archived what it had streamed, up to {}",
                     planned.instance, streamed.end
@@ -105,25 +120,124 @@ async fn from_standby(
 /// Looks what the stop of the primary has left. `answers` says whether a note may still be on its way.
 ///
 /// # Errors
-/// Something is missing, or may be, and the operator has not accepted that; the store does not answer.
+/// The restore is to have all, and something is missing, or may be, and the operator has not accepted that; or it is on
+/// another timeline. The store does not answer.
 pub async fn after_stop(restore: &RestoreContext<'_>, answers: bool) -> Result<Left> {
     let primary = restore.primary()?;
     let note = note(restore, primary, answers).await?;
-    let missing = match note.as_ref() {
+    let mut missing = match note.as_ref() {
         Some(note) if note.system_identifier != restore.plan.path.system_identifier => {
             Some("the note of its stop is of another cluster's data".to_owned())
         }
         note => missing_by(&restore.cluster, note).await?,
     };
-    if let Some(missing) = &missing {
+    if let Some((what, timeline)) = elsewhere(restore, primary, note.as_ref()).await? {
+        if wants_all(restore) {
+            return Err(on_another_timeline(restore, what, timeline));
+        }
+        missing = missing.or(Some(what));
+    }
+    let is_clean = missing.is_none();
+    let streamed = restore.output::<LastWal>()?.and_then(|done| done.tail);
+    // A clean note's tail, or its absence, is all there is.
+    let streamed = streamed.filter(|_| !is_clean);
+    let history = &restore.plan.path.history;
+    let clean = note.as_ref().filter(|note| is_clean && history.holds(note.timeline, note.end));
+    let end = clean.and_then(|note| note.end);
+    let (tail, beyond) =
+        furthest(restore, note.and_then(|note| note.tail).into_iter().chain(streamed)).await?;
+    if is_clean && let Some(tail) = beyond {
+        missing = Some(format!("what lies before its last records, in segment {}", tail.segment));
+    }
+    if let Some(missing) = missing.as_ref().filter(|_| wants_all(restore)) {
         accept(restore, primary, missing)?;
     }
-    let streamed = restore.output::<LastWal>()?.and_then(|done| done.tail);
-    let noted = note.and_then(|note| note.tail);
-    // A clean note's tail, or its absence, is all there is.
-    let tail =
-        if missing.is_none() { noted } else { noted.into_iter().chain(streamed).max_by_key(|tail| tail.end) };
-    Ok(Left { tail: record(restore, tail).await?, missing })
+    record(restore, tail.as_ref()).await?;
+    Ok(Left { tail, end: end.filter(|_| missing.is_none()), missing })
+}
+
+/// The tail that goes furthest of those that replay gets to, and one that it does not get to, because there is a gap
+/// before it. A segment that is archived by now has all that its tail has.
+async fn furthest(
+    restore: &RestoreContext<'_>,
+    tails: impl Iterator<Item = WalTail>,
+) -> Result<(Option<WalTail>, Option<WalTail>)> {
+    let path = &restore.plan.path;
+    let (mut reached, mut beyond): (Option<WalTail>, _) = (None, None);
+    for tail in tails.filter(|tail| tail.segment.timeline == path.history.timeline) {
+        if has(restore, &tail.segment).await? {
+            continue;
+        }
+        if touches(restore, &tail).await? {
+            reached = reached.into_iter().chain([tail]).max_by_key(|tail| tail.end);
+        } else {
+            beyond = Some(tail);
+        }
+    }
+    Ok((reached, beyond))
+}
+
+/// Whether the archive has all segments up to a tail's. Between the plan's last and it there are a few; where the plan
+/// ends far before, the plan to the later target looks at all.
+async fn touches(restore: &RestoreContext<'_>, tail: &WalTail) -> Result<bool> {
+    let path = &restore.plan.path;
+    let wanted = tail.segment.number(path.segment_size);
+    let before = wanted.saturating_sub(1);
+    let planned = path.segments.1.number(path.segment_size);
+    for number in if wants_all(restore) { planned.min(before) } else { before }..wanted {
+        if !has(restore, &path.history.expected(number, path.segment_size)).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn has(restore: &RestoreContext<'_>, segment: &WalSegment) -> Result<bool> {
+    let wal = restore.cluster.wal(restore.plan.path.system_identifier);
+    wal.contains(segment).await.map_err(FlowError::store(format!("look for segment {segment}")))
+}
+
+/// Where the note of this disk's stop says that its last WAL is not on the planned timelines: what it says, and which
+/// timeline that is.
+async fn elsewhere(
+    restore: &RestoreContext<'_>,
+    primary: &PlannedInstance,
+    note: Option<&StopNote>,
+) -> Result<Option<(String, TimelineId)>> {
+    let Some(note) = note.filter(|note| !note.follows) else { return Ok(None) };
+    if note.system_identifier != restore.plan.path.system_identifier
+        || !is_of_this_disk(&restore.cluster, note).await?
+    {
+        return Ok(None);
+    }
+    let of = primary.instance.to_string();
+    Ok(beside_the_plan(restore, &of, note.timeline, note.end).map(|what| (what, note.timeline)))
+}
+
+/// Where WAL up to `end` is not on the planned timelines, and the operator has not named one.
+fn beside_the_plan(
+    restore: &RestoreContext<'_>,
+    of: &str,
+    timeline: TimelineId,
+    end: Option<Lsn>,
+) -> Option<String> {
+    let history = &restore.plan.path.history;
+    if restore.plan.target.timeline.is_some() || history.holds(timeline, end) {
+        return None;
+    }
+    let end = end.map(|end| format!(" up to {end}")).unwrap_or_default();
+    let planned = history.timeline;
+    Some(format!(
+        "{of} has written on timeline {timeline}{end}, which is not on the planned timeline {planned}"
+    ))
+}
+
+fn on_another_timeline(restore: &RestoreContext<'_>, what: String, timeline: TimelineId) -> FlowError {
+    let planned = restore.plan.path.history.timeline;
+    let next = format!(
+        "restore again and name the timeline on which the cluster ran last: `--timeline {timeline}` or `--timeline {planned}`"
+    );
+    FlowError::check(what, next)
 }
 
 /// What the note of a stop leaves open; none where it says that nothing is missing.
@@ -137,17 +251,22 @@ pub async fn missing_by(store: &ClusterStore, note: Option<&StopNote>) -> Result
     let Some(note) = note else {
         return Ok(Some("its stop has left no note in the store of what is not archived".into()));
     };
-    if let Some(id) = &note.restore
-        && matches!(
-            RestoreState::read(store, id).await?.phase,
-            RestorePhase::RolledBack | RestorePhase::Undone
-        )
-    {
-        return Ok(Some(format!(
-            "the note of its stop is of the disk that restore {id} had made and put aside"
-        )));
+    match &note.restore {
+        Some(id) if !is_of_this_disk(store, note).await? => {
+            Ok(Some(format!("the note of its stop is of the disk that restore {id} had made and put aside")))
+        }
+        _ => Ok(note.missing()),
     }
-    Ok(note.missing())
+}
+
+/// Whether a note is of the disk that the instance has now, and not of one that a rollback has put aside.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn is_of_this_disk(store: &ClusterStore, note: &StopNote) -> Result<bool> {
+    let Some(id) = &note.restore else { return Ok(true) };
+    let phase = RestoreState::read(store, id).await?.phase;
+    Ok(!matches!(phase, RestorePhase::RolledBack | RestorePhase::Undone))
 }
 
 async fn note(
@@ -184,19 +303,12 @@ fn accept(restore: &RestoreContext<'_>, primary: &PlannedInstance, missing: &str
     Err(FlowError::check(what, next))
 }
 
-/// Records the tail for who starts on the new disks. A segment that is archived by now has all that its tail has.
-async fn record(restore: &RestoreContext<'_>, tail: Option<WalTail>) -> Result<Option<WalTail>> {
-    let Some(tail) = tail else { return Ok(None) };
-    let path = &restore.plan.path;
-    let wal = restore.cluster.wal(path.system_identifier);
-    let archived = wal.contains(&tail.segment).await;
-    let archived = archived.map_err(FlowError::store(format!("look for segment {}", tail.segment)))?;
-    if archived || tail.segment.timeline != path.history.timeline {
-        return Ok(None);
-    }
+/// Records the tail for who starts on the new disks.
+async fn record(restore: &RestoreContext<'_>, tail: Option<&WalTail>) -> Result<()> {
+    let Some(tail) = tail else { return Ok(()) };
     let record = TailRecord { format: FORMAT, restore: restore.plan.id.clone(), tail: tail.clone() };
     let written = restore.cluster.write_tail(&record, &restore.lease).await;
     written.map_err(FlowError::store("record the last WAL"))?;
     restore.reporter.note(format!("the last records, up to {}, come from an unfinished segment", tail.end));
-    Ok(Some(tail))
+    Ok(())
 }

@@ -7,10 +7,10 @@ use std::sync::Mutex;
 use remount_core::documents::{OnFailure, RestoreRequest, What};
 use remount_core::{ExitCode, RecoveryTarget, RestoreTarget};
 use remount_flow::{
-    FlowError, Progress, ProgressEvent, Quiet, RestorePhase, RestoreReport, RestoreState, Scope,
-    accept_restore, forward_restore, give_up_restore, list_old_disks, resume_restore, run_restore,
+    FlowError, Progress, ProgressEvent, ProgressKind, Quiet, RestorePhase, RestoreReport, RestoreState,
+    Scope, accept_restore, forward_restore, give_up_restore, list_old_disks, resume_restore, run_restore,
 };
-use remount_sim::memory::{Death, Fault, MemoryLandscape, Rule};
+use remount_sim::memory::{Archiving, Death, Fault, MemoryLandscape, Rule};
 
 use crate::support::Workbench;
 
@@ -277,4 +277,59 @@ async fn indexes_are_rebuilt_before_the_standbys_come() {
     let cluster = bench.landscape.cluster();
     resume_restore(&bench.ctx, cluster, &request.id, OnFailure::Rollback, &Quiet).await.unwrap();
     bench.assert_restored(&wanted).await;
+}
+
+/// Commits go on until the old primary dies, after its last segment was asked for.
+struct LastCommits<'a>(&'a Workbench, Archiving, Mutex<BTreeSet<u64>>);
+
+impl Progress for LastCommits<'_> {
+    fn event(&self, event: &ProgressEvent) {
+        let landscape = &self.0.landscape;
+        match (event.kind, event.step.as_str()) {
+            (ProgressKind::Begun, "swap_standbys") => {
+                landscape.set_archiving(0, self.1);
+                landscape.commit_unarchived(3);
+                *self.2.lock().unwrap() = landscape.rows(0).unwrap();
+                landscape.crash_server(0);
+            }
+            (ProgressKind::Begun, "recover") => landscape.set_archiving(0, Archiving::Works),
+            _ => {}
+        }
+    }
+}
+
+async fn paused_with_last_commits(archiving: Archiving) -> (Workbench, RestoreRequest, BTreeSet<u64>) {
+    let bench = Workbench::new();
+    let (_, target) = bench.disaster().await;
+    let request = RestoreRequest { pause: true, ..bench.request(target) };
+    let all = {
+        let progress = LastCommits(&bench, archiving, Mutex::default());
+        run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &progress).await.unwrap();
+        progress.2.into_inner().unwrap()
+    };
+    (bench, request, all)
+}
+
+#[tokio::test]
+async fn a_paused_restore_that_is_moved_to_latest_has_the_last_records_of_the_old_primary() {
+    let (bench, request, all) = paused_with_last_commits(Archiving::Works).await;
+    let (cluster, latest) = (bench.landscape.cluster().clone(), RestoreTarget::of(RecoveryTarget::Latest));
+    forward_restore(&bench.ctx, &cluster, &request.id, latest, &Quiet).await.unwrap();
+    accept_restore(&bench.ctx, &cluster, &request.id, &Quiet).await.unwrap();
+    bench.assert_restored(&all).await;
+}
+
+#[tokio::test]
+async fn a_paused_restore_is_not_moved_to_latest_where_something_is_missing() {
+    for archiving in [Archiving::TakesNoWal, Archiving::NoStore] {
+        let (bench, request, _) = paused_with_last_commits(archiving).await;
+        let (cluster, latest) =
+            (bench.landscape.cluster().clone(), RestoreTarget::of(RecoveryTarget::Latest));
+        let refused = forward_restore(&bench.ctx, &cluster, &request.id, latest, &Quiet).await.unwrap_err();
+        assert_eq!(refused.exit_code(), ExitCode::Unchanged);
+        let text = remount_core::report(&refused);
+        assert!(text.contains("give-up") && text.contains("--accept-loss unarchived-wal"), "{text}");
+        let state = RestoreState::read(&bench.landscape.cluster_store(), &request.id).await.unwrap();
+        assert!(state.is_paused());
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::FutureExt as _;
 use remount_core::documents::{AcceptedLoss, OnFailure, RestoreRequest};
 use remount_core::{ExitCode, RecoveryTarget};
 use remount_flow::{
@@ -9,6 +10,7 @@ use remount_flow::{
     list_old_disks, plan_restore, rollback_restore, run_restore,
 };
 use remount_sim::memory::Archiving;
+use remount_store::Objects as _;
 
 use crate::support::Workbench;
 
@@ -219,4 +221,114 @@ async fn the_note_of_a_disk_that_was_put_aside_says_nothing_of_the_one_that_is_b
     rollback_restore(&bench.ctx, &cluster, &first.id, &Quiet).await.unwrap();
     let refused = plan_restore(&bench.ctx, &latest(&bench)).await.unwrap_err();
     assert!(matches!(refused, FlowError::Refused { .. }), "{refused:?}");
+}
+
+/// Nothing is archived any more when the restore is planned, and nobody else has it.
+#[tokio::test]
+async fn what_cannot_be_archived_is_given_up_where_that_was_accepted() {
+    let bench = Workbench::with_standbys(0);
+    bench.disaster().await;
+    bench.backup().await;
+    let wanted = bench.landscape.rows(0).unwrap();
+    bench.landscape.set_archiving(0, Archiving::TakesNoWal);
+    bench.landscape.commit_unarchived(3);
+    let landscape = bench.landscape.clone();
+    let heal = At("recover", move || landscape.set_archiving(0, Archiving::Works));
+    let report = run(&bench, accepted(&bench), &heal).await.unwrap();
+    assert!(warned(&report, "accepted"), "{:?}", report.warnings);
+    bench.assert_restored(&wanted).await;
+}
+
+/// The records of the last segment come behind a segment that nobody has: replay never gets to them.
+#[tokio::test]
+async fn a_tail_behind_a_gap_is_given_up_with_it() {
+    let bench = Workbench::with_standbys(0);
+    bench.disaster().await;
+    bench.backup().await;
+    let wanted = bench.landscape.rows(0).unwrap();
+    bench.landscape.set_archiving(0, Archiving::TakesNoWal);
+    bench.landscape.commit_unarchived(3);
+    bench.landscape.stop_all().await;
+    let store = bench.landscape.cluster_store();
+    let id = bench.landscape.slug(0).id;
+    let mut note = store.stop_note(&id).await.unwrap().unwrap();
+    let size = remount_core::SegmentSize::new(1 << 20).unwrap();
+    let next = note.unarchived.last().unwrap().parse::<remount_core::WalSegment>().unwrap().next(size);
+    let end = remount_core::Lsn(next.start(size).0 + 1024);
+    note.tail = Some(remount_core::documents::WalTail { segment: next, end, sha256: "00".repeat(32) });
+    store.write_stop_note(&note).await.unwrap();
+    let landscape = bench.landscape.clone();
+    let heal = At("recover", move || landscape.set_archiving(0, Archiving::Works));
+    run(&bench, accepted(&bench), &heal).await.unwrap();
+    bench.assert_restored(&wanted).await;
+}
+
+/// The note says how far the old primary's records go. An archive that ends before is not all of it.
+#[tokio::test]
+async fn latest_is_not_reached_before_the_end_that_the_note_names() {
+    let bench = Workbench::new();
+    bench.disaster().await;
+    struct Loses<'a>(&'a Workbench);
+    impl Progress for Loses<'_> {
+        fn event(&self, event: &ProgressEvent) {
+            match (event.kind, event.step.as_str()) {
+                (ProgressKind::Begun, "swap_standbys") => drop(self.0.landscape.commit_unarchived(3)),
+                (ProgressKind::Begun, "swap_primary") => {
+                    let names = self.0.object_names().now_or_never().unwrap();
+                    let last = names.iter().filter(|name| crate::support::is_segment(name)).max().unwrap();
+                    self.0.objects.delete(last).now_or_never().unwrap().unwrap();
+                }
+                _ => {}
+            }
+        }
+    }
+    let error = run(&bench, latest(&bench), &Loses(&bench)).await.unwrap_err();
+    let text = remount_core::report(&error);
+    assert!(text.contains("replay stopped at"), "{text}");
+}
+
+/// A cluster that was rolled back to timeline 1 while the archive has a timeline 2: what it has written since is in no
+/// segment of the archive.
+async fn rolled_back(standbys: usize) -> Workbench {
+    let bench = Workbench::with_standbys(standbys);
+    let (_, target) = bench.disaster().await;
+    let first = bench.request(target);
+    run(&bench, first.clone(), &Quiet).await.unwrap();
+    bench.landscape.set_archiving(0, Archiving::TakesNoWal);
+    let cluster = bench.landscape.cluster().clone();
+    rollback_restore(&bench.ctx, &cluster, &first.id, &Quiet).await.unwrap();
+    bench.landscape.commit_unarchived(3);
+    bench.landscape.set_archiving(0, Archiving::Works);
+    bench
+}
+
+#[tokio::test]
+async fn what_was_written_on_another_timeline_than_the_planned_one_is_not_lost_silently() {
+    for accepts in [false, true] {
+        let bench = rolled_back(0).await;
+        bench.landscape.crash_server(0);
+        let request = if accepts { accepted(&bench) } else { latest(&bench) };
+        let error = run(&bench, request, &Quiet).await.unwrap_err();
+        let text = remount_core::report(&error);
+        assert!(text.contains("stop_primary") && text.contains("--timeline 1"), "{accepts}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_standby_tells_that_the_youngest_timeline_is_not_the_clusters() {
+    let bench = rolled_back(1).await;
+    bench.landscape.crash_server(0);
+    let refused = plan_restore(&bench.ctx, &latest(&bench)).await.unwrap_err();
+    assert!(remount_core::report(&refused).contains("--timeline 1"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_note_of_a_stopped_primary_names_its_timeline() {
+    let bench = rolled_back(0).await;
+    let all = bench.landscape.rows(0).unwrap();
+    bench.landscape.stop_all().await;
+    let (plan, _) = plan_restore(&bench.ctx, &latest(&bench)).await.unwrap();
+    assert_eq!(plan.path.history.timeline.get(), 1);
+    run(&bench, latest(&bench), &Quiet).await.unwrap();
+    bench.assert_restored(&all).await;
 }

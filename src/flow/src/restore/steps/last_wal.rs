@@ -105,22 +105,26 @@ async fn of_primary(restore: &RestoreContext<'_>, server: &dyn Server) -> Result
     let WriteProbe { lsn } = written.map_err(FlowError::server("write a last commit", instance))?;
     let switched = server.switch_wal().await;
     let WalSwitched { last_segment, .. } = switched.map_err(FlowError::server("switch WAL", instance))?;
-    let tail = match archived(restore, &last_segment).await {
-        Ok(()) => None,
+    let (is_archived, tail) = match archived(restore, &last_segment).await {
+        Ok(()) => (true, None),
         Err(late @ FlowError::Deadline { .. }) => instead(restore, &last_segment, late).await?,
         Err(error) => return Err(error),
     };
+    if !is_archived {
+        return Ok(LastWalDone { archived: None, tail });
+    }
     restore.reporter.note(format!("WAL up to {lsn} is archived (segment {last_segment})"));
     Ok(LastWalDone { archived: Some(LastWalArchived { last_write: lsn, last_segment }), tail })
 }
 
 /// The primary does not archive: a standby does, up to now. What the primary writes from now on it would not archive
-/// either, so that `latest` needs the operator's word: better now than after the stop.
+/// either, so that `latest` needs the operator's word: better now than after the stop. Answers whether the segment is
+/// archived after all, and what the standby has beyond.
 async fn instead(
     restore: &RestoreContext<'_>,
     last_segment: &WalSegment,
     late: FlowError,
-) -> Result<Option<WalTail>> {
+) -> Result<(bool, Option<WalTail>)> {
     let accepted = restore.plan.accepts(AcceptedLoss::UnarchivedWal);
     if unarchived::wants_all(restore) && !accepted {
         return Err(late);
@@ -133,5 +137,5 @@ async fn instead(
         return Err(late);
     }
     restore.warn(format!("the primary cannot archive: {}", Problem::of(&late).what));
-    Ok(tail)
+    Ok((there, tail))
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use remount_core::documents::{PlannedInstance, WalTail};
 use remount_core::{DiskCid, Lsn, RecoveryTarget, Role};
 use remount_host::Poll;
+use remount_postgres::Server;
 use remount_saga::{Probe, Step};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,11 @@ pub struct StoppedPrimary {
     /// The records that end this restore's WAL, where they are in no segment of the archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<WalTail>,
-    /// What is missing in the archive, as was accepted: its old disk may be the only place that has it.
+    /// Where its last record ends, where nothing before it is missing: `latest` goes so far at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Lsn>,
+    /// What is missing in the archive, as was accepted or does not matter to the target: its old disk may be the only
+    /// place that has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
 }
@@ -47,15 +52,15 @@ impl<'r> Step<RestoreContext<'r>> for StopPrimary {
         let begin = || restore.notes().down_since = Some((Instant::now(), restore.reporter.waited()));
         let primary = restore.primary()?;
         let instance = restore.primary_of_planned_group().await?;
-        let all = unarchived::wants_all(restore);
-        if all && instance.desired == "started" {
+        let matters = unarchived::matters(restore);
+        if matters && instance.desired == "started" {
             forget_earlier_stop(restore, primary).await?;
         }
         begin();
         let has_vm = swap::stop_as(restore, primary, &instance, begin).await?;
         restore.notes().primary = Some(instance);
-        let left = if all { unarchived::after_stop(restore, has_vm).await? } else { Left::default() };
-        Ok(StoppedPrimary { has_vm, tail: left.tail, missing: left.missing })
+        let left = if matters { unarchived::after_stop(restore, has_vm).await? } else { Left::default() };
+        Ok(StoppedPrimary { has_vm, tail: left.tail, end: left.end, missing: left.missing })
     }
 
     /// All swapped disks go out before the plan is withdrawn, and it is withdrawn before anything starts.
@@ -113,12 +118,24 @@ async fn serves_again(restore: &RestoreContext<'_>) -> Result<()> {
             ));
             return Ok(Poll::Ready(()));
         }
-        Ok(match instances::server(restore.ctx, &instance)?.write_probe().await {
-            Ok(_) => Poll::Ready(()),
+        let server = instances::server(restore.ctx, &instance)?;
+        Ok(match server.write_probe().await {
+            Ok(_) => {
+                tell_its_timeline(restore, &*server).await;
+                Poll::Ready(())
+            }
             Err(error) => Poll::NotYet(remount_core::with_causes(&error)),
         })
     })
     .await
+}
+
+/// The restore may have left a younger timeline in the archive. That the cluster goes on on its old one is seen there
+/// by a later commit, where nobody can be asked.
+async fn tell_its_timeline(restore: &RestoreContext<'_>, server: &dyn Server) {
+    if let Err(error) = server.switch_wal().await {
+        restore.reporter.note(format!("the segment that it serves in was not closed: {error}"));
+    }
 }
 
 /// Step 9.

@@ -38,6 +38,12 @@ impl Disk {
         &self.0.store
     }
 
+    /// A folder that is on the persistent disk wherever this process runs: bpm mounts the folders that it is told of into a
+    /// container, whose own file system may be what is at the mount point.
+    pub fn on_it(&self) -> PathBuf {
+        self.0.remount()
+    }
+
     /// Makes the folders, for the user that the daemon runs as.
     ///
     /// # Errors

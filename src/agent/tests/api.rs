@@ -128,6 +128,28 @@ async fn a_cluster_with_a_tablespace_on_another_disk_is_not_backed_up() {
     client.begin_backup(&backup(), 60).await.unwrap();
 }
 
+/// Needs root, as the hooks' tests do where they mount.
+#[tokio::test]
+async fn a_container_that_has_folders_of_the_disk_and_not_the_disk_takes_backups() {
+    if !support::postgres::is_root() {
+        return;
+    }
+    let landscape = Landscape::new();
+    let (vm, server) = running(&landscape).await;
+    let agent = vm.serve_in_container();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    assert_eq!(client.status().await.unwrap().on_other_disks, Vec::<String>::new());
+    client.begin_backup(&backup(), 60).await.unwrap();
+    client.end_backup(&backup()).await.unwrap();
+
+    let space = vm.home.join("store/space");
+    std::fs::create_dir(&space).unwrap();
+    support::postgres::give_to_vcap(&space);
+    server.execute(&format!("CREATE TABLESPACE hidden LOCATION '{}'", space.display())).await;
+    let elsewhere = client.status().await.unwrap().on_other_disks;
+    assert!(elsewhere.len() == 1 && elsewhere[0].contains("cannot be looked at"), "{elsewhere:?}");
+}
+
 #[tokio::test]
 async fn nobody_gets_in_without_a_certificate_of_the_ca() {
     let landscape = Landscape::new();

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use remount_core::documents::{self, AppliedPlan, BackupMark, DiskOwner, FORMAT, InitialisedNote};
-use remount_core::{BackupId, StoreId};
+use remount_core::{BackupId, RestoreId, StoreId};
 use remount_host::{Account, Directories, durable};
 use remount_postgres::Error as PostgresError;
 use serde::Serialize;
@@ -97,7 +97,7 @@ impl Disk {
         Ok(durable::remove(&self.0.backup_mark())?)
     }
 
-    /// Every plan that this disk has applied, newest restore last.
+    /// Every plan that this disk has applied, in that order.
     ///
     /// # Errors
     /// One of them cannot be read.
@@ -115,8 +115,19 @@ impl Disk {
                 found.extend(read(&path)?);
             }
         }
-        found.sort_by(|a, b| a.restore.cmp(&b.restore));
+        found.sort_by_key(|applied| applied.number);
         Ok(found)
+    }
+
+    /// The number of the next plan that this disk applies: a restore's own again where it applied that one.
+    ///
+    /// # Errors
+    /// A record cannot be read.
+    pub fn number_of(&self, restore: &RestoreId) -> Result<u32> {
+        let applied = self.applied()?;
+        let again = applied.iter().find(|applied| applied.restore == *restore).map(|applied| applied.number);
+        let last = applied.last().map_or(0, |applied| applied.number);
+        Ok(again.filter(|number| *number == last).unwrap_or(last.saturating_add(1)))
     }
 
     /// Records an applied plan, or its outcome.

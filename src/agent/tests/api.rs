@@ -92,6 +92,9 @@ async fn indexes_are_rebuilt_where_a_collation_has_another_version() {
     assert!(versions.contains_key("database/postgres") && versions.contains_key("libc"), "{versions:?}");
     server.execute("UPDATE pg_collation SET collversion = '1' WHERE collname = 'de-x-icu'").await;
     server.execute("CREATE TABLE t (a text COLLATE \"de-x-icu\"); CREATE INDEX ON t (a)").await;
+    // What an interrupted DROP DATABASE leaves, and nobody can connect to.
+    server.execute("CREATE DATABASE half_dropped").await;
+    server.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half_dropped'").await;
     let node = server.value("SELECT pg_relation_filenode('t_a_idx')::text").await;
     let done = async |restore: &str| {
         let restore: RestoreId = restore.parse().unwrap();

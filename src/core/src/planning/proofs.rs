@@ -458,7 +458,7 @@ fn judge_elsewhere(
         PlanError::Unverified { .. } => {
             prop_assert!(!case.target.accept_unverified && case.shown(line).is_none());
         }
-        PlanError::PartOfTransaction { .. } | PlanError::SeveralPoints { .. } => {
+        PlanError::UnknownLives { .. } | PlanError::PartOfTransaction { .. } | PlanError::SeveralPoints { .. } => {
             prop_assert!(false, "nothing of the kind was written");
         }
         PlanError::AbandonedTarget { holder, .. } if case.place().is_some() => {
@@ -520,6 +520,7 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
         }
         PlanError::AbandonedTime { .. }
         | PlanError::Unverified { .. }
+        | PlanError::UnknownLives { .. }
         | PlanError::PartOfTransaction { .. }
         | PlanError::SeveralPoints { .. }
         | PlanError::AbandonedTarget { .. } => judge_elsewhere(case, error, line, &candidates)?,

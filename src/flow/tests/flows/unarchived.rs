@@ -220,3 +220,25 @@ async fn the_note_of_a_disk_that_was_put_aside_says_nothing_of_the_one_that_is_b
     let refused = plan_restore(&bench.ctx, &latest(&bench)).await.unwrap_err();
     assert!(matches!(refused, FlowError::Refused { .. }), "{refused:?}");
 }
+
+/// It was asked for before the other one, and stored until an errand came to it.
+#[tokio::test]
+async fn a_held_restore_is_found_behind_a_finished_one_whose_id_is_newer() {
+    let bench = Workbench::new();
+    bench.disaster().await;
+    let stored = RestoreRequest { id: "20200101T000000Z-aaaa".parse().unwrap(), ..latest(&bench) };
+    run(&bench, latest(&bench), &Quiet).await.unwrap();
+    bench.backup().await;
+    let fails = At("swap_standbys", || {
+        bench.landscape.set_archiving(0, Archiving::TakesNoWal);
+        bench.landscape.commit_unarchived(7);
+    });
+    run_restore(&bench.ctx, stored.clone(), OnFailure::Hold, &fails).await.unwrap_err();
+    bench.landscape.set_archiving(0, Archiving::Works);
+    let backup = bench.try_backup().await.unwrap_err();
+    let restore = run(&bench, latest(&bench), &Quiet).await.unwrap_err();
+    for refused in [backup, restore] {
+        let text = remount_core::report(&refused);
+        assert!(text.contains(&format!("{}", stored.id)) && text.contains("never ended"), "{text}");
+    }
+}

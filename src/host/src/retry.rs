@@ -182,7 +182,10 @@ mod tests {
         let policy = policy.denials_for(Duration::from_millis(700));
         let ended = retry::<(), _, _, _>(&policy, || async { Err(Lost::now(Retry::Never)) }).await;
         let attempts = ended.unwrap_err().attempts;
-        assert!((2..=4).contains(&attempts.tries) && attempts.elapsed < Duration::from_secs(1), "{attempts:?}");
+        assert!(
+            (2..=4).contains(&attempts.tries) && attempts.elapsed < Duration::from_secs(1),
+            "{attempts:?}"
+        );
     }
 
     #[tokio::test]

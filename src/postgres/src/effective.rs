@@ -52,7 +52,12 @@ pub enum Severity {
 
 impl SettingOverride {
     /// `running` is the server's own spelling of what it does now.
-    fn of(name: String, effective: String, configured: Option<String>, running: Option<&str>) -> Option<Self> {
+    fn of(
+        name: String,
+        effective: String,
+        configured: Option<String>,
+        running: Option<&str>,
+    ) -> Option<Self> {
         // What a restore has written itself; and no library, which is what the server has where nobody says anything.
         let is_ours = name == "restore_command" && effective.contains("remount-wal");
         let says = |value: &str| !value.is_empty();

@@ -62,7 +62,11 @@ fn off_disk(place: &Path, disk: u64) -> Result<Option<String>> {
         }
         Err(error) if is_link => {
             let target = fs::read_link(place).map_err(at(place))?;
-            Ok(Some(format!("{} ({}, which cannot be looked at: {error})", place.display(), target.display())))
+            Ok(Some(format!(
+                "{} ({}, which cannot be looked at: {error})",
+                place.display(),
+                target.display()
+            )))
         }
         Err(error) => Err(at(place)(error).into()),
     }

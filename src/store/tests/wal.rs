@@ -12,7 +12,8 @@ use remount_core::{
 };
 use remount_sim::sample_segment;
 use remount_store::{
-    ArchiveFile, Codec, Damage, Error, Metadata, PartCommits, PushOptions, Pushed, SegmentFault, Store, WalArchive,
+    ArchiveFile, Codec, Damage, Error, Metadata, PartCommits, PushOptions, Pushed, SegmentFault, Store,
+    WalArchive,
 };
 use support::{Moto, cluster, folder, memory};
 

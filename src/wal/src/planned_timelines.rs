@@ -91,6 +91,7 @@ fn records(folder: &Path) -> Result<Vec<AppliedPlan>> {
 
 fn record(path: &Path) -> Result<AppliedPlan> {
     let text = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
-    let wrong = |error: documents::DocumentError| Error::Record { path: path.to_owned(), detail: error.to_string() };
+    let wrong =
+        |error: documents::DocumentError| Error::Record { path: path.to_owned(), detail: error.to_string() };
     documents::decode(&text).map_err(wrong)
 }

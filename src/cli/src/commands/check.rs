@@ -149,7 +149,9 @@ async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, Failure>
             (backups, _) => {
                 refuse_incomplete(name, newest.as_ref())?;
                 let (all, second) = (clusters.len(), second_by_products(&store, &clusters).await?);
-                return Ok(format!("{all} clusters; the signing key fits the {backups} backups of {name}{second}"));
+                return Ok(format!(
+                    "{all} clusters; the signing key fits the {backups} backups of {name}{second}"
+                ));
             }
         }
     }
@@ -165,7 +167,8 @@ async fn second_by_products(store: &Store, clusters: &[ClusterName]) -> Result<S
         let second = cluster.wal(newest.system_identifier).second_by_products().await?;
         if let Some(first) = second.first() {
             let count = second.len();
-            told += &format!("; {name}: {count} files beside the WAL were archived twice and differ, as {first}");
+            told +=
+                &format!("; {name}: {count} files beside the WAL were archived twice and differ, as {first}");
         }
     }
     Ok(told)

@@ -28,7 +28,7 @@ impl ArchivedCluster {
             histories: std::collections::BTreeMap::new(),
             commit_times: std::collections::BTreeMap::new(),
             spans: Vec::new(),
-unknown_parts: Vec::new(),
+            unknown_parts: Vec::new(),
             search: None,
             more_to_come: MoreWal::Nothing,
         };
@@ -66,9 +66,11 @@ unknown_parts: Vec::new(),
 
     /// Nobody knows the commits of the part of a timeline that begins here.
     pub(super) fn unknown(mut self, tli: u32, from: &str) -> Self {
-        let part = self.archive.spans.iter().position(|span| {
-            span.part.timeline == timeline(tli) && span.part.from == lsn(from)
-        });
+        let part = self
+            .archive
+            .spans
+            .iter()
+            .position(|span| span.part.timeline == timeline(tli) && span.part.from == lsn(from));
         let known = self.archive.spans.remove(part.expect("the part has commits"));
         self.archive.unknown_parts.push(known.part);
         self

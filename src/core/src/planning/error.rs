@@ -5,8 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::{
-    BackupId, CommitSpan, Lsn, OperatorError, RecoveryTarget, Retry, SystemIdentifier, TimelineId, TimelinePart,
-    WalSegment,
+    BackupId, CommitSpan, Lsn, OperatorError, RecoveryTarget, Retry, SystemIdentifier, TimelineId,
+    TimelinePart, WalSegment,
 };
 
 /// Targets that can be reached: from the end of a backup to where the WAL after it ends.

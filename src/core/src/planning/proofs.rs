@@ -458,7 +458,9 @@ fn judge_elsewhere(
         PlanError::Unverified { .. } => {
             prop_assert!(!case.target.accept_unverified && case.shown(line).is_none());
         }
-        PlanError::UnknownLives { .. } | PlanError::PartOfTransaction { .. } | PlanError::SeveralPoints { .. } => {
+        PlanError::UnknownLives { .. }
+        | PlanError::PartOfTransaction { .. }
+        | PlanError::SeveralPoints { .. } => {
             prop_assert!(false, "nothing of the kind was written");
         }
         PlanError::AbandonedTarget { holder, .. } if case.place().is_some() => {

@@ -42,7 +42,7 @@ pub async fn archive(
         histories: found.histories,
         commit_times: BTreeMap::new(),
         spans: Vec::new(),
-unknown_parts: Vec::new(),
+        unknown_parts: Vec::new(),
         search: None,
         more_to_come: running.map_or(MoreWal::Nothing, MoreWal::ClusterRuns),
     };

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use remount_core::documents::{AcceptedLoss, OnFailure, RestoreRequest};
 use remount_core::{ExitCode, RecoveryTarget};
+use remount_director::StopKind;
 use remount_flow::{
     FlowError, OldDiskState, Progress, ProgressEvent, ProgressKind, Quiet, RestoreReport, Scope,
     list_old_disks, plan_restore, rollback_restore, run_restore,
 };
 use remount_sim::memory::Archiving;
 
-use crate::support::Workbench;
+use crate::support::{Workbench, wait};
 
 /// Does something at the begin of a step.
 struct At<F: Fn() + Send + Sync>(&'static str, F);
@@ -219,6 +220,32 @@ async fn the_note_of_a_disk_that_was_put_aside_says_nothing_of_the_one_that_is_b
     rollback_restore(&bench.ctx, &cluster, &first.id, &Quiet).await.unwrap();
     let refused = plan_restore(&bench.ctx, &latest(&bench)).await.unwrap_err();
     assert!(matches!(refused, FlowError::Refused { .. }), "{refused:?}");
+}
+
+/// A start needs no store, and without one it deletes no note.
+#[tokio::test]
+async fn the_note_of_an_earlier_stop_says_nothing_of_what_was_written_since() {
+    let bench = Workbench::with_standbys(0);
+    bench.disaster().await;
+    let slug = bench.landscape.slug(0);
+    let (director, deployment) = (&bench.ctx.director, bench.landscape.deployment());
+    let ended = async |task| {
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        wait(&**director, task, limit).await.unwrap();
+    };
+    ended(director.stop(deployment, &slug, StopKind::Soft, "stop-1").await.unwrap()).await;
+    plan_restore(&bench.ctx, &latest(&bench)).await.expect("nothing is missing after the first stop");
+
+    bench.landscape.set_archiving(0, Archiving::NoStore);
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await; // A Director counts seconds.
+    ended(director.start(deployment, &slug, "start").await.unwrap()).await;
+    bench.landscape.commit_unarchived(7);
+    ended(director.stop(deployment, &slug, StopKind::Soft, "stop-2").await.unwrap()).await;
+    bench.landscape.set_archiving(0, Archiving::Works);
+    let refused = plan_restore(&bench.ctx, &latest(&bench)).await.unwrap_err();
+    let text = remount_core::report(&refused);
+    assert!(text.contains("may be of an earlier stop") && text.contains("--accept-loss"), "{text}");
+    plan_restore(&bench.ctx, &accepted(&bench)).await.expect("the loss is accepted");
 }
 
 /// It was asked for before the other one, and stored until an errand came to it.

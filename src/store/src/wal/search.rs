@@ -166,7 +166,8 @@ impl WalArchive {
         until: Instant,
     ) -> Result<Dated> {
         let told = iter(segments).map(|segment| async move {
-            let is_whole = part.from <= segment.start(size) && part.to.is_none_or(|to| segment.end(size) <= to);
+            let is_whole =
+                part.from <= segment.start(size) && part.to.is_none_or(|to| segment.end(size) <= to);
             let summary = if is_whole { self.summary(&segment).await? } else { None };
             Ok::<_, Error>((segment, summary))
         });

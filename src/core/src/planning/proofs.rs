@@ -458,9 +458,7 @@ fn judge_elsewhere(
         PlanError::Unverified { .. } => {
             prop_assert!(!case.target.accept_unverified && case.shown(line).is_none());
         }
-        PlanError::UnknownLives { .. }
-        | PlanError::PartOfTransaction { .. }
-        | PlanError::SeveralPoints { .. } => {
+        PlanError::PartOfTransaction { .. } | PlanError::SeveralPoints { .. } => {
             prop_assert!(false, "nothing of the kind was written");
         }
         PlanError::AbandonedTarget { holder, .. } if case.place().is_some() => {
@@ -488,7 +486,7 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
     prop_assert!(error.next_step().is_some());
     match error {
         PlanError::NoBackup(_) => prop_assert!(case.cluster.manifests.is_empty()),
-        PlanError::OtherCluster { .. } => prop_assert!(false, "all backups are of one cluster"),
+        PlanError::OtherCluster { .. } | PlanError::UnknownLives { .. } => prop_assert!(false, "{error:?}"),
         PlanError::UnknownBackup(id) => prop_assert!(find(id).is_none()),
         PlanError::MissingHistory { missing, .. } => {
             prop_assert!(!archive.histories.contains_key(missing) && missing.get() > 1);
@@ -522,7 +520,6 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
         }
         PlanError::AbandonedTime { .. }
         | PlanError::Unverified { .. }
-        | PlanError::UnknownLives { .. }
         | PlanError::PartOfTransaction { .. }
         | PlanError::SeveralPoints { .. }
         | PlanError::AbandonedTarget { .. } => judge_elsewhere(case, error, line, &candidates)?,

@@ -35,6 +35,12 @@ RSpec.describe 'jobs/remount-agent' do
     expect(volumes).to include('/var/vcap/sys/run/pg', '/var/vcap/store/postgres')
   end
 
+  it 'shows bpm the whole disk to look at, and leaves its owner and mode as they are' do
+    files = Landscape.database('remount-agent')
+    volumes = JSON.parse(files['config/bpm.yml']).dig('processes', 0, 'additional_volumes')
+    expect(volumes).to include('path' => '/var/vcap/store', 'mount_only' => true)
+  end
+
   it 'names the file of the store, which has what is given and nothing else' do
     expect(config['store_file']).to eq('/var/vcap/jobs/remount-agent/config/store.json')
     fs = { 'type' => 'fs', 'root' => '/mnt/backups' }

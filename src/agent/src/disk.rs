@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use remount_core::documents::{self, AppliedPlan, BackupMark, DiskOwner, FORMAT, InitialisedNote};
-use remount_core::{BackupId, StoreId};
+use remount_core::{BackupId, RestoreId, StoreId};
 use remount_host::{Account, Directories, durable};
 use remount_postgres::Error as PostgresError;
 use serde::Serialize;
@@ -36,6 +36,12 @@ impl Disk {
     /// The persistent disk's mount point.
     pub fn mount_point(&self) -> &Path {
         &self.0.store
+    }
+
+    /// A folder that is on the persistent disk wherever this process runs: bpm mounts the folders that it is told of into a
+    /// container, whose own file system may be what is at the mount point.
+    pub fn on_it(&self) -> PathBuf {
+        self.0.remount()
     }
 
     /// Makes the folders, for the user that the daemon runs as.
@@ -91,7 +97,7 @@ impl Disk {
         Ok(durable::remove(&self.0.backup_mark())?)
     }
 
-    /// Every plan that this disk has applied, newest restore last.
+    /// Every plan that this disk has applied, in that order.
     ///
     /// # Errors
     /// One of them cannot be read.
@@ -109,8 +115,19 @@ impl Disk {
                 found.extend(read(&path)?);
             }
         }
-        found.sort_by(|a, b| a.restore.cmp(&b.restore));
+        found.sort_by_key(|applied| applied.number);
         Ok(found)
+    }
+
+    /// The number of the next plan that this disk applies: a restore's own again where it applied that one.
+    ///
+    /// # Errors
+    /// A record cannot be read.
+    pub fn number_of(&self, restore: &RestoreId) -> Result<u32> {
+        let applied = self.applied()?;
+        let again = applied.iter().find(|applied| applied.restore == *restore).map(|applied| applied.number);
+        let last = applied.last().map_or(0, |applied| applied.number);
+        Ok(again.filter(|number| *number == last).unwrap_or(last.saturating_add(1)))
     }
 
     /// Records an applied plan, or its outcome.

@@ -32,7 +32,7 @@ pub async fn of(server: &LocalServer, identity: &Identity, disk: &Disk) -> Resul
         server.status(identity, open.as_ref().map(|applied| &applied.target)).await?
     };
     status.applied_restore = disk.applied()?.pop().map(|applied| applied.restore);
-    status.on_other_disks = server.data_directory().on_other_disks(disk.mount_point())?;
+    status.on_other_disks = server.data_directory().on_other_disks(&disk.on_it())?;
     if status.applied_restore.is_none() {
         status.replayed_to = None; // Promoted by somebody else.
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use remount_core::ClusterName;
 use remount_host::{Deadline, RetryPolicy};
-use remount_store::{ClusterStore, Error as StoreError, Store, StoreConfig};
+use remount_store::{ClusterStore, DENIALS_TRIED, Error as StoreError, Store, StoreConfig};
 
 /// Between two attempts at a file system that is not mounted yet.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ impl StoreClient {
     }
 
     /// Asks `question` of the cluster's part of the store. What fails in passing is tried again until the deadline,
-    /// which all calls of the question share; the last error is then returned.
+    /// which all calls of the question share, and what is denied for a while; the last error is then returned.
     ///
     /// # Errors
     /// The store refuses, or has not answered by the deadline.
@@ -53,7 +53,7 @@ impl StoreClient {
         A: Future<Output = Result<T, StoreError>>,
     {
         let store = loop {
-            match self.config.open(&RetryPolicy::until(deadline)) {
+            match self.config.open(&RetryPolicy::until(deadline).denials_for(DENIALS_TRIED)) {
                 Ok(store) => break store,
                 // A file system that is not mounted yet looks like a wrong configuration.
                 Err(error) => {

@@ -92,6 +92,9 @@ async fn indexes_are_rebuilt_where_a_collation_has_another_version() {
     assert!(versions.contains_key("database/postgres") && versions.contains_key("libc"), "{versions:?}");
     server.execute("UPDATE pg_collation SET collversion = '1' WHERE collname = 'de-x-icu'").await;
     server.execute("CREATE TABLE t (a text COLLATE \"de-x-icu\"); CREATE INDEX ON t (a)").await;
+    // What an interrupted DROP DATABASE leaves, and nobody can connect to.
+    server.execute("CREATE DATABASE half_dropped").await;
+    server.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half_dropped'").await;
     let node = server.value("SELECT pg_relation_filenode('t_a_idx')::text").await;
     let done = async |restore: &str| {
         let restore: RestoreId = restore.parse().unwrap();
@@ -126,6 +129,28 @@ async fn a_cluster_with_a_tablespace_on_another_disk_is_not_backed_up() {
     assert_eq!(client.status().await.unwrap().on_other_disks.len(), 1);
     std::fs::remove_file(vm.data("pg_tblspc/99999")).unwrap();
     client.begin_backup(&backup(), 60).await.unwrap();
+}
+
+/// Needs root, as the hooks' tests do where they mount.
+#[tokio::test]
+async fn a_container_that_has_folders_of_the_disk_and_not_the_disk_takes_backups() {
+    if !support::postgres::is_root() {
+        return;
+    }
+    let landscape = Landscape::new();
+    let (vm, server) = running(&landscape).await;
+    let agent = vm.serve_in_container();
+    let client = agent.client(&landscape.ca, &vm.instance);
+    assert_eq!(client.status().await.unwrap().on_other_disks, Vec::<String>::new());
+    client.begin_backup(&backup(), 60).await.unwrap();
+    client.end_backup(&backup()).await.unwrap();
+
+    let space = vm.home.join("store/space");
+    std::fs::create_dir(&space).unwrap();
+    support::postgres::give_to_vcap(&space);
+    server.execute(&format!("CREATE TABLESPACE hidden LOCATION '{}'", space.display())).await;
+    let elsewhere = client.status().await.unwrap().on_other_disks;
+    assert!(elsewhere.len() == 1 && elsewhere[0].contains("cannot be looked at"), "{elsewhere:?}");
 }
 
 #[tokio::test]

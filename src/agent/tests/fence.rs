@@ -270,6 +270,32 @@ async fn a_plan_is_applied_once_and_then_needs_no_store() {
     assert!(!vm.data("backup_label").exists(), "the label was written again");
 }
 
+/// A restore that was stored for the errand, while another one was asked for later and run first.
+#[tokio::test]
+async fn a_plan_is_the_newest_of_its_disk_whatever_its_id_says() {
+    let landscape = Landscape::new();
+    let vm = Vm::new(&landscape, "i-1");
+    let _data = vm.with_data();
+    let plan = vm.plan(&[("i-1", Role::Primary)]);
+    landscape.publish(&plan).await;
+    vm.mark(&backup());
+    // The snapshot is of a disk that the later one had made.
+    let later = serde_json::json!({
+        "format": 1, "restore": "20261124T010000Z-zzzz", "number": 4, "backup": "20261120T004500Z-k3f9",
+        "role": "primary", "applied_at": "2026-11-24T10:00:00Z", "outcome": "recovered",
+        "path": plan.path, "target": plan.target,
+    });
+    let folder = vm.home.join("store/remount/applied");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("20261124T010000Z-zzzz.json"), later.to_string()).unwrap();
+    support::postgres::give_to_vcap(&vm.home.join("store/remount"));
+    allowed(&vm);
+    assert_eq!(vm.applied()["number"], 5);
+    let records = [later, vm.applied()].map(|record| serde_json::from_value(record).unwrap());
+    let open = remount_core::documents::open_plan(records).map(|open| open.restore);
+    assert_eq!(open, Some(restore()), "its recovery goes on");
+}
+
 #[tokio::test]
 async fn a_crash_while_applying_applies_again() {
     let landscape = Landscape::new();

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use remount_core::{Lsn, MarkKind, SegmentSize, TimelinePart, WalMark};
-use remount_store::{SearchBounds, SearchedFor, WalArchive};
+use remount_store::{PartCommits, SearchBounds, SearchedFor, WalArchive};
 use support::Landscape;
 use support::postgres::Postgres;
 
@@ -72,10 +72,20 @@ async fn transactions_their_parts_and_restore_points_are_found_where_postgresql_
         // The commits on either side of a position, as those beside a fork are asked for.
         let segments = archive.listing().await.unwrap().segments;
         let part = |from, to| TimelinePart { timeline: remount_core::TimelineId::FIRST, from, to };
-        let before = archive.commits_of(&part(Lsn(0), Some(point)), &segments, SegmentSize::DEFAULT).await;
-        let before = before.unwrap().expect("there are commits before the restore point");
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        let commits = async |from, to| {
+            let part = part(from, to);
+            archive.commits_of(&part, &segments, SegmentSize::DEFAULT, until).await.unwrap()
+        };
+        let PartCommits::Span(before) = commits(Lsn(0), Some(point)).await else {
+            panic!("there are commits before the restore point");
+        };
         assert!(before.first <= before.last && before.last <= points[0].time, "{before:?}");
-        let after = archive.commits_of(&part(point, None), &segments, SegmentSize::DEFAULT).await.unwrap();
-        assert_eq!(after, None, "PostgreSQL {major}: nothing was committed after the restore point");
+        let after = commits(point, None).await;
+        assert_eq!(
+            after,
+            PartCommits::None,
+            "PostgreSQL {major}: nothing was committed after the restore point"
+        );
     }
 }

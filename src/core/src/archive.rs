@@ -21,6 +21,9 @@ pub struct ArchiveListing {
     /// The commits known of the parts that forks divide timelines into ([`Self::parts`]). Needed for a target
     /// time where there is more than one timeline.
     pub spans: Vec<CommitSpan>,
+    /// The parts of which nobody could find out when the cluster lived there. One that is neither here nor among the spans
+    /// has no commit in the archive.
+    pub unknown_parts: Vec<TimelinePart>,
     /// What a search for the transaction or the restore point that is the target has found. None: nobody looked.
     pub search: Option<TargetSearch>,
     /// Whether more will be archived before the restore begins.

@@ -27,6 +27,8 @@ pub struct RetryPolicy {
     total: Duration,
     /// For all calls together, whatever the limit of each.
     until: Option<Deadline>,
+    /// How long a call that was denied is tried again.
+    denials: Duration,
     /// Ends the waiting for a next try at once.
     cancellation: CancellationToken,
 }
@@ -35,13 +37,20 @@ impl RetryPolicy {
     /// For so long in all.
     #[must_use]
     pub fn within(total: Duration) -> Self {
-        Self { total, until: None, cancellation: CancellationToken::new() }
+        Self { total, until: None, denials: Duration::ZERO, cancellation: CancellationToken::new() }
     }
 
     /// Each call and all calls together until this deadline.
     #[must_use]
     pub fn until(deadline: Deadline) -> Self {
         Self { until: Some(deadline), ..Self::within(deadline.left()) }
+    }
+
+    /// A call that is denied is tried again for so long, within the other limits: for who cannot be told to come again later.
+    /// While permissions are changed, or keys rotated, a peer denies in passing.
+    #[must_use]
+    pub fn denials_for(self, denials: Duration) -> Self {
+        Self { denials, ..self }
     }
 
     /// Ended by this token: a call that is being tried again ends at once. One that begins later is a clean-up, and gets a
@@ -69,6 +78,11 @@ pub trait Retryable: OperatorError {
     /// The same error after so many tries.
     #[must_use]
     fn after(self, attempts: Attempts) -> Self;
+
+    /// Whether the peer has denied what was asked: for good, unless somebody is changing that just now.
+    fn is_denial(&self) -> bool {
+        false
+    }
 }
 
 /// Calls until it succeeds, fails for good, or the policy's time is over.
@@ -95,12 +109,14 @@ where
         tries = tries.saturating_add(1);
         let error = match call().await {
             Err(error) if error.retry() == Retry::Soon => error,
+            Err(error) if error.is_denial() && !policy.denials.is_zero() => error,
             outcome => return outcome,
         };
         let ours = pauses.next().unwrap_or(LONGEST_PAUSE);
         let pause = error.retry_after().map_or(ours, |asked| asked.max(ours));
         let elapsed = limit.saturating_sub(deadline.left());
-        if pause >= deadline.left() {
+        let denied_long_enough = error.retry() != Retry::Soon && elapsed + pause >= policy.denials;
+        if pause >= deadline.left() || denied_long_enough {
             return Err(error.after(Attempts { tries, elapsed }));
         }
         log::warn!(error:% = remount_core::with_causes(&error), tries, pause_ms = pause.as_millis(); "call failed, trying again");
@@ -149,6 +165,27 @@ mod tests {
         fn after(self, attempts: Attempts) -> Self {
             Self { attempts, ..self }
         }
+
+        fn is_denial(&self) -> bool {
+            self.retry == Retry::Never
+        }
+    }
+
+    #[tokio::test]
+    async fn a_denial_is_tried_again_for_as_long_as_it_is_said_and_then_told() {
+        let policy = RetryPolicy::within(Duration::from_secs(60)).denials_for(Duration::from_secs(3));
+        let calls = AtomicU32::new(0);
+        let passing = retry(&policy, || async {
+            if calls.fetch_add(1, Ordering::Relaxed) < 2 { Err(Lost::now(Retry::Never)) } else { Ok(7) }
+        });
+        assert_eq!(passing.await.unwrap(), 7);
+        let policy = policy.denials_for(Duration::from_millis(700));
+        let ended = retry::<(), _, _, _>(&policy, || async { Err(Lost::now(Retry::Never)) }).await;
+        let attempts = ended.unwrap_err().attempts;
+        assert!(
+            (2..=4).contains(&attempts.tries) && attempts.elapsed < Duration::from_secs(1),
+            "{attempts:?}"
+        );
     }
 
     #[tokio::test]

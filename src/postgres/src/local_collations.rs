@@ -26,7 +26,8 @@ impl LocalServer {
     pub async fn refresh_collations(&self) -> Result<Vec<String>> {
         let client = self.connect_unlimited().await?;
         must_be_primary(&client, ACTION).await?;
-        let names = "SELECT datname::text FROM pg_database WHERE datallowconn ORDER BY datname";
+        // -2: a DROP DATABASE was interrupted. Nobody can connect to what is left, and nothing can be done but to drop it.
+        let names = "SELECT datname::text FROM pg_database WHERE datallowconn AND datconnlimit <> -2 ORDER BY datname";
         let rows = client.query(names, &[]).await.map_err(database(ACTION))?;
         let mut refreshed = Vec::new();
         for row in &rows {

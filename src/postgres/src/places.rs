@@ -10,21 +10,20 @@ use remount_host::durable::at;
 use crate::{DataDirectory, Result};
 
 impl DataDirectory {
-    /// The data directory, `pg_wal` and the tablespaces that are not on the file system of `mount_point`, each as it
-    /// is named in the data directory and where it leads to.
+    /// The data directory, `pg_wal` and the tablespaces that are not on the file system of `ours`, a folder of the
+    /// persistent disk itself: the mount point is not, in a container that has only folders of the disk. Each as it is
+    /// named in the data directory and where it leads to. A link that cannot be followed counts: nobody knows that what
+    /// it names is on the disk.
     ///
     /// # Errors
     /// One of them cannot be looked at.
-    pub fn on_other_disks(&self, mount_point: &Path) -> Result<Vec<String>> {
-        let disk = device(mount_point)?;
+    pub fn on_other_disks(&self, ours: &Path) -> Result<Vec<String>> {
+        let disk = fs::metadata(ours).map_err(at(ours))?.dev();
         let mut places = vec![self.path().to_owned(), self.path().join("pg_wal")];
         places.extend(tablespaces(&self.path().join("pg_tblspc"))?);
         let mut elsewhere = Vec::new();
         for place in places {
-            if device(&place)? != disk {
-                let target = fs::canonicalize(&place).unwrap_or_else(|_| place.clone());
-                elsewhere.push(format!("{} ({})", place.display(), target.display()));
-            }
+            elsewhere.extend(off_disk(&place, disk)?);
         }
         Ok(elsewhere)
     }
@@ -53,8 +52,24 @@ impl DataDirectory {
 }
 
 /// Links are followed: what counts is where the files are.
-fn device(path: &Path) -> Result<u64> {
-    Ok(fs::metadata(path).map_err(at(path))?.dev())
+fn off_disk(place: &Path, disk: u64) -> Result<Option<String>> {
+    let is_link = fs::symlink_metadata(place).map_err(at(place))?.is_symlink();
+    match fs::metadata(place) {
+        Ok(found) if found.dev() == disk => Ok(None),
+        Ok(_) => {
+            let target = fs::canonicalize(place).unwrap_or_else(|_| place.to_owned());
+            Ok(Some(format!("{} ({})", place.display(), target.display())))
+        }
+        Err(error) if is_link => {
+            let target = fs::read_link(place).map_err(at(place))?;
+            Ok(Some(format!(
+                "{} ({}, which cannot be looked at: {error})",
+                place.display(),
+                target.display()
+            )))
+        }
+        Err(error) => Err(at(place)(error).into()),
+    }
 }
 
 fn tablespaces(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -96,6 +111,17 @@ mod tests {
         let found = directory.on_other_disks(disk.path()).unwrap();
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("pg_wal (/proc)") && found[1].contains("pg_tblspc/2 (/proc)"), "{found:?}");
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_followed_is_named_and_is_no_error() {
+        let disk = tempfile::tempdir().unwrap();
+        let data = disk.path().join("data");
+        fs::create_dir_all(data.join("pg_tblspc")).unwrap();
+        fs::create_dir(data.join("pg_wal")).unwrap();
+        symlink(disk.path().join("hidden"), data.join("pg_tblspc/1")).unwrap();
+        let found = DataDirectory::new(&data).on_other_disks(disk.path()).unwrap();
+        assert!(found.len() == 1 && found[0].contains("hidden, which cannot be looked at: "), "{found:?}");
     }
 
     #[test]

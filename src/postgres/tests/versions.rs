@@ -401,10 +401,13 @@ async fn what_beats_the_jobs_settings_is_told(major: u32) {
     postgres.execute("ALTER SYSTEM SET max_wal_senders = 4").await; // As the job says.
     postgres.execute("ALTER SYSTEM SET work_mem = '8MB'").await; // Nothing rests on it.
     postgres.execute("ALTER SYSTEM SET archive_timeout = 60").await;
+    postgres.execute("ALTER SYSTEM SET archive_library = ''").await; // As where nobody says anything.
+    postgres.execute("ALTER SYSTEM SET fsync = 'f'").await; // PostgreSQL takes the beginning of a word.
     server.reload().await.unwrap();
     let found = server.status(&identity(), None).await.unwrap().overrides;
     let told: Vec<_> = found.iter().map(|found| (found.name.as_str(), found.severity)).collect();
-    assert_eq!(told, [("archive_command", Severity::Breaks), ("archive_timeout", Severity::Differs)]);
+    let (breaks, differs) = (Severity::Breaks, Severity::Differs);
+    assert_eq!(told, [("archive_command", breaks), ("archive_timeout", differs), ("fsync", breaks)]);
     assert!(
         found[0]
             .to_string()

@@ -44,9 +44,9 @@ pub use lease::{Keeper, Lease, LeaseHolder, Purpose};
 pub use objects::{Created, Metadata, Object, ObjectInfo, Objects, Result};
 pub use parallel::in_parallel;
 pub use requests::Requests;
-pub use retrying::RetryingObjects;
+pub use retrying::{DENIALS_TRIED, RetryingObjects};
 pub use store::Store;
 pub use wal::{
-    ArchiveFile, ArchiveFileError, Codec, PushOptions, Pushed, SearchBounds, SearchedFor, SegmentHeader,
-    SegmentSummary, WalArchive, WalConfig, WalEnd, WalListing, below,
+    ArchiveFile, ArchiveFileError, Codec, PartCommits, PushOptions, Pushed, SearchBounds, SearchedFor,
+    SegmentHeader, SegmentSummary, WalArchive, WalConfig, WalEnd, WalListing, below,
 };

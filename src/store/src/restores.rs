@@ -269,6 +269,19 @@ impl ClusterStore {
         Ok(events.into_iter().flatten().collect())
     }
 
+    /// The event of a restore's journal with the highest number; the ones before it are not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Document`] where it cannot be read.
+    pub async fn last_event(&self, id: &RestoreId) -> Result<Option<JournalEvent>> {
+        let listed = self.objects.list(&self.restore_path(id, "journal/")).await?;
+        let last = listed.into_iter().map(|info| info.path).filter(|path| path.ends_with(".json")).max();
+        match last {
+            Some(path) => self.journal_event(&path).await,
+            None => Ok(None),
+        }
+    }
+
     async fn journal_event(&self, path: &str) -> Result<Option<JournalEvent>> {
         self.read_signed(path).await
     }

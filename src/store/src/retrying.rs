@@ -2,6 +2,7 @@
 //! answers [`Created::Existed`], and whoever creates compares the content.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,6 +10,9 @@ use remount_core::Attempts;
 use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{Created, Error, Metadata, Object, ObjectInfo, Objects, Result};
+
+/// How long those try again what the store denies whom nobody asks again: a server in recovery, and the fence before it.
+pub const DENIALS_TRIED: Duration = Duration::from_secs(30);
 
 /// Wraps an object store.
 #[derive(Clone, Debug)]
@@ -27,10 +31,14 @@ impl RetryingObjects {
 
 impl Retryable for Error {
     fn after(mut self, attempts: Attempts) -> Self {
-        if let Self::Unanswered { action, .. } = &mut self {
+        if let Self::Unanswered { action, .. } | Self::Denied { action, .. } = &mut self {
             *action = format!("{action}{attempts}");
         }
         self
+    }
+
+    fn is_denial(&self) -> bool {
+        matches!(self, Self::Denied { .. })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What instances left unarchived when they were stopped last: `instances/<id>.stopped.json`.
 
+use jiff::Timestamp;
 use remount_core::InstanceId;
 use remount_core::documents::StopNote;
 
@@ -27,6 +28,15 @@ impl ClusterStore {
             return Err(documents::fault(&path, format!("it is the note of instance {}", note.instance)));
         }
         Ok(Some(note))
+    }
+
+    /// When the note of an instance's stop was written, by the store's clock.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn stop_noted_at(&self, id: &InstanceId) -> Result<Option<Timestamp>> {
+        let found = self.objects.stat(&self.stop_note_path(id)).await?;
+        Ok(found.map(|(info, _)| info.modified))
     }
 
     /// Forgets the last stop of an instance, which is started or stopped again. No note counts as forgotten.

@@ -7,10 +7,13 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use remount_core::{Lsn, OperatorError, Retry, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
+use remount_core::{
+    Lsn, OperatorError, Retry, SegmentSize, SystemIdentifier, TimelineId, TimelinePart, WalSegment,
+};
 use remount_sim::sample_segment;
 use remount_store::{
-    ArchiveFile, Codec, Damage, Error, Metadata, PushOptions, Pushed, SegmentFault, Store, WalArchive,
+    ArchiveFile, Codec, Damage, Error, Metadata, PartCommits, PushOptions, Pushed, SegmentFault, Store,
+    WalArchive,
 };
 use support::{Moto, cluster, folder, memory};
 
@@ -346,12 +349,9 @@ async fn of_two_codecs_at_once_one_object_comes() {
 async fn a_by_product_that_differs_gets_a_name_of_its_own_and_blocks_nothing() {
     let (objects, store) = memory();
     let archive = archive(&store);
-    let second = TimelineId::new(2).unwrap();
     let backup = |rest: &str| Bytes::from(format!("START WAL LOCATION: 0/3000028{rest}\n"));
-    let history = |why: &str| Bytes::from(format!("1\t0/380000\t{why}\n"));
     let rows = [
         (ArchiveFile::Partial(third()), content(third(), 1), content(third(), 2)),
-        (ArchiveFile::History(second), history("a"), history("b")),
         (ArchiveFile::Backup { segment: third(), offset: 0x28 }, backup(" x"), backup(" y")),
     ];
     for (n, (file, first, other)) in rows.into_iter().enumerate() {
@@ -365,7 +365,73 @@ async fn a_by_product_that_differs_gets_a_name_of_its_own_and_blocks_nothing() {
         assert_eq!(listed.len(), 2 * (n + 1), "{listed:?}");
     }
     let listing = archive.listing().await.unwrap();
-    assert!(listing.segments.is_empty() && listing.histories.len() == 1, "{listing:?}");
+    assert!(listing.segments.is_empty() && listing.histories.is_empty(), "{listing:?}");
+    let second = archive.second_by_products().await.unwrap();
+    assert_eq!(second.len(), 2, "{second:?}");
+    let partial = format!("{}.partial.", third());
+    assert!(second.iter().any(|name| name.starts_with(&partial)), "{second:?}");
+}
+
+/// It is the first that a second owner of a timeline archives: its segments come later.
+#[tokio::test]
+async fn a_history_that_differs_is_refused_as_a_segment_is() {
+    let (objects, store) = memory();
+    let archive = archive(&store);
+    let file = ArchiveFile::History(TimelineId::new(2).unwrap());
+    let history = |why: &str| Bytes::from(format!("1\t0/380000\t{why}\n"));
+    archive.push(&file, history("a"), options(Codec::Zst)).await.unwrap();
+    let error = archive.push(&file, history("b"), options(Codec::Zst)).await.unwrap_err();
+    assert!(matches!(error, Error::Conflict { .. }), "{error:?}");
+    assert_eq!(archive.push(&file, history("a"), options(Codec::Zst)).await.unwrap(), Pushed::AlreadyThere);
+    assert_eq!(remount_store::Objects::list(&*objects, "clusters/").await.unwrap().len(), 1);
+}
+
+/// The record of a commit at this second of PostgreSQL's time, as the first one of a segment.
+fn with_commit(name: WalSegment, seconds: i64) -> Bytes {
+    let mut content = sample_segment(name, size(), OWNER).to_vec();
+    let mut record = vec![0; 24];
+    record[..4].copy_from_slice(&37_u32.to_le_bytes());
+    record[17] = 1; // A transaction's; its operation 0 is a commit.
+    record.push(254);
+    record.extend(8_u32.to_le_bytes());
+    record.extend((seconds * 1_000_000).to_le_bytes());
+    content[40..40 + record.len()].copy_from_slice(&record);
+    content.into()
+}
+
+#[tokio::test]
+async fn when_a_cluster_lived_on_a_part_is_found_out_past_a_long_transaction_or_is_unknown() {
+    let root = tempfile::tempdir().unwrap();
+    let store = folder(root.path());
+    let archive = archive(&store);
+    let numbered = |number| WalSegment::numbered(TimelineId::FIRST, number, size());
+    // A batch of one transaction, longer than eight segments; then commits; then another batch.
+    for number in 1..=30 {
+        let content = match number {
+            12 | 15 => with_commit(numbered(number), i64::try_from(number).unwrap()),
+            _ => sample_segment(numbered(number), size(), OWNER),
+        };
+        archive.push(&ArchiveFile::Segment(numbered(number)), content, options(Codec::Zst)).await.unwrap();
+    }
+    let segments = archive.listing().await.unwrap().segments;
+    let look = async |from: u64, to: Option<u64>, seconds: u64| {
+        let part = TimelinePart {
+            timeline: TimelineId::FIRST,
+            from: Lsn(numbered(from).start(size()).0 + 0x100),
+            to: to.map(|to| numbered(to).start(size())),
+        };
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(seconds);
+        archive.commits_of(&part, &segments, size(), until).await.unwrap()
+    };
+    let second = |n: i64| jiff::Timestamp::new(946_684_800 + n, 0).unwrap();
+    let PartCommits::Span(span) = look(1, None, 60).await else { panic!("it has commits") };
+    assert_eq!((span.first, span.last), (second(12), second(15)));
+    assert_eq!(look(1, None, 0).await, PartCommits::Unknown, "there was no time to come to a commit");
+    assert_eq!(look(16, None, 60).await, PartCommits::None, "all were looked at");
+    assert_eq!(look(40, None, 60).await, PartCommits::None, "there are no segments");
+    let path = root.path().join(format!("clusters/pg-0001/{OWNER}/wal/00000001/{}", numbered(1)));
+    change(&path, |content| content.truncate(100));
+    assert_eq!(look(1, None, 60).await, PartCommits::Unknown, "its first segment is damaged");
 }
 
 /// The end of a segment is the beginning of the next: what is cut there is nothing, not all.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use remount_core::{Role, WalSegment};
 use remount_host::{Deadline, RetryPolicy};
-use remount_store::{ArchiveFile, ClusterStore, WalArchive};
+use remount_store::{ArchiveFile, ClusterStore, DENIALS_TRIED, WalArchive};
 
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -31,7 +31,9 @@ pub async fn fetch(config: Config, name: &str, target: &Path) -> Result<Fetched>
     let planned = PlannedTimelines::open(&config.directories.applied_plans())?;
     let system_identifier = system_identifier(&config.postgres.data_directory)?;
     let deadline = Deadline::after(config.wal.fetch_deadline());
-    let store = config.store.open(&RetryPolicy::until(deadline)).map_err(|source| Error::Open { source })?;
+    // PostgreSQL asks for a segment once: any failure ends its recovery, also a denial that passes in a second.
+    let policy = RetryPolicy::until(deadline).denials_for(DENIALS_TRIED);
+    let store = config.store.open(&policy).map_err(|source| Error::Open { source })?;
     let cluster = store.cluster(&config.cluster);
     let source = Source { archive: cluster.wal(system_identifier), cluster, file: &file, target };
     within(deadline, async || source.fetch_on(planned.as_ref()).await).await

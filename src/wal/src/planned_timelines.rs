@@ -33,14 +33,7 @@ impl PlannedTimelines {
     /// # Errors
     /// [`Error::File`], [`Error::Record`]; [`Error::NoFork`] for a standby whose fork is not recorded.
     pub fn open(folder: &Path) -> Result<Option<Self>> {
-        let Some(name) = newest(folder)? else {
-            return Ok(None);
-        };
-        let path = folder.join(name);
-        let text = std::fs::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
-        let applied: AppliedPlan =
-            documents::decode(&text).map_err(|error| Error::Record { path, detail: error.to_string() })?;
-        open_plan([applied]).map(Self::of).transpose()
+        open_plan(records(folder)?).map(Self::of).transpose()
     }
 
     fn of(applied: AppliedPlan) -> Result<Self> {
@@ -78,20 +71,27 @@ impl PlannedTimelines {
     }
 }
 
-/// Restore ids sort by time.
-fn newest(folder: &Path) -> Result<Option<String>> {
+/// Every plan that this disk, and those it was copied from, have applied: the records say in which order, not their names.
+fn records(folder: &Path) -> Result<Vec<AppliedPlan>> {
     let failed = |source| Error::File { path: folder.to_owned(), source };
     let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(failed)?,
     };
-    let mut newest = None;
+    let mut found = Vec::new();
     for entry in entries {
-        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        let is_record = name.strip_suffix(".json").is_some_and(|id| RestoreId::new(id).is_ok());
-        if is_record {
-            newest = newest.max(Some(name));
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.strip_suffix(".json").is_some_and(|id| RestoreId::new(id).is_ok()) {
+            found.push(record(&entry.path())?);
         }
     }
-    Ok(newest)
+    Ok(found)
+}
+
+fn record(path: &Path) -> Result<AppliedPlan> {
+    let text = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+    let wrong =
+        |error: documents::DocumentError| Error::Record { path: path.to_owned(), detail: error.to_string() };
+    documents::decode(&text).map_err(wrong)
 }

@@ -172,7 +172,7 @@ fn a_damaged_object_is_not_delivered() {
 /// A note of a plan on the line 1 → 2 (from 0/680000), needing segments 3 to 8.
 fn applied(vm: &Vm, id: &str, changes: &Value) {
     let mut note = json!({
-        "format": 1, "restore": id, "backup": "20261123T004500Z-k3f9", "role": "primary",
+        "format": 1, "restore": id, "number": 1, "backup": "20261123T004500Z-k3f9", "role": "primary",
         "applied_at": "2026-11-23T01:00:00Z", "target": {"target": "latest"}, "outcome": null, "fork": null,
         "path": {
             "backup": "20261123T004500Z-k3f9", "snapshot": "snap-1", "system_identifier": OWNER.to_string(),
@@ -242,8 +242,12 @@ fn only_the_newest_note_binds() {
     applied(&vm, "20261122T010000Z-zzzz", &json!({}));
     vm.fetch("000000010000000000000006").ends(201, &["20261122T010000Z-zzzz"]);
     // The disk was copied while the older one was open; the newer is closed.
-    applied(&vm, RESTORE, &json!({"outcome": "streaming"}));
+    applied(&vm, RESTORE, &json!({"number": 2, "outcome": "streaming"}));
     vm.fetch("000000010000000000000006").ends(0, &[]);
+    // Asked for before them and applied after them.
+    let late = "20261121T010000Z-yyyy";
+    applied(&vm, late, &json!({"number": 3}));
+    vm.fetch("000000010000000000000006").ends(201, &[late]);
     vm.write(&format!("data-disk/remount/applied/{RESTORE}.json"), "{");
     vm.fetch("000000010000000000000006").ends(201, &["cannot be used", RESTORE]);
 }

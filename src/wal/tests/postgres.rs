@@ -149,7 +149,7 @@ async fn an_outage_of_the_store_stops_recovery_instead_of_ending_it() {
 fn note_plan(vm: &Vm, data: &str, needed: (WalSegment, WalSegment), changes: &Value) {
     let (first, last) = needed;
     let mut note = json!({
-        "format": 1, "restore": RESTORE, "backup": "20261123T004500Z-k3f9", "role": "primary", "outcome": null,
+        "format": 1, "restore": RESTORE, "number": 1, "backup": "20261123T004500Z-k3f9", "role": "primary", "outcome": null,
         "applied_at": "2026-11-23T01:00:00Z", "target": {"target": "latest"},
         "path": {
             "backup": "20261123T004500Z-k3f9", "snapshot": "snap-1",

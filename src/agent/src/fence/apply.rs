@@ -44,6 +44,7 @@ pub fn apply(
     disk.record(&AppliedPlan {
         format: FORMAT,
         restore: plan.id.clone(),
+        number: disk.number_of(&plan.id)?,
         backup: plan.path.backup.clone(),
         role,
         applied_at: Timestamp::now(),

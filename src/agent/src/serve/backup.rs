@@ -271,7 +271,7 @@ impl BackupKeeper {
 
     /// A snapshot holds one disk: a backup of a cluster that lies on more than one would bring back two times at once.
     fn refuse_other_disks(&self) -> Result<()> {
-        let elsewhere = self.server.data_directory().on_other_disks(self.disk.mount_point())?;
+        let elsewhere = self.server.data_directory().on_other_disks(&self.disk.on_it())?;
         if elsewhere.is_empty() { Ok(()) } else { Err(PostgresError::OtherDisk(elsewhere.join(", ")).into()) }
     }
 
@@ -314,7 +314,7 @@ impl BackupKeeper {
 
     /// A large disk takes its time; the daemon goes on answering.
     async fn sync(&self) -> Result<()> {
-        let path = self.disk.mount_point().to_owned();
+        let path = self.disk.on_it();
         let synced = tokio::task::spawn_blocking(move || durable::sync_file_system(&path)).await;
         let source =
             |error| Error::System { action: "sync the disk".into(), source: std::io::Error::other(error) };

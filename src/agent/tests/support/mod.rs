@@ -322,11 +322,26 @@ impl<'a> Vm<'a> {
 
     /// Starts the daemon and waits until it listens.
     pub fn serve(&self) -> Agent {
+        self.serve_by(as_vcap(&self.landscape.program()))
+    }
+
+    /// The same as bpm does: the container has not the disk but the folders that bpm was told of, of which these are the
+    /// ones that every version had.
+    pub fn serve_in_container(&self) -> Agent {
+        let mut command = Command::new("unshare");
+        let script = "cd \"$0\" && mkdir -p ../kept/postgres ../kept/remount && mount --bind postgres ../kept/postgres \
+            && mount --bind remount ../kept/remount && mount -t tmpfs none \"$0\" && cd \"$0\" && mkdir postgres remount \
+            && mount --bind ../kept/postgres postgres && mount --bind ../kept/remount remount \
+            && exec setpriv --reuid=vcap --regid=vcap --clear-groups \"$@\"";
+        command.args(["-m", "sh", "-c", script]).arg(self.home.join("store")).arg(self.landscape.program());
+        self.serve_by(command)
+    }
+
+    fn serve_by(&self, mut command: Command) -> Agent {
         let log = self.home.join("log/agent.log");
         fs::write(&log, "").unwrap();
         give_to_vcap(&log);
         let errors = fs::OpenOptions::new().append(true).open(&log).unwrap();
-        let mut command = as_vcap(&self.landscape.program());
         command.arg("serve").arg("--config").arg(self.config_file()).stdin(Stdio::null()).stderr(errors);
         let process = command.spawn().unwrap();
         let mut agent = Agent { process, log, address: "127.0.0.1:1".parse().unwrap() };

@@ -3,7 +3,7 @@
 //! | part | what is asked |
 //! |---|---|
 //! | director | its name; its deployments, for which the credentials have to be right |
-//! | store | the clusters; whether documents can be signed; the manifests of the first ones, whose signatures have to fit the keys, and whose newest backup has to hold all tablespaces |
+//! | store | the clusters; whether documents can be signed; the manifests of the first ones, whose signatures have to fit the keys, and whose newest backup has to hold all tablespaces; files beside the WAL that were archived twice |
 //! | agents | that certificate, key and authority can be read |
 //! | servers | of the first clusters: that `postgresql.auto.conf` takes nothing away that a restore rests on; who does not answer is only told |
 //! | cloud | that its configuration is valid; it is not called |
@@ -20,6 +20,7 @@ use remount_director::Director as _;
 use remount_flow::{SettingsReport, read_settings};
 use remount_host::RetryPolicy;
 use remount_postgres::RemoteServers;
+use remount_store::Store;
 use serde::Serialize;
 
 use super::{Output, print_json};
@@ -151,10 +152,12 @@ async fn store(config: &Config, policy: &RetryPolicy) -> Result<String, Failure>
             None => of.push(name.as_str()),
         }
     }
-    let all = clusters.len();
+    let (all, second) = (clusters.len(), second_by_products(&store, &clusters).await?);
     Ok(match backups {
         0 => format!("{all} clusters; there is no backup yet to try the signing key on"),
-        _ => format!("{all} clusters; the signing key fits the {backups} backups of {}", of.join(", ")),
+        _ => {
+            format!("{all} clusters; the signing key fits the {backups} backups of {}{second}", of.join(", "))
+        }
     })
 }
 
@@ -170,6 +173,22 @@ fn damaged(name: &ClusterName, error: &remount_store::Error) -> Failure {
             name.as_str().split('@').next().unwrap_or_default()
         ),
     )
+}
+
+/// Of the first clusters, what was archived a second time with another content: no failure, and a sign of two servers.
+async fn second_by_products(store: &Store, clusters: &[ClusterName]) -> Result<String, Failure> {
+    let mut told = String::new();
+    for name in clusters.iter().take(CLUSTERS_MAX) {
+        let cluster = store.cluster(name);
+        let Some(newest) = cluster.survey_backups().await?.good.pop() else { continue };
+        let second = cluster.wal(newest.system_identifier).second_by_products().await?;
+        if let Some(first) = second.first() {
+            let count = second.len();
+            told +=
+                &format!("; {name}: {count} files beside the WAL were archived twice and differ, as {first}");
+        }
+    }
+    Ok(told)
 }
 
 /// What servers do that their deployment does not say, of the first clusters that the Director has.

@@ -14,6 +14,9 @@ pub struct AppliedPlan {
     pub format: u32,
     /// The restore.
     pub restore: RestoreId,
+    /// The how many-th plan of this disk it is, and of those that the disk was copied from. Ids do not tell: they are
+    /// drawn when a restore is asked for, and one that was asked for earlier may run later.
+    pub number: u32,
     /// The backup this disk was made from.
     pub backup: BackupId,
     /// What this instance became.
@@ -42,13 +45,17 @@ pub enum RecoveryOutcome {
     Streaming,
 }
 
+/// The plan that a disk has applied last.
+#[must_use]
+pub fn newest_plan(records: impl IntoIterator<Item = AppliedPlan>) -> Option<AppliedPlan> {
+    records.into_iter().max_by_key(|record| record.number)
+}
+
 /// The plan whose recovery goes on: the newest record, where its outcome is open. An older open record was copied
 /// along with the disk that a backup was taken of.
 #[must_use]
 pub fn open_plan(records: impl IntoIterator<Item = AppliedPlan>) -> Option<AppliedPlan> {
-    // Restore ids sort by time.
-    let newest = records.into_iter().max_by(|a, b| a.restore.cmp(&b.restore))?;
-    newest.outcome.is_none().then_some(newest)
+    newest_plan(records).filter(|newest| newest.outcome.is_none())
 }
 
 #[cfg(test)]
@@ -57,9 +64,9 @@ mod tests {
 
     use super::*;
 
-    fn record(restore: &str, outcome: Option<RecoveryOutcome>) -> AppliedPlan {
+    fn record(restore: &str, number: u32, outcome: Option<RecoveryOutcome>) -> AppliedPlan {
         serde_json::from_value(json!({
-            "format": 1, "restore": restore, "backup": "20261123T004500Z-k3f9", "role": "primary",
+            "format": 1, "restore": restore, "number": number, "backup": "20261123T004500Z-k3f9", "role": "primary",
             "applied_at": "2026-11-23T10:00:00Z", "outcome": outcome, "target": {"target": "latest"},
             "path": {
                 "backup": "20261123T004500Z-k3f9", "snapshot": "snap-1", "system_identifier": "7", "segment_size": 16_777_216,
@@ -73,11 +80,18 @@ mod tests {
 
     #[test]
     fn only_the_newest_record_can_be_open() {
-        let older = || record("20261123T100000Z-aaaa", None);
-        let newer = |outcome| record("20261124T100000Z-aaaa", outcome);
+        let older = || record("20261123T100000Z-aaaa", 1, None);
+        let newer = |outcome| record("20261124T100000Z-aaaa", 2, outcome);
         assert_eq!(open_plan([newer(None), older()]), Some(newer(None)));
         let ended = newer(Some(RecoveryOutcome::Recovered));
         assert_eq!(open_plan([older(), ended]), None, "the older one was copied with the disk");
         assert_eq!(open_plan([]), None);
+    }
+
+    #[test]
+    fn a_restore_that_was_asked_for_before_another_and_ran_after_it_is_the_newest() {
+        let ran_first = record("20261124T100000Z-aaaa", 1, Some(RecoveryOutcome::Recovered));
+        let ran_last = record("20261123T100000Z-aaaa", 2, None);
+        assert_eq!(open_plan([ran_last.clone(), ran_first]), Some(ran_last));
     }
 }

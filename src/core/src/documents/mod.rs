@@ -47,7 +47,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use abort::AbortRequest;
-pub use applied::{AppliedPlan, RecoveryOutcome, open_plan};
+pub use applied::{AppliedPlan, RecoveryOutcome, newest_plan, open_plan};
 pub use disk::{DiskAttributes, DiskCaching, DiskEncryption, DiskRecord, DiskShape, SectorSize};
 pub use fork::ForkRecord;
 pub use index::IndexEntry;

@@ -28,6 +28,7 @@ impl ArchivedCluster {
             histories: std::collections::BTreeMap::new(),
             commit_times: std::collections::BTreeMap::new(),
             spans: Vec::new(),
+            unknown_parts: Vec::new(),
             search: None,
             more_to_come: MoreWal::Nothing,
         };
@@ -61,6 +62,18 @@ impl ArchivedCluster {
             .lived(1, "0/0", ("10:00:01", "10:06:29"))
             .lived(1, "0/7400000", ("10:06:31", "10:09:00"))
             .lived(2, "0/7400000", ("11:00:01", "11:09:00"))
+    }
+
+    /// Nobody knows the commits of the part of a timeline that begins here.
+    pub(super) fn unknown(mut self, tli: u32, from: &str) -> Self {
+        let part = self
+            .archive
+            .spans
+            .iter()
+            .position(|span| span.part.timeline == timeline(tli) && span.part.from == lsn(from));
+        let known = self.archive.spans.remove(part.expect("the part has commits"));
+        self.archive.unknown_parts.push(known.part);
+        self
     }
 
     /// Notes the first and the last commit of the part of a timeline that begins here.

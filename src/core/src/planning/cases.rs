@@ -368,6 +368,32 @@ fn a_time_at_which_the_cluster_was_on_another_branch_is_refused_with_the_timelin
 }
 
 #[test]
+fn a_time_that_a_part_with_unknown_commits_may_hold_is_refused_until_somebody_answers() {
+    let cluster = ArchivedCluster::forked().unknown(1, "0/7400000");
+    let expected = "error: whether time 2026-11-23T10:07:30Z is on timeline 2 is not known: when the cluster lived on \
+                    timeline 1 from 0/7400000 on could not be found out";
+    assert!(report(&refused(&cluster, to_time("10:07:30"))).starts_with(expected));
+    for answered in [to_time("10:07:30").on(1), to_time("10:07:30").on(2), to_time("10:07:30").accepted()] {
+        planned(&cluster, answered);
+    }
+    // Before the part's parent ended, and after the history went on, the part says nothing.
+    for clock in ["10:05:30", "11:00:01", "11:08:15"] {
+        planned(&cluster, to_time(clock));
+    }
+    // A timeline beside the history, begun and given up.
+    let beside = ArchivedCluster::plain()
+        .fork(2, 1, "0/7400000")
+        .archived(2, 7, Some("10:40:00"))
+        .running(1, "0/A000100", "12:00:00")
+        .lived(1, "0/0", ("10:00:01", "10:06:29"))
+        .lived(1, "0/7400000", ("10:06:31", "10:09:00"))
+        .lived(2, "0/7400000", ("10:20:00", "10:40:00"))
+        .unknown(2, "0/7400000");
+    assert!(matches!(refused(&beside, to_time("10:30:00")), PlanError::UnknownLives { .. }));
+    planned(&beside, to_time("10:05:30"));
+}
+
+#[test]
 fn a_time_within_a_restore_that_was_gone_back_from_is_refused_though_the_present_line_is_older() {
     // From timeline 1 a restore began timeline 2 at 10:20; it was given up, and another began timeline 3 at 11:00.
     let cluster = ArchivedCluster::plain()

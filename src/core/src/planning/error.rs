@@ -5,7 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::{
-    BackupId, CommitSpan, Lsn, OperatorError, RecoveryTarget, Retry, SystemIdentifier, TimelineId, WalSegment,
+    BackupId, CommitSpan, Lsn, OperatorError, RecoveryTarget, Retry, SystemIdentifier, TimelineId,
+    TimelinePart, WalSegment,
 };
 
 /// Targets that can be reached: from the end of a backup to where the WAL after it ends.
@@ -166,6 +167,16 @@ pub enum PlanError {
         /// Where the cluster was around that time.
         lives: Box<Lives>,
     },
+    /// Parts of timelines beside the history whose commits are not known: the cluster may have lived there then.
+    #[error("whether {target} is on timeline {wanted} is not known: when the cluster lived on {} could not be found out", parts_of(.parts))]
+    UnknownLives {
+        /// The target.
+        target: RecoveryTarget,
+        /// The timeline to restore.
+        wanted: TimelineId,
+        /// The parts.
+        parts: Vec<TimelinePart>,
+    },
     /// The transaction has no end of its own.
     #[error("transaction {xid} was a part of transaction {whole}: replay never stops for a part")]
     PartOfTransaction {
@@ -281,6 +292,9 @@ impl OperatorError for PlanError {
                 "to have it as it was then: `--timeline {}` (property `restore.timeline`); `--timeline {wanted}` stops where timeline {wanted}'s history had got to by then",
                 lives.then.timeline
             ),
+            Self::UnknownLives { wanted, .. } => format!(
+                "name the timeline on which the cluster was then: `--timeline {wanted}` or one of those (property `restore.timeline`); `--accept-unverified` takes timeline {wanted} for it. The segments that could not be read are told by `remount plan --verify all`"
+            ),
             Self::PartOfTransaction { whole, .. } => format!("choose the whole: `--to-xid {whole}`"),
             Self::SeveralPoints { .. } => {
                 "choose one by its position: `--to-lsn` (a backup that begins between them, `--from-backup`, decides too)".into()
@@ -306,6 +320,14 @@ fn unverified(running: bool) -> String {
     } else {
         otherwise.into()
     }
+}
+
+fn parts_of(parts: &[TimelinePart]) -> String {
+    let named = |part: &TimelinePart| match part.to {
+        Some(to) => format!("timeline {} from {} to {to}", part.timeline, part.from),
+        None => format!("timeline {} from {} on", part.timeline, part.from),
+    };
+    parts.iter().map(named).collect::<Vec<_>>().join(", ")
 }
 
 fn list(places: &[(Lsn, Timestamp)]) -> String {

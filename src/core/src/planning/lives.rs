@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::PlanError;
 use super::error::{Life, Lives};
-use crate::{ArchiveListing, CommitSpan, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory};
+use crate::{ArchiveListing, CommitSpan, Lsn, RecoveryTarget, RestoreTarget, TimelineHistory, TimelinePart};
 
 /// Refuses a time at which the cluster lived on a part of a timeline that the history does not have. A timeline
 /// that was named is an answer to this.
@@ -22,9 +22,11 @@ pub(super) fn refuse_a_time_of_another_branch(
         return Ok(());
     }
     let (kept, left): (Vec<&CommitSpan>, Vec<_>) =
-        archive.spans.iter().partition(|span| is_on(history, span));
+        archive.spans.iter().partition(|span| is_on(history, &span.part));
     let lived = left.into_iter().filter(|span| span.first <= time && lived_there(history, span, &kept, time));
-    let Some(lived) = lived.max_by_key(|span| span.first) else { return Ok(()) };
+    let Some(lived) = lived.max_by_key(|span| span.first) else {
+        return refuse_unknown(archive, history, target, &kept, time);
+    };
     Err(PlanError::AbandonedTime {
         target: target.target.clone(),
         wanted: history.timeline,
@@ -45,8 +47,36 @@ pub(super) fn refuse_a_time_of_another_branch(
 }
 
 /// A part lies on the history as a whole or not at all: parts are cut where timelines were left.
-fn is_on(history: &TimelineHistory, span: &CommitSpan) -> bool {
-    history.includes(span.part.timeline) && history.owner_of(span.part.from) == span.part.timeline
+fn is_on(history: &TimelineHistory, part: &TimelinePart) -> bool {
+    history.includes(part.timeline) && history.owner_of(part.from) == part.timeline
+}
+
+/// Not known is not "it did not live there": parts whose commits could not be found out, and that may hold the time.
+fn refuse_unknown(
+    archive: &ArchiveListing,
+    history: &TimelineHistory,
+    target: &RestoreTarget,
+    kept: &[&CommitSpan],
+    time: Timestamp,
+) -> Result<(), PlanError> {
+    let parts = archive.unknown_parts.iter().filter(|part| {
+        let fork = history.left(part.timeline).filter(|fork| *fork <= part.from);
+        !is_on(history, part)
+            && !fork.is_some_and(|fork| begun_after(kept, fork, time))
+            && !comes_later(archive, part, kept, time)
+    });
+    let parts: Vec<TimelinePart> = parts.copied().collect();
+    if parts.is_empty() || target.accept_unverified {
+        return Ok(());
+    }
+    Err(PlanError::UnknownLives { target: target.target.clone(), wanted: history.timeline, parts })
+}
+
+/// Whether what the part followed had a commit after the time: then all of the part's are later still.
+fn comes_later(archive: &ArchiveListing, part: &TimelinePart, kept: &[&CommitSpan], time: Timestamp) -> bool {
+    let first = TimelineHistory::first();
+    let own = archive.histories.get(&part.timeline).unwrap_or(&first);
+    kept.iter().any(|span| span.part.from < part.from && is_on(own, &span.part) && time < span.last)
 }
 
 /// Whether the cluster lived on the part `left` at `time` rather than on the history, whose parts are `kept`.

@@ -492,7 +492,7 @@ fn check_refusal(case: &Case, error: &PlanError) -> Result<(), TestCaseError> {
     prop_assert!(error.next_step().is_some());
     match error {
         PlanError::NoBackup(_) => prop_assert!(case.cluster.manifests.is_empty()),
-        PlanError::OtherCluster { .. } => prop_assert!(false, "all backups are of one cluster"),
+        PlanError::OtherCluster { .. } | PlanError::UnknownLives { .. } => prop_assert!(false, "{error:?}"),
         PlanError::UnknownBackup(id) => prop_assert!(find(id).is_none()),
         PlanError::MissingHistory { missing, .. } => {
             prop_assert!(!archive.histories.contains_key(missing) && missing.get() > 1);

@@ -7,15 +7,17 @@ use remount_director::Instance;
 use remount_store::ClusterStore;
 
 use super::preflight::Findings;
+use super::stop_note;
 use super::survey::Survey;
 use super::unarchived::{ACCEPT, missing_by};
-use crate::{FlowError, Problem, Result};
+use crate::{FlowContext, FlowError, Problem, Result};
 
 /// Looks.
 ///
 /// # Errors
 /// The store does not answer.
 pub async fn check(
+    ctx: &FlowContext,
     store: &ClusterStore,
     survey: &Survey,
     plan: &RestorePlan,
@@ -35,7 +37,7 @@ pub async fn check(
         ));
         return Ok(());
     }
-    if let Some(missing) = missing(store, instance).await? {
+    if let Some(missing) = missing(ctx, store, plan, instance).await? {
         stands(survey, plan, primary, &format!("{missing}; archived is {archived}"), findings);
     } else {
         findings.check(format!("{}: stopped, and nothing was left unarchived", primary.instance));
@@ -44,9 +46,17 @@ pub async fn check(
 }
 
 /// What a stopped instance left; none where its note says: nothing.
-async fn missing(store: &ClusterStore, instance: &Instance) -> Result<Option<String>> {
+async fn missing(
+    ctx: &FlowContext,
+    store: &ClusterStore,
+    plan: &RestorePlan,
+    instance: &Instance,
+) -> Result<Option<String>> {
     if instance.desired == "started" {
         return Ok(Some("its VM is gone, and nobody can ask it".into())); // A note would be of an earlier stop.
+    }
+    if let Some(doubt) = stop_note::doubt(ctx, store, &plan.deployment, instance).await? {
+        return Ok(Some(doubt));
     }
     let note = store.stop_note(&instance.slug.id).await;
     let note = note.map_err(FlowError::store(format!("read the note of the stop of {}", instance.slug)))?;

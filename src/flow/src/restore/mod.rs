@@ -28,6 +28,7 @@ mod run;
 mod state;
 mod status_report;
 mod steps;
+mod stop_note;
 mod survey;
 mod swap;
 mod target_search;

@@ -39,6 +39,7 @@ pub async fn archive(
         histories: found.histories,
         commit_times: BTreeMap::new(),
         spans: Vec::new(),
+        unknown_parts: Vec::new(),
         search: None,
         more_to_come,
     };

@@ -85,7 +85,7 @@ async fn plan_and_check(
     let wal = store.wal(plan.path.system_identifier);
     plan.segments_verified =
         wal_check::preflight(ctx, &wal, &plan.path, request.options.verify, &mut findings).await?;
-    at_stake::check(&store, &survey, &plan, &mut findings).await?;
+    at_stake::check(ctx, &store, &survey, &plan, &mut findings).await?;
     if !findings.problems.is_empty() {
         return Err(FlowError::Refused { what, problems: findings.problems });
     }

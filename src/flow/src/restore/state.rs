@@ -1,9 +1,10 @@
 //! Where a restore is: computed from its journal, here and nowhere else.
 
+use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use remount_core::documents::{JournalEvent, Outcome, What};
 use remount_core::{RestoreId, Role};
 use remount_saga::{Position, PositionError, StepState};
-use remount_store::{ClusterStore, LeaseHolder, Purpose};
+use remount_store::{ClusterStore, Error as StoreError, LeaseHolder, Purpose};
 
 use super::steps::{self, RestoreStep};
 use crate::{FlowError, Problem, Result};
@@ -179,11 +180,16 @@ fn may_have_served(events: &[JournalEvent]) -> bool {
     })
 }
 
-/// How many of the newest restores are looked at where they were never begun, or rolled back.
-const RESTORES_SEARCHED: usize = 10;
+/// How many restores, the newest by their ids, are looked at. An id is drawn when a restore is asked for, and one that was
+/// asked for long ago may run now.
+const RESTORES_SEARCHED: usize = 500;
+/// So many of them are read as a whole; of the others only the last event, where that is an end.
+const READ_WHOLE: usize = 10;
+const AT_ONCE: usize = 8;
 
-/// The newest restore that was begun and has not ended, as the reason why nothing else may begin: its process lives, or
-/// it has to be resumed or rolled back first.
+/// A restore that was begun and has not ended, as the reason why nothing else may begin: its process lives, or it has to
+/// be resumed or rolled back first. The newest where there are several. What the others have come to says nothing of it:
+/// they may have run in any order.
 ///
 /// # Errors
 /// The store does not answer.
@@ -211,19 +217,32 @@ pub async fn unfinished(cluster: &ClusterStore) -> Result<Option<Problem>> {
 /// Without a state where this version cannot follow its journal: a version that knows its steps has to end it.
 async fn newest_unfinished(cluster: &ClusterStore) -> Result<Option<(RestoreId, Option<RestoreState>)>> {
     let restores = cluster.restores().await.map_err(FlowError::store("list the restores"))?;
-    for id in restores.into_iter().rev().take(RESTORES_SEARCHED) {
-        let state = match RestoreState::read(cluster, &id).await {
-            Ok(state) => state,
-            Err(FlowError::Journal { .. }) => return Ok(Some((id, None))),
-            Err(error) => return Err(error),
-        };
-        match state.phase {
-            // An older one that had never ended would have kept this one from beginning.
-            RestorePhase::Restored => return Ok(None),
-            // The one before it may be rolling back, long after its end.
-            RestorePhase::Undone | RestorePhase::RolledBack | RestorePhase::NotBegun => {}
-            RestorePhase::Unfinished => return Ok(Some((id, Some(state)))),
+    let newest = restores.into_iter().rev().take(RESTORES_SEARCHED).enumerate();
+    let looked = iter(newest).map(|(age, id)| async move {
+        if age >= READ_WHOLE && has_end(cluster, &id).await? {
+            return Ok(None);
         }
+        open(cluster, id).await
+    });
+    looked.buffered(AT_ONCE).try_filter_map(|open| async { Ok(open) }).boxed().try_next().await
+}
+
+/// Whether the last event of a journal is an end.
+async fn has_end(cluster: &ClusterStore, restore: &RestoreId) -> Result<bool> {
+    match cluster.last_event(restore).await {
+        Ok(last) => Ok(last.is_some_and(|event| matches!(event.what, What::Finished { .. }))),
+        // Reading all of it tells what that means.
+        Err(StoreError::Document { .. }) => Ok(false),
+        Err(error) => Err(FlowError::store(format!("read the journal of restore {restore}"))(error)),
     }
-    Ok(None)
+}
+
+/// The restore, where it has not ended.
+async fn open(cluster: &ClusterStore, id: RestoreId) -> Result<Option<(RestoreId, Option<RestoreState>)>> {
+    match RestoreState::read(cluster, &id).await {
+        Ok(state) => Ok((state.phase == RestorePhase::Unfinished).then_some((id, Some(state)))),
+        // A version that knows its steps has to end it.
+        Err(FlowError::Journal { .. }) => Ok(Some((id, None))),
+        Err(error) => Err(error),
+    }
 }

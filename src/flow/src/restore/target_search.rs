@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use remount_core::documents::BackupManifest;
-use remount_core::{ArchiveListing, RecoveryTarget, RestoreTarget, SegmentSize, WalSegment};
+use remount_core::{
+    ArchiveListing, CommitSpan, RecoveryTarget, RestoreTarget, SegmentSize, TimelinePart, WalSegment,
+};
 use remount_host::Poll;
-use remount_store::{ClusterStore, SearchBounds, SearchedFor, WalArchive};
+use remount_store::{ClusterStore, PartCommits, SearchBounds, SearchedFor, WalArchive};
+use tokio::time::Instant;
 
 use super::survey::Survey;
 use crate::wait::until;
@@ -25,8 +28,6 @@ pub struct Question<'a> {
 
 /// How far the archive is searched. A minute reads the summaries of tens of thousands of segments.
 const BOUNDS: SearchBounds = SearchBounds { time: Duration::from_secs(60), contents: 256 };
-/// Of so many parts of timelines, the newest, the commits are looked for.
-const PARTS_MAX: usize = 64;
 /// Parts that are looked at at a time: each may read a segment.
 const PARTS_AT_ONCE: usize = 2;
 
@@ -43,7 +44,7 @@ pub async fn fill_in(wal: &WalArchive, listing: &mut ArchiveListing, question: &
     let Some(size) = ours.first().map(|backup| backup.segment_size) else { return Ok(()) };
     match &question.target.target {
         RecoveryTarget::Time(_) if question.target.timeline.is_none() => {
-            listing.spans = spans(wal, listing, size).await?;
+            (listing.spans, listing.unknown_parts) = lives(wal, listing, size).await?;
         }
         target => {
             let Some(wanted) = searched_for(target) else { return Ok(()) };
@@ -70,19 +71,32 @@ fn searched_for(target: &RecoveryTarget) -> Option<SearchedFor> {
     }
 }
 
-async fn spans(
+/// When the cluster lived on which part of a timeline, and the parts of which that is not known. The newest come first,
+/// and what there is no time for is not known.
+async fn lives(
     wal: &WalArchive,
     listing: &ArchiveListing,
     size: SegmentSize,
-) -> Result<Vec<remount_core::CommitSpan>> {
-    let parts = listing.parts().into_iter().take(PARTS_MAX);
-    let spans = iter(parts).map(|part| async move { wal.commits_of(&part, &listing.segments, size).await });
-    let spans: Vec<_> = spans
+) -> Result<(Vec<CommitSpan>, Vec<TimelinePart>)> {
+    let end = Instant::now() + BOUNDS.time;
+    let looked = iter(listing.parts()).map(|part| async move {
+        let commits = wal.commits_of(&part, &listing.segments, size, end).await?;
+        Ok::<_, remount_store::Error>((part, commits))
+    });
+    let looked: Vec<_> = looked
         .buffered(PARTS_AT_ONCE)
         .try_collect()
         .await
         .map_err(FlowError::store("read the commits beside the forks"))?;
-    Ok(spans.into_iter().flatten().collect())
+    let (mut spans, mut unknown) = (Vec::new(), Vec::new());
+    for (part, commits) in looked {
+        match commits {
+            PartCommits::Span(span) => spans.push(span),
+            PartCommits::Unknown => unknown.push(part),
+            PartCommits::None => {}
+        }
+    }
+    Ok((spans, unknown))
 }
 
 /// Whether the target may be in the segment that a running primary has not closed yet: it was not found.

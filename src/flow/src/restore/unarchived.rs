@@ -14,6 +14,7 @@ use remount_core::documents::{
     AcceptedLoss, FORMAT, JournalEvent, PlannedInstance, StopNote, TailRecord, WalTail,
 };
 use remount_core::{Lsn, RecoveryTarget, Role, TimelineId, WalSegment};
+use remount_director::Instance;
 use remount_host::Poll;
 use remount_postgres::StreamedWal;
 use remount_saga::StepOutputs;
@@ -23,6 +24,7 @@ use super::context::RestoreContext;
 use super::state::{RestorePhase, RestoreState};
 use super::steps::last_wal::LastWal;
 use super::steps::primary::StopPrimary;
+use super::stop_note;
 use crate::wait::until;
 use crate::{FlowError, Problem, Result, instances};
 
@@ -117,15 +119,22 @@ async fn from_standby(
     Err(FlowError::check(what, "look why its archive is so slow: the agent's log on that instance"))
 }
 
-/// Looks what the stop of the primary has left. `answers` says whether a note may still be on its way.
+/// Looks what the stop of the primary has left. `answers` says whether a note may still be on its way, `before` is the
+/// primary as it was before it was stopped.
 ///
 /// # Errors
 /// The restore is to have all, and something is missing, or may be, and the operator has not accepted that; or it is on
 /// another timeline. The store does not answer.
-pub async fn after_stop(restore: &RestoreContext<'_>, answers: bool) -> Result<Left> {
+pub async fn after_stop(restore: &RestoreContext<'_>, answers: bool, before: &Instance) -> Result<Left> {
     let primary = restore.primary()?;
     let note = note(restore, primary, answers).await?;
+    let doubt = if before.desired == "started" {
+        None // An earlier note was deleted before this stop.
+    } else {
+        stop_note::doubt(restore.ctx, &restore.cluster, &restore.plan.deployment, before).await?
+    };
     let mut missing = match note.as_ref() {
+        Some(_) if doubt.is_some() => doubt,
         Some(note) if note.system_identifier != restore.plan.path.system_identifier => {
             Some("the note of its stop is of another cluster's data".to_owned())
         }

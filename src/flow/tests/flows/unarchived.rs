@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::FutureExt as _;
 use remount_core::documents::{AcceptedLoss, OnFailure, RestoreRequest};
 use remount_core::{ExitCode, RecoveryTarget};
+use remount_director::StopKind;
 use remount_flow::{
     FlowError, OldDiskState, Progress, ProgressEvent, ProgressKind, Quiet, RestoreReport, Scope,
     list_old_disks, plan_restore, rollback_restore, run_restore,
@@ -12,7 +13,7 @@ use remount_flow::{
 use remount_sim::memory::Archiving;
 use remount_store::Objects as _;
 
-use crate::support::Workbench;
+use crate::support::{Workbench, wait};
 
 /// Does something at the begin of a step.
 struct At<F: Fn() + Send + Sync>(&'static str, F);
@@ -331,4 +332,52 @@ async fn the_note_of_a_stopped_primary_names_its_timeline() {
     assert_eq!(plan.path.history.timeline.get(), 1);
     run(&bench, latest(&bench), &Quiet).await.unwrap();
     bench.assert_restored(&all).await;
+}
+
+/// A start needs no store, and without one it deletes no note.
+#[tokio::test]
+async fn the_note_of_an_earlier_stop_says_nothing_of_what_was_written_since() {
+    let bench = Workbench::with_standbys(0);
+    bench.disaster().await;
+    let slug = bench.landscape.slug(0);
+    let (director, deployment) = (&bench.ctx.director, bench.landscape.deployment());
+    let ended = async |task| {
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        wait(&**director, task, limit).await.unwrap();
+    };
+    ended(director.stop(deployment, &slug, StopKind::Soft, "stop-1").await.unwrap()).await;
+    plan_restore(&bench.ctx, &latest(&bench)).await.expect("nothing is missing after the first stop");
+
+    bench.landscape.set_archiving(0, Archiving::NoStore);
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await; // A Director counts seconds.
+    ended(director.start(deployment, &slug, "start").await.unwrap()).await;
+    bench.landscape.commit_unarchived(7);
+    ended(director.stop(deployment, &slug, StopKind::Soft, "stop-2").await.unwrap()).await;
+    bench.landscape.set_archiving(0, Archiving::Works);
+    let refused = plan_restore(&bench.ctx, &latest(&bench)).await.unwrap_err();
+    let text = remount_core::report(&refused);
+    assert!(text.contains("may be of an earlier stop") && text.contains("--accept-loss"), "{text}");
+    plan_restore(&bench.ctx, &accepted(&bench)).await.expect("the loss is accepted");
+}
+
+/// It was asked for before the other one, and stored until an errand came to it.
+#[tokio::test]
+async fn a_held_restore_is_found_behind_a_finished_one_whose_id_is_newer() {
+    let bench = Workbench::new();
+    bench.disaster().await;
+    let stored = RestoreRequest { id: "20200101T000000Z-aaaa".parse().unwrap(), ..latest(&bench) };
+    run(&bench, latest(&bench), &Quiet).await.unwrap();
+    bench.backup().await;
+    let fails = At("swap_standbys", || {
+        bench.landscape.set_archiving(0, Archiving::TakesNoWal);
+        bench.landscape.commit_unarchived(7);
+    });
+    run_restore(&bench.ctx, stored.clone(), OnFailure::Hold, &fails).await.unwrap_err();
+    bench.landscape.set_archiving(0, Archiving::Works);
+    let backup = bench.try_backup().await.unwrap_err();
+    let restore = run(&bench, latest(&bench), &Quiet).await.unwrap_err();
+    for refused in [backup, restore] {
+        let text = remount_core::report(&refused);
+        assert!(text.contains(&format!("{}", stored.id)) && text.contains("never ended"), "{text}");
+    }
 }

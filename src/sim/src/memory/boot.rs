@@ -7,6 +7,7 @@ use remount_store::{ArchiveFile, Codec, PushOptions};
 
 use super::MemoryLandscape;
 use super::postgres::{Data, Record, Recovering, SYSTEM, What, size};
+use super::unarchived::Archiving;
 
 /// Where replay ended.
 struct Replayed {
@@ -32,7 +33,10 @@ impl MemoryLandscape {
         };
         // What the agent does: the note of the last stop is not true any more.
         let id = self.slug(index).id;
-        self.cluster_store().forget_stop_note(&id).await.unwrap_or_default();
+        let archiving = self.state().instances[index].archiving;
+        if archiving != Archiving::NoStore {
+            self.cluster_store().forget_stop_note(&id).await.unwrap_or_default();
+        }
         if let Some(mark) = mark {
             let plan =
                 self.cluster_store().published().await.map_err(|error| format!("pre-start: {error}"))?;

@@ -18,6 +18,7 @@ use super::tasks::Work;
 impl MemoryLandscape {
     /// The operator stops the whole cluster (`bosh stop`).
     pub async fn stop_all(&self) {
+        self.note_deploy();
         let count = self.state().instances.len();
         for index in 0..count {
             self.state().instances[index].desired = "stopped".into();

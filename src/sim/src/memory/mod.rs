@@ -34,7 +34,7 @@ mod wal_content;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use remount_cloud::DiskCloud;
@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     store: Store,
     cluster: ClusterName,
     deployment: DeploymentName,
+    /// The Director's clock is that of the store, which began with it.
+    begun: Instant,
     /// The Director's lock of the deployment.
     lock: tokio::sync::Mutex<()>,
     /// The Director's workers.
@@ -91,6 +93,7 @@ impl MemoryLandscape {
             store,
             cluster,
             deployment,
+            begun: Instant::now(),
             lock: tokio::sync::Mutex::new(()),
             workers: tokio::sync::Semaphore::new(WORKERS),
         };

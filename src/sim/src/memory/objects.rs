@@ -32,7 +32,7 @@ struct Stored {
 }
 
 /// 2000-01-01T00:00:00Z.
-const BEGINNING: Timestamp = Timestamp::constant(946_684_800, 0);
+pub(super) const BEGINNING: Timestamp = Timestamp::constant(946_684_800, 0);
 
 impl MemoryObjects {
     /// An empty store.

@@ -12,6 +12,7 @@ use tokio::sync::{MutexGuard, Notify};
 
 use super::MemoryLandscape;
 use super::faults::Fault;
+use super::objects::BEGINNING;
 use super::state::MemoryTask;
 
 /// How long a Director's task waits for its deployment's lock.
@@ -104,6 +105,28 @@ impl MemoryLandscape {
         id
     }
 
+    /// Seconds since 1970 by the Director's clock.
+    fn director_second(&self) -> i64 {
+        BEGINNING.as_second() + i64::try_from(self.inner.begun.elapsed().as_secs()).unwrap_or(i64::MAX / 2)
+    }
+
+    /// A deploy that has ended well.
+    pub(crate) fn note_deploy(&self) {
+        let started_at = Some(self.director_second());
+        let mut state = self.state();
+        let task = Task {
+            id: TaskId(state.number()),
+            state: TaskState::Done,
+            word: word(TaskState::Done),
+            description: "create deployment".into(),
+            result: Some(String::new()),
+            deployment: Some(self.deployment().to_string()),
+            context_id: None,
+            started_at,
+        };
+        state.tasks.push(MemoryTask { task, error: None });
+    }
+
     /// Runs a task to its end.
     async fn run_task(&self, id: TaskId, work: Work, fault: Option<Fault>) {
         let worker = self.inner.workers.acquire().await;
@@ -118,8 +141,8 @@ impl MemoryLandscape {
     /// A worker takes the task, unless it was cancelled in the queue.
     fn begin(&self, id: TaskId) -> Result<(), Failure> {
         self.checkpoint(id)?;
+        let now = self.director_second();
         let mut state = self.state();
-        let now = state.now.as_second();
         if let Some(known) = state.task_mut(id) {
             known.task.started_at = Some(now);
             (known.task.state, known.task.word) = (TaskState::Processing, word(TaskState::Processing));

@@ -66,12 +66,13 @@ impl WalArchive {
     }
 
     /// Archives a file, checked against its name first. One create decides, whatever codec the file was pushed with
-    /// before. A by-product (all but segments) that differs from what is archived gets a name of its own: nothing
-    /// reads a second `.partial`, and it must not stop the archiving of what counts.
+    /// before. A by-product that differs from what is archived gets a name of its own: nothing reads a second `.partial`,
+    /// and it must not stop the archiving of what counts. A history that differs is refused as a segment is: somebody else
+    /// writes this timeline, and it is the first file by which that shows.
     ///
     /// # Errors
-    /// [`Error::Unfit`]: it is not what its name says; [`Error::Conflict`]: the archive holds another segment under
-    /// this name. Nothing was written in either case.
+    /// [`Error::Unfit`]: it is not what its name says; [`Error::Conflict`]: the archive holds another segment or history
+    /// under this name. Nothing was written in either case.
     ///
     /// # Idempotence
     /// The same content again is success.
@@ -192,6 +193,17 @@ impl WalArchive {
         Ok(listing)
     }
 
+    /// The by-products that differed from one that was archived before them, each under its own name: two servers have
+    /// written one timeline, or a server twice.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn second_by_products(&self) -> Result<Vec<String>> {
+        let listed = self.objects.list(&self.folder).await?;
+        let names = listed.iter().filter_map(|info| info.path.rsplit('/').next());
+        Ok(names.filter(|name| is_second(name)).map(str::to_owned).collect())
+    }
+
     /// The time of the last commit or abort in the segment; none where it holds none, is not archived
     /// or its records could not be read.
     ///
@@ -288,9 +300,18 @@ impl WalArchive {
 /// So much of a by-product's SHA-256 is in the name of its own.
 const OWN_NAME_BYTES: usize = 8;
 
-/// What PostgreSQL archives beside its WAL and recovery reads from the first one archived, if at all.
+/// What PostgreSQL archives beside its WAL, and recovery never asks for.
 const fn is_by_product(file: &ArchiveFile) -> bool {
-    !matches!(file, ArchiveFile::Segment(_))
+    !matches!(file, ArchiveFile::Segment(_) | ArchiveFile::History(_))
+}
+
+/// Whether an object has a name of its own, because it differed from the by-product that was archived before it.
+fn is_second(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(file, own)| {
+        own.len() == 2 * OWN_NAME_BYTES
+            && own.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && file.parse::<ArchiveFile>().is_ok_and(|file| is_by_product(&file))
+    })
 }
 
 /// The small text files stay readable for people, after their header.

@@ -20,5 +20,5 @@ pub use config::WalConfig;
 pub use end::{WalEnd, below};
 pub use header::SegmentHeader;
 pub use name::{ArchiveFile, ArchiveFileError};
-pub use search::SearchBounds;
+pub use search::{PartCommits, SearchBounds};
 pub use summary::{SearchedFor, SegmentSummary};

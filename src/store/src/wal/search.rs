@@ -1,14 +1,14 @@
 //! Searches of the archive: for the record of a transaction or a restore point, and for the commits of a part of a
 //! timeline. Bounded: what is not looked at within the bounds is counted, and said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{StreamExt as _, iter};
 use jiff::Timestamp;
 use remount_core::{
-    CommitSpan, Lsn, SegmentSize, TargetSearch, TimelineId, TimelinePart, WalMark, WalSegment, documents,
+    CommitSpan, Lsn, SegmentSize, TargetSearch, TimelinePart, WalMark, WalSegment, documents,
 };
 use tokio::time::Instant;
 
@@ -30,8 +30,27 @@ pub struct SearchBounds {
 const AT_ONCE: usize = 16;
 /// Segments whose content is in memory at a time: each is up to 1 GiB.
 const CONTENTS_AT_ONCE: usize = 2;
-/// How many segments are looked through for the first, and for the last commit of a part.
-const SEGMENTS_PER_END: u64 = 8;
+/// Summaries on their way at a time where the first commit that one tells of ends the search.
+const AHEAD: usize = 4;
+
+/// What the archive tells of the commits of a part of a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartCommits {
+    /// It has none: there are no segments of it, or all were looked at.
+    None,
+    /// The first and the last one.
+    Span(CommitSpan),
+    /// Nobody can say: a segment at one of its ends cannot be read, or there was no time to come to a commit.
+    Unknown,
+}
+
+/// A commit in one of the segments that were looked at, in their order.
+#[derive(Clone, Copy)]
+enum Dated {
+    None,
+    Commits(Timestamp, Timestamp),
+    Unknown,
+}
 
 impl WalArchive {
     /// What was noted of the segment when it was pushed; none where nothing was, or it cannot be read.
@@ -105,7 +124,8 @@ impl WalArchive {
         Ok(search)
     }
 
-    /// The first and the last commit of a part of a timeline, as far as the segments at its two ends tell.
+    /// The first and the last commit of a part of a timeline. Its segments are looked at from both ends, until there is a
+    /// commit or the time is over.
     ///
     /// # Errors
     /// The store did not answer.
@@ -114,64 +134,63 @@ impl WalArchive {
         part: &TimelinePart,
         segments: &BTreeSet<WalSegment>,
         size: SegmentSize,
-    ) -> Result<Option<CommitSpan>> {
+        until: Instant,
+    ) -> Result<PartCommits> {
         let number = |lsn: Lsn| WalSegment::containing(part.timeline, lsn, size).number(size);
-        let last = newest_of(part.timeline, segments).map(|segment| segment.number(size));
-        let Some(last) =
-            last.map(|last| part.to.map_or(last, |to| number(Lsn(to.0.saturating_sub(1))).min(last)))
-        else {
-            return Ok(None);
+        let last = part.to.map_or(u64::MAX, |to| number(Lsn(to.0.saturating_sub(1))));
+        let range = number(part.from)..=last;
+        let own = segments.iter().copied().filter(|segment| segment.timeline == part.timeline);
+        let own: Vec<WalSegment> = own.filter(|segment| range.contains(&segment.number(size))).collect();
+        let begins = self.first_dated(part, own.iter().copied(), size, until).await?;
+        let ends = match (begins, &own[..]) {
+            (Dated::Commits(..), [_, _, ..]) => {
+                self.first_dated(part, own.iter().rev().copied(), size, until).await?
+            }
+            _ => begins,
         };
-        let first = number(part.from).max(oldest_of(part.timeline, segments).map_or(0, |s| s.number(size)));
-        let forward = first..=last.min(first.saturating_add(SEGMENTS_PER_END - 1));
-        let back = (last.saturating_sub(SEGMENTS_PER_END - 1).max(first)..=last).rev();
-        let mut known = BTreeMap::new();
-        let Some((begins, _)) = self.first_dated(part, segments, size, forward, &mut known).await? else {
-            return Ok(None);
-        };
-        let ends = self.first_dated(part, segments, size, back, &mut known).await?;
-        Ok(ends.map(|(_, last)| CommitSpan { part: *part, first: begins, last }))
+        Ok(match (begins, ends) {
+            (Dated::Commits(first, _), Dated::Commits(_, last)) => {
+                PartCommits::Span(CommitSpan { part: *part, first, last })
+            }
+            (Dated::None, _) => PartCommits::None,
+            _ => PartCommits::Unknown,
+        })
     }
 
     /// The commits of the first of these segments that has any within the part.
     async fn first_dated(
         &self,
         part: &TimelinePart,
-        segments: &BTreeSet<WalSegment>,
+        segments: impl Iterator<Item = WalSegment> + Send,
         size: SegmentSize,
-        numbers: impl Iterator<Item = u64>,
-        known: &mut BTreeMap<u64, Option<(Timestamp, Timestamp)>>,
-    ) -> Result<Option<(Timestamp, Timestamp)>> {
-        for number in numbers {
-            let segment = WalSegment::numbered(part.timeline, number, size);
-            if !segments.contains(&segment) {
-                continue;
-            }
-            let commits = match known.get(&number) {
-                Some(commits) => *commits,
-                None => self.commits_within(part, &segment, size).await?,
+        until: Instant,
+    ) -> Result<Dated> {
+        let told = iter(segments).map(|segment| async move {
+            let is_whole =
+                part.from <= segment.start(size) && part.to.is_none_or(|to| segment.end(size) <= to);
+            let summary = if is_whole { self.summary(&segment).await? } else { None };
+            Ok::<_, Error>((segment, summary))
+        });
+        let mut told = told.buffered(AHEAD).boxed();
+        while let Some(next) = told.next().await {
+            let dated = match next? {
+                (_, Some(summary)) => summary.first_commit.zip(summary.last_commit),
+                (segment, None) => {
+                    let Some((header, content)) = self.readable(&segment).await? else {
+                        return Ok(Dated::Unknown);
+                    };
+                    let to = part.to.unwrap_or(Lsn(u64::MAX));
+                    summary::commits_between((&header, &content), part.from, to)
+                }
             };
-            known.insert(number, commits);
-            if commits.is_some() {
-                return Ok(commits);
+            if let Some((first, last)) = dated {
+                return Ok(Dated::Commits(first, last));
+            }
+            if Instant::now() >= until {
+                return Ok(Dated::Unknown);
             }
         }
-        Ok(None)
-    }
-
-    async fn commits_within(
-        &self,
-        part: &TimelinePart,
-        segment: &WalSegment,
-        size: SegmentSize,
-    ) -> Result<Option<(Timestamp, Timestamp)>> {
-        let (from, to) = (part.from, part.to.unwrap_or(Lsn(u64::MAX)));
-        let is_whole = from <= segment.start(size) && segment.end(size) <= to;
-        if is_whole && let Some(summary) = self.summary(segment).await? {
-            return Ok(summary.first_commit.zip(summary.last_commit));
-        }
-        let content = self.readable(segment).await?;
-        Ok(content.and_then(|(header, content)| summary::commits_between((&header, &content), from, to)))
+        Ok(Dated::None)
     }
 
     /// The records of one segment; none where it cannot be read.
@@ -197,12 +216,4 @@ impl WalArchive {
         };
         Ok(content.and_then(|content| Some((SegmentHeader::parse(&content).ok()?, content))))
     }
-}
-
-fn newest_of(timeline: TimelineId, segments: &BTreeSet<WalSegment>) -> Option<WalSegment> {
-    segments.iter().rev().find(|segment| segment.timeline == timeline).copied()
-}
-
-fn oldest_of(timeline: TimelineId, segments: &BTreeSet<WalSegment>) -> Option<WalSegment> {
-    segments.iter().find(|segment| segment.timeline == timeline).copied()
 }

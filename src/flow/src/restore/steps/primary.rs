@@ -58,8 +58,9 @@ impl<'r> Step<RestoreContext<'r>> for StopPrimary {
         }
         begin();
         let has_vm = swap::stop_as(restore, primary, &instance, begin).await?;
+        let left =
+            if matters { unarchived::after_stop(restore, has_vm, &instance).await? } else { Left::default() };
         restore.notes().primary = Some(instance);
-        let left = if matters { unarchived::after_stop(restore, has_vm).await? } else { Left::default() };
         Ok(StoppedPrimary { has_vm, tail: left.tail, end: left.end, missing: left.missing })
     }
 

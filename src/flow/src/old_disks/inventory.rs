@@ -171,9 +171,9 @@ impl DiskSearch<'_> {
         }
         let active: BTreeSet<&DiskCid> =
             recorded.values().flatten().flat_map(|instance| &instance.disks).collect();
-        let (director_days, now) = (self.ctx.old_disks.director_days, self.now);
+        let (retention, now) = (self.ctx.old_disks, self.now);
         let landscape =
-            Landscape { cloud: &cloud, made: &made, orphans: self.orphans, active, director_days, now };
+            Landscape { cloud: &cloud, made: &made, orphans: self.orphans, active, retention, now };
         let rows = rows(&begun, &landscape);
         found.disks.extend(
             rows.into_iter()
@@ -207,7 +207,7 @@ struct Landscape<'a> {
     made: &'a [Disk],
     orphans: &'a Orphans,
     active: BTreeSet<&'a DiskCid>,
-    director_days: u64,
+    retention: OldDiskRetention,
     now: Timestamp,
 }
 
@@ -282,14 +282,17 @@ fn row(
         restore.phase() == RestorePhase::Restored
     };
     let ended = restore.written_at.filter(|_| is_over);
-    let kept_until =
-        ended.and_then(|ended| OldDiskRetention::until(ended, restore.plan.keep_old_disks_hours));
     let holds = restore.missing_wal.clone().filter(|_| planned.role == Role::Primary && !aside.is_restored);
+    let by_name = aside.is_restored || holds.is_some();
+    let kept_until = ended
+        .filter(|_| !by_name)
+        .and_then(|ended| OldDiskRetention::until(ended, restore.plan.keep_old_disks_hours));
     let state = match () {
         () if cloud.is_none() && orphan.is_none() && !landscape.active.contains(disk) => OldDiskState::Gone,
         () if aside.is_needed => OldDiskState::Needed,
         () if attached => OldDiskState::Attached,
         () if is_over && holds.is_some() => OldDiskState::HoldsWal,
+        () if is_over && aside.is_restored => OldDiskState::PutAside,
         () if kept_until.is_some_and(|until| until <= landscape.now) => OldDiskState::Due,
         () if is_over => OldDiskState::Kept,
         // Rolled back, and yet in no instance: it is the cluster's own disk, detached by something else.
@@ -311,7 +314,7 @@ fn row(
         kept_until,
         director_deletes_at: orphan
             .and_then(|orphan| orphan.orphaned_at)
-            .and_then(|since| OldDiskRetention::until(since, landscape.director_days.saturating_mul(24))),
+            .and_then(|since| landscape.retention.director_deletes_at(since)),
         state,
         holds,
         released: restore.released.clone().filter(|note| note.disks.contains(disk)),

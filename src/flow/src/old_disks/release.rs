@@ -157,8 +157,13 @@ fn wholly_due(disks: Vec<OldDisk>) -> Vec<OldDisk> {
         some.map(|disk| disk.restore.clone()).collect()
     };
     let due = of(&[OldDiskState::Due]);
-    let stay =
-        of(&[OldDiskState::Kept, OldDiskState::HoldsWal, OldDiskState::Needed, OldDiskState::Attached]);
+    let stay = of(&[
+        OldDiskState::Kept,
+        OldDiskState::HoldsWal,
+        OldDiskState::PutAside,
+        OldDiskState::Needed,
+        OldDiskState::Attached,
+    ]);
     let goes = |disk: &OldDisk| due.contains(&disk.restore) && !stay.contains(&disk.restore);
     disks.into_iter().filter(goes).collect()
 }
@@ -167,7 +172,11 @@ fn wholly_due(disks: Vec<OldDisk>) -> Vec<OldDisk> {
 fn problem(disk: &OldDisk) -> Option<Problem> {
     let OldDisk { disk: cid, restore, instance, .. } = disk;
     match disk.state {
-        OldDiskState::Kept | OldDiskState::HoldsWal | OldDiskState::Due | OldDiskState::Gone => None,
+        OldDiskState::Kept
+        | OldDiskState::HoldsWal
+        | OldDiskState::PutAside
+        | OldDiskState::Due
+        | OldDiskState::Gone => None,
         OldDiskState::Needed => Some(Problem::new(
             format!("disk {cid} of {instance} may still be needed: restore {restore} has not ended well"),
             format!("end it first: `remount resume {restore}` or `remount rollback {restore}`"),

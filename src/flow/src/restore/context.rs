@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use remount_cloud::{Tags, tag};
 use remount_core::documents::{PlannedInstance, RestorePlan, What};
 use remount_core::{DiskCid, InstanceSlug, Lsn, RecoveryTarget, RequestKey};
@@ -62,6 +63,8 @@ pub struct ProcessNotes {
     pub down_since: Option<(Instant, WaitTimes)>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+    /// Since when the first old disk may be an orphan of the Director, by a driver's clock.
+    pub swapped_since: Option<Timestamp>,
 }
 
 #[async_trait]
@@ -79,10 +82,11 @@ impl Context for RestoreContext<'_> {
 
     fn next_steps(&self) -> Vec<String> {
         let restore = &self.plan.id;
-        vec![
+        let next = [
             format!("go on with `remount resume {restore}`"),
             format!("or roll back with `remount rollback {restore}`"),
-        ]
+        ];
+        next.into_iter().chain(self.limit()).collect()
     }
 
     fn next_steps_when_paused(&self) -> Vec<String> {
@@ -99,6 +103,7 @@ impl Context for RestoreContext<'_> {
                 format!("`remount restore forward {restore} --to-time …` replays to a later point, and pauses there"),
                 format!("`remount restore give-up {restore}` puts the old disks back; nothing was written meanwhile"),
             ])
+            .chain(self.limit())
             .collect()
     }
 
@@ -108,6 +113,12 @@ impl Context for RestoreContext<'_> {
 }
 
 impl<'a> RestoreContext<'a> {
+    /// How long a person may take who looks: the way back ends with the old disks.
+    fn limit(&self) -> Option<String> {
+        let since = self.notes().swapped_since?;
+        Some(format!("do it in time: the old disks are orphans, and {}", self.ctx.old_disks.told(since)))
+    }
+
     /// What this process has noted so far.
     pub fn notes(&self) -> MutexGuard<'_, ProcessNotes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,7 +147,10 @@ impl<'a> RestoreContext<'a> {
         }
         self.journal.append(What::PutAside { reason: reason.to_owned() }).await?;
         self.may_have_served.store(true, Ordering::Release);
-        self.reporter.note(format!("the restored disks will not be deleted: {reason}"));
+        self.reporter.note(format!(
+            "the restored disks will not be deleted: {reason}; from the rollback on they are orphans, and {}",
+            self.ctx.old_disks.told(Timestamp::now())
+        ));
         Ok(())
     }
 

@@ -186,7 +186,7 @@ async fn a_disk_that_is_in_use_again_is_left_alone() {
 }
 
 #[tokio::test]
-async fn after_a_way_back_the_restored_disks_are_the_ones_that_go() {
+async fn after_a_way_back_the_restored_disks_stay_until_they_are_named() {
     let bench = Workbench::new();
     let (request, old) = bench.restored().await;
     let restored: Vec<DiskCid> = (0..2).filter_map(|index| bench.landscape.disks_of(index).0).collect();
@@ -195,16 +195,14 @@ async fn after_a_way_back_the_restored_disks_are_the_ones_that_go() {
     let listed = bench.list(Scope::Present).await;
     assert_eq!(listed.iter().map(|disk| disk.disk.clone()).collect::<Vec<_>>(), restored);
     for disk in &listed {
-        assert_eq!((disk.state, disk.is_restored), (OldDiskState::Kept, true));
+        assert_eq!((disk.state, disk.is_restored), (OldDiskState::PutAside, true));
         assert!(disk.out_of_use_since.is_some() && disk.director_deletes_at.is_some());
+        assert_eq!(disk.kept_until, None, "no time lets them go");
     }
-    assert_eq!(
-        bench.release(Selection::Due).await.unwrap(),
-        [],
-        "they are kept from the end of the rollback"
-    );
-    bench.hours_pass(25);
-    let released = bench.release(Selection::Due).await.unwrap();
+    bench.hours_pass(24 * 365);
+    assert_eq!(bench.release(Selection::Due).await.unwrap(), [], "what users wrote is there alone");
+    assert!(bench.all_there(&restored));
+    let released = bench.release(Selection::Restore(request.id)).await.unwrap();
     assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2]);
     assert!(bench.no_longer_there(&restored).await && bench.all_there(&old));
     assert_eq!((0..2).filter_map(|index| bench.landscape.disks_of(index).0).collect::<Vec<_>>(), old);
@@ -233,7 +231,10 @@ async fn a_disk_belongs_to_the_newest_restore_that_replaced_it() {
     let second = bench.request(RecoveryTarget::Latest);
     run_restore(&bench.ctx, second.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
     let listed = bench.list(Scope::Present).await;
-    assert!(listed.iter().all(|disk| disk.state == OldDiskState::Kept), "{listed:?}");
+    let wanted = |disk: &OldDisk| {
+        if disk.is_restored { OldDiskState::PutAside } else { OldDiskState::Kept }
+    };
+    assert!(listed.iter().all(|disk| disk.state == wanted(disk)), "{listed:?}");
     let (back, replaced): (Vec<_>, Vec<_>) = listed.iter().partition(|disk| disk.is_restored);
     assert!(back.len() == 2 && back.iter().all(|disk| disk.restore == first.id));
     assert!(replaced.len() == 2 && replaced.iter().all(|disk| disk.restore == second.id));

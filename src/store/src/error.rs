@@ -259,12 +259,27 @@ pub enum Damage {
     /// It has other content.
     #[error("its SHA-256 is not the one it was pushed with")]
     Checksum,
+    /// It is longer than any file of its kind.
+    #[error("it has more than {most_bytes} bytes, or says so: no file of this name is so long")]
+    TooLong {
+        /// What is possible.
+        most_bytes: u64,
+    },
     /// Its header is missing or cannot be read.
     #[error("its header cannot be read: {0}")]
     Header(String),
     /// The object lies under a name that is not its own.
     #[error("it is not the file its name says: {0}")]
     Content(#[source] SegmentFault),
+}
+
+impl Error {
+    /// An object has more bytes than anything that Remount writes there.
+    #[must_use]
+    pub fn too_long(path: &str, most: u64) -> Self {
+        let detail = format!("it has more than {most} bytes: Remount has not written it");
+        Self::Document { path: path.to_owned(), detail }
+    }
 }
 
 impl OperatorError for Error {

@@ -6,7 +6,7 @@ use remount_core::documents::FORMAT;
 use remount_core::documents::RestoreRequest;
 use remount_core::{DeploymentName, ExitCode, RestoreId};
 use remount_flow::FlowContext;
-use remount_store::Store;
+use remount_store::{PendingRequests, Store};
 
 use super::{Output, backup, pending, requests};
 use crate::arguments::{Errand, UnavailableErrand};
@@ -53,14 +53,21 @@ pub fn not_in_this_version(errand: UnavailableErrand) -> Failure {
 async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), Failure> {
     let store = crate::context::open_store(config)?;
     ask_by_properties(config, &store).await?;
-    let wanted = store.requests().pending().await?;
-    if wanted.is_empty() {
+    let PendingRequests { requests: wanted, unreadable } = store.requests().pending().await?;
+    if wanted.is_empty() && unreadable.is_empty() {
         message!("nothing to do: no request is pending, and the properties `restore.*` name no restore");
         return Ok(());
     }
     let mut context: Option<FlowContext> = None;
     let mut worst = ExitCode::Done;
-    let mut failed = 0;
+    let of = wanted.len() + unreadable.len();
+    let mut failed = unreadable.len();
+    for error in unreadable {
+        // Passed over: whoever may write to the store could stop everybody's restores with one.
+        let failure = Failure::from(error);
+        message!("{}", failure.text());
+        worst = worst.max(failure.code());
+    }
     for (n, request) in wanted.iter().enumerate() {
         if context.as_ref().is_some_and(|context| context.cancellation.is_cancelled()) {
             let left = wanted.len() - n;
@@ -89,7 +96,7 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
     }
     match worst {
         ExitCode::Done => Ok(()),
-        code => Err(Failure::summary(code, format!("{failed} of {} restores failed", wanted.len()))),
+        code => Err(Failure::summary(code, format!("{failed} of {of} restores failed"))),
     }
 }
 
@@ -127,7 +134,7 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
     let deployment = DeploymentName::new(&options.deployment).map_err(|error| {
         Failure::usage(error.to_string(), "fix the property `restore.deployment` and redeploy")
     })?;
-    let asked = store.requests().pending().await?;
+    let asked = store.requests().pending().await?.requests;
     let same = |request: &RestoreRequest| {
         request.requested_by == PROPERTIES
             && (&request.deployment, &request.group, &request.target, &request.accept_loss)

@@ -13,7 +13,8 @@
 //!
 //! A restore that ended well has put the cluster's former disks aside; one that was rolled back after it had
 //! served, the disks it had made. A disk belongs to the newest restore that replaced it: after a rollback, a later restore may replace it
-//! again. How long a disk was kept is told by the store's clock alone, never by a driver's.
+//! again. The time to keep is over when it is over by the store's clock since the journal was written, and by ours since the
+//! time that its last event is signed with.
 
 mod inventory;
 mod ownership;
@@ -25,7 +26,7 @@ use remount_core::documents::ReleaseNote;
 use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceSlug, RestoreId};
 use serde::{Deserialize, Serialize};
 
-pub use inventory::{OldDisks, Scope, list_old_disks};
+pub use inventory::{Clocks, OldDisks, Scope, list_old_disks};
 pub use release::{
     ReleaseOutcome, ReleaseRequest, ReleasedDisk, Selection, preview_release, release_old_disks,
 };

@@ -6,7 +6,7 @@ use remount_core::documents::{OnFailure, RestoreRequest};
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
 use remount_director::StopKind;
 use remount_flow::{
-    FlowError, OldDisk, OldDiskRetention, OldDiskState, Quiet, ReleaseOutcome, ReleaseRequest, ReleasedDisk,
+    Clocks, FlowError, OldDisk, OldDiskRetention, OldDiskState, Quiet, ReleaseOutcome, ReleaseRequest, ReleasedDisk,
     Scope, Selection, list_old_disks, preview_release, release_old_disks, rollback_restore, run_restore,
 };
 use remount_sim::memory::{Fault, Rule};
@@ -34,7 +34,8 @@ impl Workbench {
 
     async fn list(&self, scope: Scope) -> Vec<OldDisk> {
         let clusters = [self.landscape.cluster().clone()];
-        let found = list_old_disks(&self.ctx, &clusters, &scope, self.store_time().await).await.unwrap();
+        let now = Clocks { store: self.store_time().await, ours: far_future() };
+        let found = list_old_disks(&self.ctx, &clusters, &scope, now).await.unwrap();
         assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
         found.disks
     }
@@ -107,6 +108,45 @@ async fn a_clock_that_runs_ahead_releases_nothing_that_is_kept() {
     let released = bench.release(Selection::Restore(request.id)).await.unwrap();
     assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2], "by name it is a choice");
     assert!(bench.no_longer_there(&old).await);
+}
+
+/// On a shared file system a database VM can set the time of any object: of the journal's last event into the past, of
+/// the lease into the future.
+#[tokio::test]
+async fn times_that_somebody_has_set_release_nothing() {
+    let bench = Workbench::new();
+    let (request, old) = bench.restored().await;
+    bench.hours_pass(24 * 365);
+    let due = ReleaseRequest { selection: Selection::Due, by: "errand".into() };
+    let cluster = bench.landscape.cluster().clone();
+    let signed = bench.landscape.cluster_store().journal(&request.id).await.unwrap().last().unwrap().at;
+    let hours = |n: i64| signed + jiff::SignedDuration::from_hours(n);
+    assert_eq!(release_old_disks(&bench.ctx, &cluster, &due, hours(23)).await.unwrap(), []);
+    assert!(bench.all_there(&old), "what is signed says that it ended a moment ago");
+    assert_eq!(release_old_disks(&bench.ctx, &cluster, &due, hours(25)).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_disk_that_must_stay_does_not_keep_the_others() {
+    let bench = Workbench::new();
+    let (_, old) = bench.restored().await;
+    bench.hours_pass(25);
+    bench.landscape.orphan_is_of(&old[0], "pg-0002");
+    let error = bench.release(Selection::Due).await.unwrap_err();
+    let told = remount_core::report(&error);
+    assert!(told.contains(old[0].as_str()) && told.contains("1 of 2"), "{told}");
+    assert!(bench.all_there(&old[..1]) && !bench.all_there(&old[1..]));
+    let bench = Workbench::new();
+    let (_, old) = bench.restored().await;
+    bench.hours_pass(25);
+    for disk in &old {
+        bench.landscape.orphan_is_of(disk, "pg-0002");
+    }
+    let error = bench.release(Selection::Due).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Unchanged);
+    let told = remount_core::report(&error);
+    assert!(old.iter().all(|disk| told.contains(disk.as_str())), "each is told: {told}");
+    assert!(bench.all_there(&old));
 }
 
 #[tokio::test]

@@ -109,8 +109,16 @@ async fn a_cloud_that_this_version_cannot_speak_to_is_refused_before_anything_is
         assert!(said.err.starts_with(expected), "{line}: {}", said.err);
     }
     // Neither did the properties become a request, nor was the one of a person ended.
-    let pending: Vec<_> =
-        site.store.requests().pending().await.unwrap().requests.into_iter().map(|request| request.id).collect();
+    let pending: Vec<_> = site
+        .store
+        .requests()
+        .pending()
+        .await
+        .unwrap()
+        .requests
+        .into_iter()
+        .map(|request| request.id)
+        .collect();
     assert_eq!(pending, [id]);
 }
 

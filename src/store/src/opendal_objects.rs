@@ -146,7 +146,9 @@ impl Objects for OpendalObjects {
                 Ok(None) => return Ok(None),
                 Err(error) if !matches!(error, Error::Document { .. }) => return Err(error),
                 // It is there, of whatever length.
-                Ok(Some(_)) | Err(_) => self.operator.stat(path).await.map_err(|e| failure(format!("stat {path}"), e))?,
+                Ok(Some(_)) | Err(_) => {
+                    self.operator.stat(path).await.map_err(|e| failure(format!("stat {path}"), e))?
+                }
             },
             Err(error) => return Err(failure(format!("stat {path}"), error)),
         };

@@ -351,7 +351,8 @@ async fn requests_that_ended_long_ago_are_pruned_and_pending_ones_never() {
     assert!(requests.get(&id(FIRST)).await.unwrap().is_none());
     assert!(requests.outcome(&id(FIRST)).await.unwrap().is_none());
     assert!(requests.outcome(&id(recent)).await.unwrap().is_some());
-    let pending: Vec<_> = requests.pending().await.unwrap().requests.into_iter().map(|request| request.id).collect();
+    let pending: Vec<_> =
+        requests.pending().await.unwrap().requests.into_iter().map(|request| request.id).collect();
     assert_eq!(pending, [id(SECOND)], "one without an outcome stays, however old");
 }
 

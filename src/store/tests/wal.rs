@@ -10,7 +10,8 @@ use bytes::Bytes;
 use remount_core::{Lsn, OperatorError, Retry, SegmentSize, SystemIdentifier, TimelineId, WalSegment};
 use remount_sim::sample_segment;
 use remount_store::{
-    ArchiveFile, Codec, Damage, Error, Metadata, Objects, PushOptions, Pushed, SegmentFault, Store, WalArchive,
+    ArchiveFile, Codec, Damage, Error, Metadata, Objects, PushOptions, Pushed, SegmentFault, Store,
+    WalArchive,
 };
 use support::{Moto, cluster, folder, memory};
 

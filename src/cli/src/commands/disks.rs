@@ -112,7 +112,9 @@ pub async fn warn_of_expiry(context: &FlowContext, names: &[ClusterName]) {
     let now = Timestamp::now();
     let found = match list_old_disks(context, names, &Scope::Present, now).await {
         Ok(found) => found,
-        Err(error) => return message!("warning: which disks the Director deletes next is not known: {error}"),
+        Err(error) => {
+            return message!("warning: which disks the Director deletes next is not known: {error}");
+        }
     };
     for line in found.disks.iter().filter_map(|disk| expiry(disk, now)) {
         message!("warning: {line}");

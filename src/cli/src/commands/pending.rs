@@ -110,9 +110,13 @@ fn expired(request: &RestoreRequest, is_planned: bool, now: Timestamp) -> Option
     } else {
         return None;
     };
-    let what = format!("request {id}, to restore {deployment}, was asked for at {requested_at}, {why}: it is not carried out");
+    let what = format!(
+        "request {id}, to restore {deployment}, was asked for at {requested_at}, {why}: it is not carried out"
+    );
     if is_planned {
-        let next = format!("look at it with `remount journal {id}`; then `remount resume {id}` or `remount rollback {id}`");
+        let next = format!(
+            "look at it with `remount journal {id}`; then `remount resume {id}` or `remount rollback {id}`"
+        );
         return Some(Failure::with(ExitCode::Stuck, what, next));
     }
     let next = "where it is still wanted, ask again: `remount restore request …`";
@@ -219,7 +223,11 @@ mod tests {
         let late = expired(&request, false, at("2026-11-24T10:17:01Z")).unwrap();
         assert!(late.code() == ExitCode::Unchanged && late.text().contains("ask again"), "{}", late.text());
         let begun = expired(&request, true, at("2026-11-24T10:17:01Z")).unwrap();
-        assert!(begun.code() == ExitCode::Stuck && begun.text().contains("remount resume"), "{}", begun.text());
+        assert!(
+            begun.code() == ExitCode::Stuck && begun.text().contains("remount resume"),
+            "{}",
+            begun.text()
+        );
         let early = expired(&request, false, at("2026-11-23T10:01:59Z")).unwrap();
         assert!(early.text().contains("a clock is wrong"), "{}", early.text());
     }

@@ -28,7 +28,9 @@ pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
     }
     match count {
         0 => Ok(()),
-        n => Err(Failure::unchanged(format!("{n} requests cannot be read or verified, and are not carried out"))),
+        n => Err(Failure::unchanged(format!(
+            "{n} requests cannot be read or verified, and are not carried out"
+        ))),
     }
 }
 

@@ -122,9 +122,7 @@ impl RestoreState {
         let swaps = [RestoreStep::SwapStandbys, RestoreStep::SwapPrimary];
         let is_out = |name: &str| {
             let swap = swaps.iter().find(|swap| swap.as_str() == name);
-            swap.is_some_and(|swap| {
-                !matches!(self.step(*swap), StepState::Pending | StepState::Undone)
-            })
+            swap.is_some_and(|swap| !matches!(self.step(*swap), StepState::Pending | StepState::Undone))
         };
         let begun = |event: &&JournalEvent| matches!(&event.what, What::Intended { step } if is_out(step));
         self.events.iter().find(begun).map(|event| event.at)

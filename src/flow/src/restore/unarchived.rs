@@ -178,7 +178,8 @@ fn accept(restore: &RestoreContext<'_>, primary: &PlannedInstance, missing: &str
     let what = format!("commits of {} may be missing in the archive: {missing}{holds}", primary.instance);
     if restore.plan.accepts(AcceptedLoss::UnarchivedWal) {
         let director = restore.ctx.old_disks.told(jiff::Timestamp::now());
-        restore.warn(format!("{what}; accepted. The disk is kept until it is released by name, but {director}"));
+        restore
+            .warn(format!("{what}; accepted. The disk is kept until it is released by name, but {director}"));
         return Ok(());
     }
     let next = format!("fix what keeps it from archiving, and restore again; or {ACCEPT}");

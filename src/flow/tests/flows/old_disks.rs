@@ -6,8 +6,9 @@ use remount_core::documents::{OnFailure, RestoreRequest};
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
 use remount_director::StopKind;
 use remount_flow::{
-    Clocks, FlowError, OldDisk, OldDiskRetention, OldDiskState, Quiet, ReleaseOutcome, ReleaseRequest, ReleasedDisk,
-    Scope, Selection, list_old_disks, preview_release, release_old_disks, rollback_restore, run_restore,
+    Clocks, FlowError, OldDisk, OldDiskRetention, OldDiskState, Quiet, ReleaseOutcome, ReleaseRequest,
+    ReleasedDisk, Scope, Selection, list_old_disks, preview_release, release_old_disks, rollback_restore,
+    run_restore,
 };
 use remount_sim::memory::{Fault, Rule};
 use remount_store::Purpose;
@@ -400,7 +401,7 @@ async fn a_disk_that_is_somebody_elses_by_anybodys_word_is_left_alone() {
             }
         }
         let refused = bench.release(Selection::Restore(request.id)).await.unwrap_err();
-        let told = refused.to_string();
+        let told = remount_core::report(&refused);
         assert!(told.contains("pg-0002") || told.contains("nobody says whose"), "{words}: {told}");
         assert!(bench.all_there(&old), "{words}");
     }

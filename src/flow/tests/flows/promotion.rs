@@ -233,7 +233,11 @@ async fn a_pause_and_a_hold_say_when_the_director_deletes_the_old_disks() {
         What::Paused { next, .. } | What::Held { next, .. } => next.join("\n"),
         other => panic!("{other:?}"),
     };
-    assert!(told.contains("5 days, about 20") && of(&state).contains("the Director deletes"), "{}", of(&state));
+    assert!(
+        told.contains("5 days, about 20") && of(&state).contains("the Director deletes"),
+        "{}",
+        of(&state)
+    );
     let bench = &paused.bench;
     bench.landscape.inject(Rule::once("server.write_probe", Fault::Refuse).times(u32::MAX));
     paused.accept().await.unwrap_err();

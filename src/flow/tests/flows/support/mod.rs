@@ -219,6 +219,7 @@ impl Workbench {
         self.landscape.quiet().await;
         let cluster = self.ctx.store.cluster(self.landscape.cluster());
         let good = cluster.survey_backups().await.unwrap().good;
+        self.landscape.settle();
         let snapshots = self.landscape.cloud().snapshots_tagged(&Tags::new()).await.unwrap();
         let without: Vec<_> = snapshots
             .iter()

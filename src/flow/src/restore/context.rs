@@ -16,6 +16,7 @@ use remount_saga::{Context, Journal as _, ProgressReporter, Step, StepOutputs, W
 use remount_store::{ClusterStore, Keeper, Lease};
 
 use super::journal::RestoreJournal;
+use super::state::RestoreState;
 use super::steps::RestoreStep;
 use super::steps::last_wal::LastWal;
 use super::steps::primary::{Recover, StopPrimary};
@@ -67,6 +68,13 @@ pub struct ProcessNotes {
     pub swapped_since: Option<Timestamp>,
 }
 
+impl ProcessNotes {
+    /// What a process knows that goes on with a restore.
+    pub fn of(state: &RestoreState) -> Self {
+        Self { swapped_since: state.swapped_since(), ..Self::default() }
+    }
+}
+
 #[async_trait]
 impl Context for RestoreContext<'_> {
     type Step = RestoreStep;
@@ -113,7 +121,7 @@ impl Context for RestoreContext<'_> {
 }
 
 impl<'a> RestoreContext<'a> {
-    /// How long a person may take who looks: the way back ends with the old disks.
+    /// How long a person may take who looks: the rollback needs the old disks.
     fn limit(&self) -> Option<String> {
         let since = self.notes().swapped_since?;
         Some(format!("do it in time: the old disks are orphans, and {}", self.ctx.old_disks.told(since)))

@@ -83,7 +83,7 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
             request.target,
             request.requested_by
         );
-        let outcome = one(config, &mut context, request, steps, output).await;
+        let outcome = one(config, &store, &mut context, request, steps, output).await;
         if let Err(failure) = pending::settle(&store, request, outcome).await {
             message!("{}", failure.text());
             worst = worst.max(failure.code());
@@ -103,6 +103,7 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
 /// The adapters are opened with the first request that may be carried out.
 async fn one(
     config: &Config,
+    store: &Store,
     context: &mut Option<FlowContext>,
     request: &RestoreRequest,
     steps: &Steps,
@@ -110,6 +111,9 @@ async fn one(
 ) -> pending::Outcome {
     if let Err(refused) = requests::refuse_own(config, &request.deployment) {
         return pending::Outcome::Over(Err(refused));
+    }
+    if let Some(expired) = pending::if_expired(store, request).await {
+        return expired;
     }
     let opened = match context.take() {
         Some(open) => open,

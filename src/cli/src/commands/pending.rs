@@ -56,17 +56,10 @@ pub async fn carry_out(
     output: Output,
 ) -> Outcome {
     let id = &request.id;
-    let state = match state_of(context, request).await {
+    let state = match state_of(&context.store, request).await {
         Ok(state) => state,
         Err(failure) => return Outcome::Open(failure),
     };
-    let is_open = state.as_ref().is_none_or(|state| {
-        let open = matches!(state.phase, RestorePhase::NotBegun | RestorePhase::Unfinished);
-        open && state.waiting_state().is_none()
-    });
-    if is_open && let Some(expired) = expired(request, state.is_some(), Timestamp::now()) {
-        return Outcome::Over(Err(expired));
-    }
     let result = match state {
         None => run_restore(context, request.clone(), request.on_failure, steps).await,
         Some(state) => match (state.phase, state.waiting_state()) {
@@ -97,6 +90,20 @@ pub async fn carry_out(
         },
         Err(error) => after(error, context.cancellation.is_cancelled()),
     }
+}
+
+/// What becomes of a request whose time is over; none where it may be carried out, or only its record is missing.
+pub async fn if_expired(store: &Store, request: &RestoreRequest) -> Option<Outcome> {
+    let state = match state_of(store, request).await {
+        Ok(state) => state,
+        Err(failure) => return Some(Outcome::Open(failure)),
+    };
+    let is_open = state.as_ref().is_none_or(|state| {
+        let is_open = matches!(state.phase, RestorePhase::NotBegun | RestorePhase::Unfinished);
+        is_open && state.waiting_state().is_none()
+    });
+    let expired = expired(request, state.is_some(), Timestamp::now()).filter(|_| is_open)?;
+    Some(Outcome::Over(Err(expired)))
 }
 
 /// Why a request is not carried out any more; none where its time is not over.
@@ -166,8 +173,8 @@ fn after(error: FlowError, asked_to_stop: bool) -> Outcome {
 }
 
 /// Where the request's restore is; none where it was never planned.
-async fn state_of(context: &FlowContext, request: &RestoreRequest) -> Result<Option<RestoreState>, Failure> {
-    let cluster = context.store.cluster(&cluster_name(&request.deployment, request.group.as_ref())?);
+async fn state_of(store: &Store, request: &RestoreRequest) -> Result<Option<RestoreState>, Failure> {
+    let cluster = store.cluster(&cluster_name(&request.deployment, request.group.as_ref())?);
     if cluster.plan(&request.id).await?.is_none() {
         return Ok(None);
     }

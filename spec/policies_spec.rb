@@ -67,13 +67,31 @@ RSpec.describe 'policies' do
   end
 
   it 'let deletes and new disks on AWS touch only what carries our tag' do
-    marked = ->(statement) { statement.to_s.match?(/aws:(Resource|Request)Tag\/remount-(request|director)/) }
+    marked = ->(statement) { JSON.generate(statement).match?(%r{aws:(Resource|Request)Tag/remount-director":"DIRECTOR_UUID"}) }
     writing = statements('clouds/aws/policy.json').select { |statement| statement['Action'].any? { |action| action.match?(/\Aec2:(Delete|CreateVolume|CopySnapshot)/) } }
     expect(writing).not_to be_empty
     expect(writing).to all(satisfy(&marked))
     deleting = statements('clouds/aws/policy.json').select { |statement| statement['Action'].any? { |action| action.match?(/\Aec2:Delete/) } }
     expect(deleting.map { |statement| statement['Condition'] }).to eq([{ 'StringEquals' => { 'aws:ResourceTag/remount-director' => 'DIRECTOR_UUID' } }])
     expect(File.read(Release.path('src', 'cloud', 'src', 'disk_cloud.rs'))).to include('"remount-request"').and include('"remount-director"')
+  end
+
+  # What may be tagged decides what may be deleted: a tag on what is there already is the mark of a snapshot of ours.
+  it 'let nothing that is there already be tagged as ours' do
+    aws = statements('clouds/aws/policy.json').select { |statement| statement['Action'].include?('ec2:CreateTags') }
+    creating, marking = aws.partition { |statement| statement['Condition']['StringEquals'].key?('ec2:CreateAction') }
+    expect(creating.length).to eq(1)
+    expect(marking.map { |statement| [statement['Resource'], statement['Condition']] }).to eq([['arn:aws:ec2:*::snapshot/*', {
+      'ForAllValues:StringEquals' => { 'aws:TagKeys' => ['remount-state'] },
+      'StringEquals' => { 'aws:RequestTag/remount-state' => 'complete', 'aws:ResourceTag/remount-director' => 'DIRECTOR_UUID' }
+    }]])
+    alicloud = statements('clouds/alicloud/policy.json').select { |statement| statement['Action'].include?('ecs:TagResources') }
+    expect(alicloud.map { |statement| [statement['Action'], statement['Resource'], statement['Condition']] }).to eq([[['ecs:TagResources'], 'acs:ecs:REGION:ACCOUNT:snapshot/*', {
+      'StringEquals' => { 'acs:RequestTag/remount-state' => 'complete', 'acs:ResourceTag/remount-director' => 'DIRECTOR_UUID' }
+    }]])
+    making = statements('clouds/alicloud/policy.json').select { |statement| statement['Action'].any? { |action| action.match?(/:(Create|Copy)/) } }
+    expect(making.map { |statement| statement['Condition'] }).to eq([{ 'StringEquals' => { 'acs:RequestTag/remount-director' => 'DIRECTOR_UUID' } }])
+    expect(File.read(Release.path('src', 'cloud', 'src', 'disk_cloud.rs'))).to include('"remount-state"').and include('"complete"')
   end
 
   # The folders below the prefix, as the store crate spells them.

@@ -18,7 +18,7 @@ async fn a_request_is_stored_and_listed() {
     );
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.err.contains("bosh -d remount run-errand restore"), "{}", said.err);
-    let pending = site.store.requests().pending().await.unwrap();
+    let pending = site.store.requests().pending().await.unwrap().requests;
     assert_eq!(pending.len(), 1);
     assert_eq!(pending[0].target.to_string(), "just before time 2026-11-23T10:15:00Z on timeline 1");
     assert_eq!(pending[0].on_failure, OnFailure::Hold);
@@ -46,7 +46,7 @@ async fn the_errands_own_deployment_is_refused_with_the_reason() {
         assert_eq!(said.code, 2, "{line}: {}", said.err);
         assert!(said.err.contains("lock") && said.err.contains("next:"), "{line}: {}", said.err);
     }
-    assert!(site.store.requests().pending().await.unwrap().is_empty());
+    assert!(site.store.requests().pending().await.unwrap().requests.is_empty());
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_dry_run_stores_no_request() {
     let site = Site::new();
     let said = site.run("restore request --deployment pg-0001 --to-latest --dry-run");
     assert_ne!(said.code, 0, "no Director answers here");
-    assert!(site.store.requests().pending().await.unwrap().is_empty());
+    assert!(site.store.requests().pending().await.unwrap().requests.is_empty());
 }
 
 #[test]
@@ -109,8 +109,16 @@ async fn a_cloud_that_this_version_cannot_speak_to_is_refused_before_anything_is
         assert!(said.err.starts_with(expected), "{line}: {}", said.err);
     }
     // Neither did the properties become a request, nor was the one of a person ended.
-    let pending: Vec<_> =
-        site.store.requests().pending().await.unwrap().into_iter().map(|request| request.id).collect();
+    let pending: Vec<_> = site
+        .store
+        .requests()
+        .pending()
+        .await
+        .unwrap()
+        .requests
+        .into_iter()
+        .map(|request| request.id)
+        .collect();
     assert_eq!(pending, [id]);
 }
 
@@ -152,7 +160,36 @@ async fn the_errand_ends_a_request_that_can_never_be_carried_out() {
     let outcome = site.store.requests().outcome(&id).await.unwrap().unwrap();
     assert_eq!(outcome.exit_code, ExitCode::Usage as u8);
     assert!(outcome.message.contains("lock"));
-    assert!(site.store.requests().pending().await.unwrap().is_empty());
+    assert!(site.store.requests().pending().await.unwrap().requests.is_empty());
+}
+
+/// As an attacker on a file share keeps a signed request, and puts it back after its record was deleted; or as an operator
+/// forgets one.
+#[tokio::test]
+async fn a_request_that_was_asked_for_long_ago_is_not_carried_out() {
+    let site = Site::new();
+    let id = put(&site, RESTORE, "pg-0001").await;
+    let said = site.run("errand restore");
+    assert_ne!(said.code, 0, "{}", said.err);
+    let outcome = site.store.requests().outcome(&id).await.unwrap().expect("it is over");
+    let told = &outcome.message;
+    assert!(told.contains("was asked for at 2026-11-23T10:17:00Z") && told.contains("24 h"), "{told}");
+    assert!(told.contains("remount restore request"), "{told}");
+}
+
+#[tokio::test]
+async fn one_request_that_cannot_be_verified_stops_nobody_elses() {
+    let site = Site::new();
+    let id = put(&site, RESTORE, "remount").await;
+    let forged = "20261123T111700Z-0bad";
+    let content = json!({"format": 1, "id": forged}).to_string();
+    site.store.objects().replace(&format!("requests/{forged}.json"), content.into()).await.unwrap();
+    let said = site.run("errand restore");
+    assert_ne!(said.code, 0);
+    assert!(said.err.contains(forged), "it is named: {}", said.err);
+    assert!(site.store.requests().outcome(&id).await.unwrap().is_some(), "the other one had its turn");
+    let listed = site.run("requests");
+    assert!(listed.code != 0 && listed.err.contains(forged), "{}", listed.err);
 }
 
 #[tokio::test]

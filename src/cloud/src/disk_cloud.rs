@@ -42,6 +42,10 @@ pub mod tag {
     pub const INSTANCE: &str = "remount-instance";
     /// The cluster's system identifier.
     pub const SYSTEM_IDENTIFIER: &str = "remount-system-identifier";
+    /// How far the backup of a snapshot is. Set when it is good, right before its manifest is written.
+    pub const STATE: &str = "remount-state";
+    /// The value of [`STATE`]: the backup is good. No database VM can write this, nor take it away.
+    pub const COMPLETE: &str = "complete";
 }
 
 /// A disk, as the cloud describes it.
@@ -188,6 +192,15 @@ pub trait DiskCloud: Debug + Send + Sync {
 
     /// The snapshots that carry all of these tags.
     async fn snapshots_tagged(&self, tags: &Tags) -> Result<Vec<Snapshot>>;
+
+    /// Sets these tags of a snapshot; its others stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotNotFound`].
+    ///
+    /// # Idempotence
+    /// The same tags again are success.
+    async fn tag_snapshot(&self, cid: &SnapshotCid, tags: &Tags) -> Result<()>;
 
     /// Deletes the snapshot. One that is already gone counts as deleted.
     async fn delete_snapshot(&self, cid: &SnapshotCid) -> Result<()>;

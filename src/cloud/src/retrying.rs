@@ -67,6 +67,10 @@ impl DiskCloud for RetryingCloud {
         retry(&self.policy, || self.inner.snapshots_tagged(tags)).await
     }
 
+    async fn tag_snapshot(&self, cid: &SnapshotCid, tags: &Tags) -> Result<()> {
+        retry(&self.policy, || self.inner.tag_snapshot(cid, tags)).await
+    }
+
     async fn delete_snapshot(&self, cid: &SnapshotCid) -> Result<()> {
         retry(&self.policy, || self.inner.delete_snapshot(cid)).await
     }

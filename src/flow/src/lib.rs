@@ -33,8 +33,8 @@ pub use backup::{BackupRequest, BackupSource, BackupStep, run_backup};
 pub use context::{FlowContext, Timeouts};
 pub use error::{FlowError, Problem, Result};
 pub use old_disks::{
-    OldDisk, OldDiskRetention, OldDiskState, OldDisks, ReleaseOutcome, ReleaseRequest, ReleasedDisk, Scope,
-    Selection, list_old_disks, preview_release, release_old_disks,
+    Clocks, OldDisk, OldDiskRetention, OldDiskState, OldDisks, ReleaseOutcome, ReleaseRequest, ReleasedDisk,
+    Scope, Selection, list_old_disks, preview_release, release_old_disks,
 };
 pub use remount_saga::{Progress, ProgressEvent, ProgressKind, Quiet};
 pub use restore::{

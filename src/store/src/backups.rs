@@ -239,7 +239,7 @@ impl ClusterStore {
 
     /// Reads what stands under a backup's name. A document whose path is not its own was copied there, and is refused.
     async fn read_record(&self, path: &str) -> Result<Option<BackupRecord>> {
-        let Some(object) = self.objects.read(path).await? else {
+        let Some(object) = documents::read(&*self.objects, path).await? else {
             return Ok(None);
         };
         let kind: AnyRecord = documents::decode_signed(path, &object.content, &self.keys)?;

@@ -75,7 +75,7 @@ impl ClusterStore {
     /// # Errors
     /// The store did not answer.
     pub async fn is_registered(&self, id: &InstanceId) -> Result<bool> {
-        Ok(self.objects.read(&self.instance_path(id)).await?.is_some())
+        Ok(documents::read(&*self.objects, &self.instance_path(id)).await?.is_some())
     }
 
     /// Takes the cluster's lease: who may back up or restore it now.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::{Keyring, Mismatch, Signature};
-use crate::{Created, Error, Metadata, Objects, Result};
+use crate::{Created, Error, Metadata, Object, Objects, Result};
 
 #[derive(Serialize, Deserialize)]
 struct Signed {
@@ -57,9 +57,23 @@ pub(crate) fn decode_signed<T: DeserializeOwned>(path: &str, content: &[u8], key
     decode(path, signed.document.as_bytes())
 }
 
+/// Whether this has the form of a signed document, and names a key that is not among ours.
+pub(crate) fn is_strangers(content: &[u8], keys: &Keyring) -> bool {
+    let signed: Option<Signed> = serde_json::from_slice(content).ok();
+    signed.is_some_and(|signed| keys.ids().all(|id| id != signed.key))
+}
+
 /// What is signed: no path holds a line break, so that none can pass for the beginning of a document.
 fn signed_text(path: &str, document: &str) -> String {
     format!("remount\n{path}\n{document}")
+}
+
+/// No document is longer.
+pub(crate) const MOST_BYTES: u64 = 1 << 20;
+
+/// The object of a document.
+pub(crate) async fn read(objects: &dyn Objects, path: &str) -> Result<Option<Object>> {
+    objects.read_within(path, MOST_BYTES).await
 }
 
 /// Writes a document once. The same bytes again are success: a lost answer is asked for again.
@@ -67,7 +81,7 @@ pub(crate) async fn write_once(objects: &dyn Objects, path: &str, content: Bytes
     if objects.create(path, content.clone(), &Metadata::new()).await? == Created::New {
         return Ok(());
     }
-    match objects.read(path).await? {
+    match read(objects, path).await? {
         Some(object) if object.content == content => Ok(()),
         _ => Err(Error::Conflict { path: path.to_owned() }),
     }

@@ -276,6 +276,12 @@ pub enum Damage {
     /// It has other content.
     #[error("its SHA-256 is not the one it was pushed with")]
     Checksum,
+    /// It is longer than any file of its kind.
+    #[error("it has more than {most_bytes} bytes, or says so: no file of this name is so long")]
+    TooLong {
+        /// What is possible.
+        most_bytes: u64,
+    },
     /// Its header is missing or cannot be read.
     #[error("its header cannot be read: {0}")]
     Header(String),
@@ -288,6 +294,15 @@ pub enum Damage {
 fn whole_second(time: Timestamp) -> Timestamp {
     let up = jiff::TimestampRound::new().smallest(jiff::Unit::Second).mode(jiff::RoundMode::Ceil);
     time.round(up).unwrap_or(time)
+}
+
+impl Error {
+    /// An object has more bytes than anything that Remount writes there.
+    #[must_use]
+    pub fn too_long(path: &str, most: u64) -> Self {
+        let detail = format!("it has more than {most} bytes: Remount has not written it");
+        Self::Document { path: path.to_owned(), detail }
+    }
 }
 
 impl OperatorError for Error {

@@ -21,7 +21,7 @@ impl Store {
         if let Some(id) = self.known_id.get() {
             return Ok(Some(id.clone()));
         }
-        let Some(object) = self.objects().read(PATH).await? else {
+        let Some(object) = documents::read(&**self.objects(), PATH).await? else {
             return Ok(None);
         };
         let document: StoreDocument = documents::decode(PATH, &object.content)?;

@@ -190,6 +190,6 @@ impl Id<'_> {
 }
 
 async fn read(objects: &dyn Objects, path: &str) -> Result<Option<IndexEntry>> {
-    let object = objects.read(path).await?;
+    let object = documents::read(objects, path).await?;
     object.map(|object| documents::decode(path, &object.content)).transpose()
 }

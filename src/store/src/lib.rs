@@ -43,7 +43,7 @@ pub use keyring::{KeyError, Keyring};
 pub use lease::{Keeper, Lease, LeaseHolder, Purpose};
 pub use objects::{Created, Metadata, Object, ObjectInfo, Objects, Result};
 pub use parallel::in_parallel;
-pub use requests::Requests;
+pub use requests::{PendingRequests, Requests};
 pub use retrying::{DENIALS_TRIED, RetryingObjects};
 pub use store::Store;
 pub use wal::{

@@ -61,8 +61,17 @@ pub trait Objects: Debug + Send + Sync {
     /// Writes an object, in the place of another if there is one. Last writer wins.
     async fn replace(&self, path: &str, content: Bytes) -> Result<()>;
 
-    /// The object; none where the store answers that there is none.
-    async fn read(&self, path: &str) -> Result<Option<Object>>;
+    /// The object; none where the store answers that there is none. No more than about `most` bytes are ever in memory:
+    /// a database VM may write what it likes, and who reads it is the control plane.
+    ///
+    /// # Errors
+    /// [`Error::Document`] where it has more than `most` bytes.
+    async fn read_within(&self, path: &str, most: u64) -> Result<Option<Object>>;
+
+    /// The object, however long it is: for tests and for tools that know what lies there.
+    async fn read(&self, path: &str) -> Result<Option<Object>> {
+        self.read_within(path, u64::MAX).await
+    }
 
     /// The first bytes of the object, at most so many; none where the store answers that there is none. Its cost does
     /// not grow with the object.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use opendal::layers::TimeoutLayer;
 use opendal::{Entry, EntryMode, ErrorKind, Operator};
@@ -38,10 +39,12 @@ impl OpendalObjects {
         Self { operator: operator.layer(timeouts), writes, call_limit: timeout * CALL_TIMEOUTS }
     }
 
-    /// Reads an object whole, within the limit of a call.
-    async fn read_whole(&self, action: &str, reader: &opendal::Reader) -> Result<Option<Bytes>> {
-        match tokio::time::timeout(self.call_limit, reader.read(..)).await {
-            Ok(Ok(content)) => Ok(Some(content.to_bytes())),
+    /// Reads an object whole, within the limit of a call. What goes on after `most` bytes is left.
+    async fn read_whole(&self, path: &str, reader: &opendal::Reader, most: u64) -> Result<Option<Bytes>> {
+        let action = &format!("read {path}");
+        match tokio::time::timeout(self.call_limit, content_within(reader, most)).await {
+            Ok(Ok(Some(content))) => Ok(Some(content)),
+            Ok(Ok(None)) => Err(Error::too_long(path, most)),
             Ok(Err(error)) if self.says_absent(&error) => Ok(None),
             Ok(Err(error)) => Err(failure(action.to_owned(), error)),
             Err(_) => {
@@ -100,10 +103,10 @@ impl Objects for OpendalObjects {
         }
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Object>> {
+    async fn read_within(&self, path: &str, most: u64) -> Result<Option<Object>> {
         let action = || format!("read {path}");
         let reader = self.operator.reader(path).await.map_err(|error| failure(action(), error))?;
-        let Some(content) = self.read_whole(&action(), &reader).await? else { return Ok(None) };
+        let Some(content) = self.read_whole(path, &reader, most).await? else { return Ok(None) };
         // S3 sends the metadata along; on a file system it takes a second request.
         let metadata = match (&self.writes, reader.metadata()) {
             (Writes::Service, Some(sent)) => user_metadata(sent),
@@ -128,7 +131,7 @@ impl Objects for OpendalObjects {
         // A range beyond the end of a short object is an error, too.
         match self.stat(path).await? {
             Some((info, _)) if info.size_bytes < bytes => {
-                Ok(self.read(path).await?.map(|object| object.content))
+                Ok(self.read_within(path, bytes).await?.map(|object| object.content))
             }
             _ => Err(error),
         }
@@ -139,9 +142,13 @@ impl Objects for OpendalObjects {
             Ok(found) => found,
             // What a HEAD cannot say, a GET can: it fails, or finds nothing, or an object written
             // since, which a second HEAD then finds too.
-            Err(error) if error.kind() == ErrorKind::NotFound => match self.read(path).await? {
-                None => return Ok(None),
-                Some(_) => self.operator.stat(path).await.map_err(|e| failure(format!("stat {path}"), e))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => match self.read_within(path, 0).await {
+                Ok(None) => return Ok(None),
+                Err(error) if !matches!(error, Error::Document { .. }) => return Err(error),
+                // It is there, of whatever length.
+                Ok(Some(_)) | Err(_) => {
+                    self.operator.stat(path).await.map_err(|e| failure(format!("stat {path}"), e))?
+                }
             },
             Err(error) => return Err(failure(format!("stat {path}"), error)),
         };
@@ -174,6 +181,20 @@ impl Objects for OpendalObjects {
     async fn delete(&self, path: &str) -> Result<()> {
         self.operator.delete(path).await.map_err(|error| failure(format!("delete {path}"), error))
     }
+}
+
+/// The content; none where it is longer.
+async fn content_within(reader: &opendal::Reader, most: u64) -> opendal::Result<Option<Bytes>> {
+    let mut stream = reader.clone().into_stream(..).await?;
+    let (mut parts, mut bytes) = (Vec::new(), 0);
+    while let Some(part) = stream.try_next().await? {
+        bytes += part.len() as u64;
+        if bytes > most {
+            return Ok(None);
+        }
+        parts.push(part);
+    }
+    Ok(Some(parts.into_iter().flatten().collect::<opendal::Buffer>().to_bytes()))
 }
 
 fn user_metadata(metadata: &opendal::Metadata) -> Metadata {

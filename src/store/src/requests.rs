@@ -8,7 +8,16 @@ use jiff::SignedDuration;
 use remount_core::RestoreId;
 use remount_core::documents::{RequestOutcome, RestoreRequest};
 
-use crate::{Keyring, ObjectInfo, Objects, Result, documents};
+use crate::{Error, Keyring, ObjectInfo, Objects, Result, documents};
+
+/// What waits for the errand.
+#[derive(Debug, Default)]
+pub struct PendingRequests {
+    /// The requests, oldest first.
+    pub requests: Vec<RestoreRequest>,
+    /// Why the others cannot be carried out: one error each, which names the object.
+    pub unreadable: Vec<Error>,
+}
 
 /// The restore requests of a landscape.
 #[derive(Clone)]
@@ -41,23 +50,34 @@ impl Requests {
     /// [`crate::Error::Document`] where it cannot be read.
     pub async fn get(&self, id: &RestoreId) -> Result<Option<RestoreRequest>> {
         let path = request_path(id);
-        let object = self.objects.read(&path).await?;
-        object.map(|object| documents::decode_signed(&path, &object.content, &self.keys)).transpose()
+        let object = documents::read(&*self.objects, &path).await?;
+        let request: Option<RestoreRequest> =
+            object.map(|object| documents::decode_signed(&path, &object.content, &self.keys)).transpose()?;
+        match request {
+            Some(request) if request.id != *id => {
+                Err(documents::fault(&path, format!("it is request {}", request.id)))
+            }
+            request => Ok(request),
+        }
     }
 
-    /// The requests without an outcome, oldest first.
+    /// The requests without an outcome, oldest first. One that cannot be read or verified keeps nobody from the others.
     ///
     /// # Errors
-    /// [`crate::Error::Document`] where one cannot be read.
-    pub async fn pending(&self) -> Result<Vec<RestoreRequest>> {
+    /// The store did not answer.
+    pub async fn pending(&self) -> Result<PendingRequests> {
         let objects = self.objects.list(FOLDER).await?;
         let names: BTreeSet<_> = objects.iter().filter_map(|info| info.path.strip_prefix(FOLDER)).collect();
-        let mut pending = Vec::new();
+        let mut pending = PendingRequests::default();
         for id in names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()) {
             if names.contains(format!("{id}.done.json").as_str()) {
                 continue;
             }
-            pending.extend(self.get(&id).await?);
+            match self.get(&id).await {
+                Ok(request) => pending.requests.extend(request),
+                Err(error @ Error::Document { .. }) => pending.unreadable.push(error),
+                Err(error) => return Err(error),
+            }
         }
         Ok(pending)
     }
@@ -100,7 +120,7 @@ impl Requests {
     /// [`crate::Error::Document`] where it cannot be read.
     pub async fn outcome(&self, id: &RestoreId) -> Result<Option<RequestOutcome>> {
         let path = outcome_path(id);
-        let object = self.objects.read(&path).await?;
+        let object = documents::read(&*self.objects, &path).await?;
         object.map(|object| documents::decode_signed(&path, &object.content, &self.keys)).transpose()
     }
 }

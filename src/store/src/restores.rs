@@ -287,7 +287,7 @@ impl ClusterStore {
     }
 
     pub(crate) async fn read_signed<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        let object = self.objects.read(path).await?;
+        let object = documents::read(&*self.objects, path).await?;
         object.map(|object| documents::decode_signed(path, &object.content, &self.keys)).transpose()
     }
 

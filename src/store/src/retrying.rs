@@ -52,8 +52,8 @@ impl Objects for RetryingObjects {
         retry(&self.policy, || self.inner.replace(path, content.clone())).await
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Object>> {
-        retry(&self.policy, || self.inner.read(path)).await
+    async fn read_within(&self, path: &str, most: u64) -> Result<Option<Object>> {
+        retry(&self.policy, || self.inner.read_within(path, most)).await
     }
 
     async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>> {

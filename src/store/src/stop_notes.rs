@@ -22,7 +22,7 @@ impl ClusterStore {
     /// [`Error::Document`](crate::Error::Document) where it cannot be read.
     pub async fn stop_note(&self, id: &InstanceId) -> Result<Option<StopNote>> {
         let path = self.stop_note_path(id);
-        let Some(object) = self.objects.read(&path).await? else { return Ok(None) };
+        let Some(object) = documents::read(&*self.objects, &path).await? else { return Ok(None) };
         let note: StopNote = documents::decode(&path, &object.content)?;
         if note.instance != *id {
             return Err(documents::fault(&path, format!("it is the note of instance {}", note.instance)));

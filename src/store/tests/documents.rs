@@ -280,16 +280,30 @@ async fn a_request_is_pending_until_its_outcome_is_recorded() {
     let mut other = request(FIRST);
     other.on_failure = OnFailure::Hold;
     assert!(matches!(requests.put(&other).await, Err(Error::Conflict { .. })));
-    assert_eq!(requests.pending().await.unwrap(), [request(FIRST), request(SECOND)]);
+    assert_eq!(requests.pending().await.unwrap().requests, [request(FIRST), request(SECOND)]);
     assert_eq!(requests.get(&id(SECOND)).await.unwrap(), Some(request(SECOND)));
 
     for _ in 0..2 {
         requests.finish(&id(FIRST), &outcome(0)).await.unwrap();
     }
     assert!(matches!(requests.finish(&id(FIRST), &outcome(3)).await, Err(Error::Conflict { .. })));
-    assert_eq!(requests.pending().await.unwrap(), [request(SECOND)]);
+    assert_eq!(requests.pending().await.unwrap().requests, [request(SECOND)]);
     assert_eq!(requests.outcome(&id(FIRST)).await.unwrap(), Some(outcome(0)));
     assert_eq!(requests.outcome(&id(SECOND)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn one_request_that_cannot_be_verified_keeps_nobody_from_the_others() {
+    let (objects, store) = memory();
+    let requests = store.requests();
+    for restore in [FIRST, SECOND] {
+        requests.put(&request(restore)).await.unwrap();
+    }
+    tamper(&objects, &format!("requests/{FIRST}.json"), "pg-0001", "pg-0002").await;
+    let pending = requests.pending().await.unwrap();
+    assert_eq!(pending.requests, [request(SECOND)]);
+    let named = pending.unreadable.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(named.len() == 1 && named[0].contains(FIRST), "{named:?}");
 }
 
 #[tokio::test]
@@ -395,7 +409,8 @@ async fn requests_that_ended_long_ago_are_pruned_and_pending_ones_never() {
     assert!(requests.get(&id(FIRST)).await.unwrap().is_none());
     assert!(requests.outcome(&id(FIRST)).await.unwrap().is_none());
     assert!(requests.outcome(&id(recent)).await.unwrap().is_some());
-    let pending: Vec<_> = requests.pending().await.unwrap().into_iter().map(|request| request.id).collect();
+    let pending: Vec<_> =
+        requests.pending().await.unwrap().requests.into_iter().map(|request| request.id).collect();
     assert_eq!(pending, [id(SECOND)], "one without an outcome stays, however old");
 }
 
@@ -470,8 +485,8 @@ impl Objects for Stealing {
     async fn replace(&self, path: &str, content: Bytes) -> Result<(), Error> {
         self.objects.replace(path, content).await
     }
-    async fn read(&self, path: &str) -> Result<Option<Object>, Error> {
-        self.objects.read(path).await
+    async fn read_within(&self, path: &str, most: u64) -> Result<Option<Object>, Error> {
+        self.objects.read_within(path, most).await
     }
     async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>, Error> {
         self.objects.read_start(path, bytes).await

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use remount_core::documents::{JournalEvent, What};
 use remount_core::{OperatorError, RestoreId, Retry};
-use remount_store::{ClusterStore, Error, Lease, Metadata, Objects, Purpose};
+use remount_sim::keys;
+use remount_store::{ClusterStore, Error, Keyring, Lease, Metadata, Objects, Purpose, Store};
 use support::{Moto, cluster, folder, memory};
 
 const TERM: Duration = Duration::from_secs(60);
@@ -114,6 +115,31 @@ async fn late_writes_of_a_fenced_owner_are_refused() {
     cluster.append_journal(&restore(), &event(2, "next"), &second).await.unwrap();
     let journal = cluster.journal(&restore()).await.unwrap();
     assert_eq!(journal, [event(1, "plan"), event(2, "next")]);
+}
+
+/// A VM that was suspended while the keys were replaced: it cannot verify who has the lease now.
+#[tokio::test]
+async fn a_process_that_slept_is_fenced_by_an_owner_whose_key_it_does_not_know() {
+    let (objects, store) = memory();
+    let slept = take(&cluster(&store), "slept").await.unwrap();
+    objects.advance(TERM * 2);
+    let keys = Keyring::new(Some(keys::OTHER_PRIVATE), &[keys::PUBLIC.to_owned()]).unwrap();
+    let awake = cluster(&Store::new(objects.clone(), keys));
+    for owner in ["second", "third"] {
+        take(&awake, owner).await.unwrap().release().await.unwrap();
+    }
+    // Its very successor was tidied away.
+    objects.delete("clusters/pg-0001/lease/0000000002.json").await.unwrap();
+    let error = slept.check().await.unwrap_err();
+    assert!(matches!(error, Error::Fenced { epoch: 1, taken_by: 3, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_signed_document_fences_nobody() {
+    let (objects, store) = memory();
+    let lease = take(&cluster(&store), "first").await.unwrap();
+    objects.replace("clusters/pg-0001/lease/0000000009.json", "{}".into()).await.unwrap();
+    lease.check().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

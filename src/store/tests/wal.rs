@@ -12,8 +12,8 @@ use remount_core::{
 };
 use remount_sim::sample_segment;
 use remount_store::{
-    ArchiveFile, Codec, Damage, Error, Metadata, PartCommits, PushOptions, Pushed, SegmentFault, Store,
-    WalArchive,
+    ArchiveFile, Codec, Damage, Error, Metadata, Objects, PartCommits, PushOptions, Pushed, SegmentFault,
+    Store, WalArchive,
 };
 use support::{Moto, cluster, folder, memory};
 
@@ -102,6 +102,45 @@ async fn other_content_under_the_same_name_is_refused_under_every_codec() {
     }
     let kept = archive(&store).fetch(&ArchiveFile::Segment(third())).await.unwrap().unwrap();
     assert_eq!(kept, content(third(), 1), "the first content stays");
+}
+
+/// A database VM that was taken over writes what it likes: what the control plane reads of it stays within bounds.
+#[tokio::test]
+async fn an_object_is_not_read_beyond_what_its_name_can_be() {
+    let (objects, store) = memory();
+    push(&archive(&store), content(third(), 1)).await.unwrap();
+    let segments = format!("clusters/pg-0001/{OWNER}/wal/00000001/{}", third());
+    let packed = Objects::read(&*objects, &segments).await.unwrap().unwrap().content;
+    let history = format!("clusters/pg-0001/{OWNER}/wal/00000002/00000002.history");
+    let timeline = TimelineId::new(2).unwrap();
+    // A history that would be a MiB once it is decompressed: a GiB fits into as few bytes.
+    objects.replace(&history, packed).await.unwrap();
+    let error = archive(&store).history(timeline).await.unwrap_err();
+    assert!(matches!(&error, Error::Damaged { damage: Damage::Codec { .. }, .. }), "{error:?}");
+    objects.replace(&history, vec![0; (1 << 20) + (1 << 17)].into()).await.unwrap();
+    for error in [
+        archive(&store).history(timeline).await.map(drop).unwrap_err(),
+        archive(&store).listing().await.map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(&error, Error::Damaged { damage: Damage::TooLong { .. }, .. }), "{error:?}");
+    }
+    let small = SegmentSize::new(SIZE).unwrap();
+    assert!(archive(&store).with_segments_of(small).verify_content(&third()).await.unwrap());
+    objects.replace(&segments, vec![0; 2 << 20].into()).await.unwrap();
+    let error = archive(&store).with_segments_of(small).verify_content(&third()).await.unwrap_err();
+    let long = Damage::TooLong { most_bytes: SIZE.into() };
+    assert!(matches!(&error, Error::Damaged { damage, .. } if *damage == long), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_note_that_no_vm_of_ours_has_written_is_not_read_whole() {
+    let (objects, store) = memory();
+    let id = "0f1e".parse().unwrap();
+    let path = "clusters/pg-0001/instances/0f1e.stopped.json";
+    objects.replace(path, vec![b' '; (1 << 20) + 1].into()).await.unwrap();
+    let error = cluster(&store).stop_note(&id).await.unwrap_err();
+    assert!(matches!(&error, Error::Document { path: named, .. } if named == path), "{error:?}");
+    assert!(error.to_string().contains("more than 1048576 bytes"), "{error}");
 }
 
 async fn fault_of(content: Bytes) -> SegmentFault {

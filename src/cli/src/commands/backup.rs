@@ -62,10 +62,16 @@ pub async fn of_configuration(config: &Config, steps: &dyn Progress, output: Out
         worst = worst.max(failure.code());
         missed.push("old disks that are due were not deleted".into());
     }
+    // Also those of clusters that were not backed up: while a restore is held, none is.
+    disks::warn_of_expiry(&context, &clusters_of(deployments)).await;
     match worst {
         ExitCode::Done => Ok(()),
         code => Err(Failure::summary(code, missed.join("; "))),
     }
+}
+
+fn clusters_of(deployments: &[DeploymentName]) -> Vec<ClusterName> {
+    deployments.iter().filter_map(|deployment| ClusterName::of(deployment, None).ok()).collect()
 }
 
 async fn one(

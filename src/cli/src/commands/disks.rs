@@ -1,6 +1,6 @@
 //! `remount disks` and `remount disks release`: lists and deletes the disks that restores have put aside.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use remount_core::{ClusterName, ExitCode};
 use remount_flow::{
     FlowContext, OldDisk, OldDiskState, ReleaseOutcome, ReleaseRequest, ReleasedDisk, Scope, Selection,
@@ -107,6 +107,42 @@ pub async fn release_due(context: &FlowContext, names: &[ClusterName]) -> Result
     worst.outcome(names.len())
 }
 
+/// Warns of disks that are kept and that the Director, which deletes its orphans by their age alone, deletes within a
+/// day. A failure is told: nothing else depends on it.
+pub async fn warn_of_expiry(context: &FlowContext, names: &[ClusterName]) {
+    let now = Timestamp::now();
+    let found = match list_old_disks(context, names, &Scope::Present, now).await {
+        Ok(found) => found,
+        Err(error) => {
+            return message!("warning: which disks the Director deletes next is not known: {error}");
+        }
+    };
+    for line in found.disks.iter().filter_map(|disk| expiry(disk, now)) {
+        message!("warning: {line}");
+    }
+}
+
+/// What is said of a disk that is kept, and has less than a day.
+fn expiry(disk: &OldDisk, now: Timestamp) -> Option<String> {
+    let at = disk.director_deletes_at.filter(|_| disk.state.is_kept())?;
+    if at.duration_since(now) >= WARNED_BEFORE {
+        return None;
+    }
+    let OldDisk { disk: cid, instance, restore, state, .. } = disk;
+    let next = match state {
+        OldDiskState::Needed => format!("end restore {restore} before: `remount journal {restore}` says how"),
+        OldDiskState::Kept => "take a snapshot of it in the cloud where you want it longer".to_owned(),
+        _ => "get from it what nothing else has, or take a snapshot of it in the cloud".to_owned(),
+    };
+    Some(format!(
+        "the Director deletes disk {cid} of {instance} ({state}, restore {restore}) at {}: {next}",
+        minute(at)
+    ))
+}
+
+/// So long before the Director deletes a disk that is kept it is said.
+const WARNED_BEFORE: SignedDuration = SignedDuration::from_hours(24);
+
 async fn carry_out(
     context: &FlowContext,
     names: &[ClusterName],
@@ -180,6 +216,9 @@ fn of_one(disks: &[OldDisk]) -> String {
     let Some(first) = disks.first() else { return String::new() };
     let kept = match (first.kept_until, &first.released) {
         (_, Some(note)) => format!("; released by {}", note.by),
+        _ if disks.iter().any(|disk| disk.state.goes_by_name_alone()) => {
+            "; kept until it is released by name".to_owned()
+        }
         (Some(until), None) => format!("; kept until {}", minute(until)),
         (None, None) => String::new(),
     };
@@ -282,6 +321,28 @@ mod tests {
                         "size_mib": null, "director_deletes_at": null, "state": "gone"})),
         ];
         golden("disks.out", &format!("{}\n", listing(&disks)));
+    }
+
+    #[test]
+    fn what_the_director_deletes_within_a_day_is_warned_of() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        for state in ["kept", "holds_wal", "put_aside", "needed"] {
+            let disk = disk(json!({"state": state}));
+            assert_eq!(expiry(&disk, at("2026-11-27T10:18:00Z")), None, "{state}: a day is left");
+            let warning = expiry(&disk, at("2026-11-27T10:18:01Z")).unwrap();
+            assert!(warning.contains("disk-1") && warning.contains("2026-11-28 10:18Z"), "{warning}");
+        }
+        for state in ["due", "attached", "gone"] {
+            assert_eq!(expiry(&disk(json!({"state": state})), at("2026-11-28T10:00:00Z")), None, "{state}");
+        }
+        let no_orphan = disk(json!({"director_deletes_at": null}));
+        assert_eq!(expiry(&no_orphan, at("2026-11-28T10:00:00Z")), None);
+    }
+
+    #[test]
+    fn what_goes_by_name_alone_says_so() {
+        let text = listing(&[disk(json!({"state": "put_aside", "kept_until": null, "is_restored": true}))]);
+        assert!(text.contains("kept until it is released by name"), "{text}");
     }
 
     #[test]

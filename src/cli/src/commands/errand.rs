@@ -6,7 +6,7 @@ use remount_core::documents::FORMAT;
 use remount_core::documents::RestoreRequest;
 use remount_core::{DeploymentName, ExitCode, RestoreId};
 use remount_flow::FlowContext;
-use remount_store::Store;
+use remount_store::{PendingRequests, Store};
 
 use super::{Output, backup, pending, requests};
 use crate::arguments::{Errand, UnavailableErrand};
@@ -53,14 +53,21 @@ pub fn not_in_this_version(errand: UnavailableErrand) -> Failure {
 async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), Failure> {
     let store = crate::context::open_store(config)?;
     ask_by_properties(config, &store).await?;
-    let wanted = store.requests().pending().await?;
-    if wanted.is_empty() {
+    let PendingRequests { requests: wanted, unreadable } = store.requests().pending().await?;
+    if wanted.is_empty() && unreadable.is_empty() {
         message!("nothing to do: no request is pending, and the properties `restore.*` name no restore");
         return Ok(());
     }
     let mut context: Option<FlowContext> = None;
     let mut worst = ExitCode::Done;
-    let mut failed = 0;
+    let of = wanted.len() + unreadable.len();
+    let mut failed = unreadable.len();
+    for error in unreadable {
+        // Passed over: whoever may write to the store could stop everybody's restores with one.
+        let failure = Failure::from(error);
+        message!("{}", failure.text());
+        worst = worst.max(failure.code());
+    }
     for (n, request) in wanted.iter().enumerate() {
         if context.as_ref().is_some_and(|context| context.cancellation.is_cancelled()) {
             let left = wanted.len() - n;
@@ -76,7 +83,7 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
             request.target,
             request.requested_by
         );
-        let outcome = one(config, &mut context, request, steps, output).await;
+        let outcome = one(config, &store, &mut context, request, steps, output).await;
         if let Err(failure) = pending::settle(&store, request, outcome).await {
             message!("{}", failure.text());
             worst = worst.max(failure.code());
@@ -89,13 +96,14 @@ async fn restore(config: &Config, steps: &Steps, output: Output) -> Result<(), F
     }
     match worst {
         ExitCode::Done => Ok(()),
-        code => Err(Failure::summary(code, format!("{failed} of {} restores failed", wanted.len()))),
+        code => Err(Failure::summary(code, format!("{failed} of {of} restores failed"))),
     }
 }
 
 /// The adapters are opened with the first request that may be carried out.
 async fn one(
     config: &Config,
+    store: &Store,
     context: &mut Option<FlowContext>,
     request: &RestoreRequest,
     steps: &Steps,
@@ -103,6 +111,9 @@ async fn one(
 ) -> pending::Outcome {
     if let Err(refused) = requests::refuse_own(config, &request.deployment) {
         return pending::Outcome::Over(Err(refused));
+    }
+    if let Some(expired) = pending::if_expired(store, request).await {
+        return expired;
     }
     let opened = match context.take() {
         Some(open) => open,
@@ -127,7 +138,7 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
     let deployment = DeploymentName::new(&options.deployment).map_err(|error| {
         Failure::usage(error.to_string(), "fix the property `restore.deployment` and redeploy")
     })?;
-    let asked = store.requests().pending().await?;
+    let asked = store.requests().pending().await?.requests;
     let same = |request: &RestoreRequest| {
         request.requested_by == PROPERTIES
             && (&request.deployment, &request.group, &request.target, &request.accept_loss)

@@ -1,8 +1,9 @@
 //! `remount journal`: what a restore did. An event of a later version is shown as `unknown`.
 
+use jiff::Timestamp;
 use remount_core::RestoreId;
 use remount_core::documents::{JournalEvent, Outcome, What};
-use remount_flow::{FlowError, read_report};
+use remount_flow::{FlowError, OldDiskRetention, RestoreState, read_report};
 use remount_store::{ClusterStore, LeaseHolder, Store};
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ pub async fn show(
     store: &Store,
     filter: &ClusterFilter,
     restore: Option<RestoreId>,
+    old_disks: OldDiskRetention,
     output: Output,
 ) -> Result<(), Failure> {
     let (cluster, id) = match restore {
@@ -34,10 +36,12 @@ pub async fn show(
         },
         _ => None,
     };
+    let out_since = out_since(&id, &events);
     if output == Output::Json {
         return print_json(&json!({
             "restore": id, "cluster": cluster.name(), "plan": plan, "events": events, "report": report,
             "lease": holder.as_ref().map(lease_json),
+            "director_deletes_old_disks_at": out_since.and_then(|since| old_disks.director_deletes_at(since)),
         }));
     }
     output!("restore  {id} of cluster {}", cluster.name());
@@ -53,7 +57,16 @@ pub async fn show(
     for line in next_steps(&events) {
         output!(" next: {line}");
     }
+    if let Some(since) = out_since {
+        output!(" limit: end it while the old disks are there: {}", old_disks.told(since));
+    }
     Ok(())
+}
+
+/// Since when the old disks of a restore that has not ended are the Director's orphans. A journal that this version
+/// cannot follow says nothing of it.
+fn out_since(id: &RestoreId, events: &[JournalEvent]) -> Option<Timestamp> {
+    RestoreState::of(id, events.to_vec()).ok()?.swapped_since()
 }
 
 async fn newest(store: &Store, filter: &ClusterFilter) -> Result<(ClusterStore, RestoreId), Failure> {

@@ -64,7 +64,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Requests => requests::list(&context::open_store(&config)?, output).await,
         Command::Journal { restore, cluster } => {
-            journal::show(&context::open_store(&config)?, &cluster, restore, output).await
+            journal::show(&context::open_store(&config)?, &cluster, restore, config.old_disks, output).await
         }
         Command::Backup { deployment, group } => backup::run(&config, deployment, group, output).await,
         Command::Plan(options) => plan::run(&config, &options, output).await,

@@ -8,13 +8,17 @@
 //! | `paused` | nothing: a person who has looked decides (`remount restore accept`, `forward` or `give-up`) |
 //! | `finished` | nothing: only the record was missing |
 //!
+//! A request expires a day after it was asked for, by the time that is signed: on a shared file system a database VM can
+//! put back one that was carried out, without its record, its plan or the end of its journal. What was begun and is
+//! older, a person goes on with.
+//!
 //! A request that was begun is over, whatever its outcome, and never carried out a second time: the cluster
 //! may have been restored to another point by then. One that was not begun because the process was asked to
 //! stop, or because another process holds the cluster's lease, stays pending.
 
 use std::time::Instant;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use log::warn;
 use remount_core::documents::FORMAT;
 use remount_core::documents::{RequestOutcome, RestoreRequest};
@@ -52,7 +56,7 @@ pub async fn carry_out(
     output: Output,
 ) -> Outcome {
     let id = &request.id;
-    let state = match state_of(context, request).await {
+    let state = match state_of(&context.store, request).await {
         Ok(state) => state,
         Err(failure) => return Outcome::Open(failure),
     };
@@ -87,6 +91,49 @@ pub async fn carry_out(
         Err(error) => after(error, context.cancellation.is_cancelled()),
     }
 }
+
+/// What becomes of a request whose time is over; none where it may be carried out, or only its record is missing.
+pub async fn if_expired(store: &Store, request: &RestoreRequest) -> Option<Outcome> {
+    let state = match state_of(store, request).await {
+        Ok(state) => state,
+        Err(failure) => return Some(Outcome::Open(failure)),
+    };
+    let is_open = state.as_ref().is_none_or(|state| {
+        let is_open = matches!(state.phase, RestorePhase::NotBegun | RestorePhase::Unfinished);
+        is_open && state.waiting_state().is_none()
+    });
+    let expired = expired(request, state.is_some(), Timestamp::now()).filter(|_| is_open)?;
+    Some(Outcome::Over(Err(expired)))
+}
+
+/// Why a request is not carried out any more; none where its time is not over.
+fn expired(request: &RestoreRequest, is_planned: bool, now: Timestamp) -> Option<Failure> {
+    let RestoreRequest { id, deployment, requested_at, .. } = request;
+    let age = now.duration_since(*requested_at);
+    let why = if age > LIFE {
+        format!("more than {} h ago", LIFE.as_hours())
+    } else if age < -SKEW {
+        format!("later than now, {now}: a clock is wrong")
+    } else {
+        return None;
+    };
+    let what = format!(
+        "request {id}, to restore {deployment}, was asked for at {requested_at}, {why}: it is not carried out"
+    );
+    if is_planned {
+        let next = format!(
+            "look at it with `remount journal {id}`; then `remount resume {id}` or `remount rollback {id}`"
+        );
+        return Some(Failure::with(ExitCode::Stuck, what, next));
+    }
+    let next = "where it is still wanted, ask again: `remount restore request …`";
+    Some(Failure::with(ExitCode::Unchanged, what, next))
+}
+
+/// So long a request is good for.
+const LIFE: SignedDuration = SignedDuration::from_hours(24);
+/// So far the clocks of who asks and who carries out may differ.
+const SKEW: SignedDuration = SignedDuration::from_mins(15);
 
 /// Records how a request ended.
 pub async fn settle(store: &Store, request: &RestoreRequest, outcome: Outcome) -> Result<(), Failure> {
@@ -126,8 +173,8 @@ fn after(error: FlowError, asked_to_stop: bool) -> Outcome {
 }
 
 /// Where the request's restore is; none where it was never planned.
-async fn state_of(context: &FlowContext, request: &RestoreRequest) -> Result<Option<RestoreState>, Failure> {
-    let cluster = context.store.cluster(&cluster_name(&request.deployment, request.group.as_ref())?);
+async fn state_of(store: &Store, request: &RestoreRequest) -> Result<Option<RestoreState>, Failure> {
+    let cluster = store.cluster(&cluster_name(&request.deployment, request.group.as_ref())?);
     if cluster.plan(&request.id).await?.is_none() {
         return Ok(None);
     }
@@ -169,6 +216,29 @@ async fn go_on(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_good_for_a_day() {
+        let request: RestoreRequest = serde_json::from_value(serde_json::json!({
+            "format": 1, "id": "20261123T101700Z-0abc", "deployment": "pg-0001", "target": {"target": "latest"},
+            "requested_at": "2026-11-23T10:17:00Z",
+        }))
+        .unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        for good in ["2026-11-23T10:02:00Z", "2026-11-23T10:17:00Z", "2026-11-24T10:17:00Z"] {
+            assert!(expired(&request, false, at(good)).is_none(), "{good}");
+        }
+        let late = expired(&request, false, at("2026-11-24T10:17:01Z")).unwrap();
+        assert!(late.code() == ExitCode::Unchanged && late.text().contains("ask again"), "{}", late.text());
+        let begun = expired(&request, true, at("2026-11-24T10:17:01Z")).unwrap();
+        assert!(
+            begun.code() == ExitCode::Stuck && begun.text().contains("remount resume"),
+            "{}",
+            begun.text()
+        );
+        let early = expired(&request, false, at("2026-11-23T10:01:59Z")).unwrap();
+        assert!(early.text().contains("a clock is wrong"), "{}", early.text());
+    }
 
     #[test]
     fn what_another_process_keeps_from_beginning_stays_pending() {

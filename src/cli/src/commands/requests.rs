@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use remount_core::documents::FORMAT;
 use remount_core::documents::RestoreRequest;
 use remount_core::{DeploymentName, RestoreId};
-use remount_store::Store;
+use remount_store::{PendingRequests, Store};
 
 use super::table::table;
 use super::{Output, print_json};
@@ -16,21 +16,31 @@ use crate::output::{message, output};
 
 /// Lists the requests that the errand has not carried out yet.
 pub async fn list(store: &Store, output: Output) -> Result<(), Failure> {
-    let pending = store.requests().pending().await?;
-    if output == Output::Json {
-        return print_json(&pending);
+    let PendingRequests { requests: pending, unreadable } = store.requests().pending().await?;
+    match output {
+        Output::Json => print_json(&pending)?,
+        Output::Text if pending.is_empty() => message!("no request is pending"),
+        Output::Text => output!("{}", listing(&pending)),
     }
-    if pending.is_empty() {
-        message!("no request is pending");
-        return Ok(());
+    let count = unreadable.len();
+    for error in unreadable {
+        message!("{}", Failure::from(error).text());
     }
+    match count {
+        0 => Ok(()),
+        n => Err(Failure::unchanged(format!(
+            "{n} requests cannot be read or verified, and are not carried out"
+        ))),
+    }
+}
+
+fn listing(pending: &[RestoreRequest]) -> String {
     let row = |request: &RestoreRequest| {
         let target = request.target.to_string();
         vec![request.id.to_string(), request.deployment.to_string(), request.requested_by.clone(), target]
     };
     let rows: Vec<Vec<String>> = pending.iter().map(row).collect();
-    output!("{}", table(&["REQUEST", "DEPLOYMENT", "ASKED BY", "TARGET"], &rows));
-    Ok(())
+    table(&["REQUEST", "DEPLOYMENT", "ASKED BY", "TARGET"], &rows)
 }
 
 /// Stores a request for the errand.

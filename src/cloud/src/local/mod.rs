@@ -110,6 +110,11 @@ impl DiskCloud for LocalCloud {
         self.on_thread("list snapshots", move |disks| disks.snapshots_tagged(&tags)).await
     }
 
+    async fn tag_snapshot(&self, cid: &SnapshotCid, tags: &Tags) -> Result<()> {
+        let (cid, tags) = (cid.clone(), tags.clone());
+        self.on_thread("tag a snapshot", move |disks| disks.tag_snapshot(&cid, &tags)).await
+    }
+
     async fn delete_snapshot(&self, cid: &SnapshotCid) -> Result<()> {
         let cid = cid.clone();
         self.on_thread("delete a snapshot", move |disks| disks.delete_snapshot(&cid)).await

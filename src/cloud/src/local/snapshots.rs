@@ -61,6 +61,19 @@ impl LocalDisks {
         Ok(record.into())
     }
 
+    /// See [`crate::DiskCloud::tag_snapshot`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn tag_snapshot(&self, cid: &SnapshotCid, tags: &Tags) -> Result<()> {
+        let action = format!("tag snapshot {cid}");
+        let _lock = self.lock(&action)?;
+        let found = self.record::<SnapshotRecord>(cid.as_str())?;
+        let mut record = found.ok_or_else(|| Error::SnapshotNotFound(cid.clone()))?;
+        record.tags.extend(tags.clone());
+        self.save(&action, cid.as_str(), &record)
+    }
+
     /// See [`crate::DiskCloud::delete_snapshot`].
     ///
     /// # Errors

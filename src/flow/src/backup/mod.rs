@@ -6,11 +6,12 @@
 //! | 2 | noted as begun; the server enters backup mode          | leave it, tombstone                 |
 //! | 3 | snapshot, until its point in time is fixed             | leave it, tombstone, delete the snapshot |
 //! | 4 | the server leaves backup mode; stop segment archived   | tombstone, delete the snapshot      |
-//! | 5 | snapshot complete, manifest written                    | tombstone, delete the snapshot      |
+//! | 5 | snapshot complete and marked so at the cloud, manifest written | tombstone, delete the snapshot |
 //!
 //! It needs no journal: a dead driver's backup mode ends by the agent's own lease, and its snapshot is reaped by the
 //! next backup, which finds the note that it was begun. The tombstone goes first, under the manifest's own name: where
-//! a lost answer's manifest was faster, the backup is good and its snapshot stays.
+//! a lost answer's manifest was faster, the backup is good and its snapshot stays. Only the backup itself deletes a snapshot
+//! that it has marked: it knows that it promised nothing. To everybody else the mark says that the backup was good.
 
 mod leftovers;
 mod manifest;
@@ -226,6 +227,8 @@ impl BackupRun<'_> {
         self.reporter.report(ProgressKind::Done, Some(format!("consistent from {}", ended.stop_lsn)));
         self.step(BackupStep::Manifest).await?;
         let snapshot = snapshot::complete(self, &snapshot.cid).await?;
+        self.holder.still_ours().await?;
+        snapshot::mark_good(self, &snapshot.cid).await?;
         let manifest = manifest::of(self, &ended, &snapshot);
         cluster.write_backup(&manifest, lease).await.map_err(FlowError::store("write the manifest"))?;
         self.settled().await;

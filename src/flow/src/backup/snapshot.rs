@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use remount_cloud::{Snapshot, SnapshotState, tag};
+use remount_cloud::{Snapshot, SnapshotState, Tags, tag};
 use remount_core::SnapshotCid;
 use remount_host::Poll;
 
 use super::{BackupRun, leftovers, snapshot_named};
-use crate::settled::Settling;
+use crate::settled::{self, Settling};
 use crate::wait::until;
 use crate::{FlowError, Result};
 
@@ -41,6 +41,36 @@ pub async fn complete(run: &BackupRun<'_>, cid: &SnapshotCid) -> Result<Snapshot
     let timeouts = &run.ctx.timeouts;
     let what = format!("{} complete", snapshot_named(cid));
     until(run.ctx, what, timeouts.snapshot_complete, || reached(run, cid, &settling, complete)).await
+}
+
+/// Says at the cloud that the backup is good, where no database VM can take it back: on a file share one can delete the
+/// manifest, and a replica that lags behind never had it. Without its manifest this snapshot stays all the same.
+pub async fn mark_good(run: &BackupRun<'_>, cid: &SnapshotCid) -> Result<()> {
+    let (ctx, good) = (run.ctx, good_tags());
+    let marked = ctx.cloud.tag_snapshot(cid, &good).await;
+    marked.map_err(FlowError::cloud(format!("mark {} as complete", snapshot_named(cid))))?;
+    let what = format!("the mark of {}", snapshot_named(cid));
+    // The manifest comes after everybody can see the mark.
+    let seen = settled::soon(ctx, &what, || async {
+        let found = ctx.cloud.snapshot(cid).await.map_err(FlowError::cloud(format!("look for {what}")))?;
+        Ok(found.is_some_and(|snapshot| is_good(&snapshot)))
+    });
+    if seen.await? {
+        return Ok(());
+    }
+    Err(FlowError::check(
+        format!("the cloud does not show {what}, which it was asked for"),
+        "check that its credential may tag snapshots (docs/credentials.md), then run the backup again",
+    ))
+}
+
+fn good_tags() -> Tags {
+    Tags::from([(tag::STATE.to_owned(), tag::COMPLETE.to_owned())])
+}
+
+/// Whether the backup of a snapshot was good once, by the cloud's word.
+pub fn is_good(snapshot: &Snapshot) -> bool {
+    snapshot.tags.get(tag::STATE).is_some_and(|state| state == tag::COMPLETE)
 }
 
 async fn reached(

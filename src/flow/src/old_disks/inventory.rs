@@ -48,6 +48,23 @@ pub struct OldDisks {
     pub unreadable: Vec<(RestoreId, Problem)>,
 }
 
+/// What time it is. A time to keep is over when it is over by both: a driver's clock may run ahead, and on a shared file
+/// system a database VM can set the times of the store's objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// The store's, against the times of its objects.
+    pub store: Timestamp,
+    /// This process's, against what is signed.
+    pub ours: Timestamp,
+}
+
+impl From<Timestamp> for Clocks {
+    /// For reading: the store is not asked what time it is.
+    fn from(now: Timestamp) -> Self {
+        Self { store: now, ours: now }
+    }
+}
+
 /// Lists the old disks of some clusters. `now` is for reading alone: ages, and what is due.
 ///
 /// # Errors
@@ -56,8 +73,9 @@ pub async fn list_old_disks(
     ctx: &FlowContext,
     clusters: &[ClusterName],
     scope: &Scope,
-    now: Timestamp,
+    now: impl Into<Clocks>,
 ) -> Result<OldDisks> {
+    let now = now.into();
     let mut found = OldDisks::default();
     let mut landscape: Option<(Orphans, Owner)> = None;
     for cluster in clusters {
@@ -137,7 +155,7 @@ struct DiskSearch<'a> {
     ctx: &'a FlowContext,
     store: &'a ClusterStore,
     scope: &'a Scope,
-    now: Timestamp,
+    now: Clocks,
     orphans: &'a Orphans,
     owner: &'a Owner,
 }
@@ -171,9 +189,9 @@ impl DiskSearch<'_> {
         }
         let active: BTreeSet<&DiskCid> =
             recorded.values().flatten().flat_map(|instance| &instance.disks).collect();
-        let (director_days, now) = (self.ctx.old_disks.director_days, self.now);
+        let (retention, now) = (self.ctx.old_disks, self.now);
         let landscape =
-            Landscape { cloud: &cloud, made: &made, orphans: self.orphans, active, director_days, now };
+            Landscape { cloud: &cloud, made: &made, orphans: self.orphans, active, retention, now };
         let rows = rows(&begun, &landscape);
         found.disks.extend(
             rows.into_iter()
@@ -207,8 +225,8 @@ struct Landscape<'a> {
     made: &'a [Disk],
     orphans: &'a Orphans,
     active: BTreeSet<&'a DiskCid>,
-    director_days: u64,
-    now: Timestamp,
+    retention: OldDiskRetention,
+    now: Clocks,
 }
 
 impl Landscape<'_> {
@@ -281,16 +299,24 @@ fn row(
     } else {
         restore.phase() == RestorePhase::Restored
     };
-    let ended = restore.written_at.filter(|_| is_over);
-    let kept_until =
-        ended.and_then(|ended| OldDiskRetention::until(ended, restore.plan.keep_old_disks_hours));
     let holds = restore.missing_wal.clone().filter(|_| planned.role == Role::Primary && !aside.is_restored);
+    let by_name = aside.is_restored || holds.is_some();
+    let until = |since: Option<Timestamp>| {
+        let since = since.filter(|_| is_over && !by_name)?;
+        OldDiskRetention::until(since, restore.plan.keep_old_disks_hours)
+    };
+    let (kept_until, signed_until) = (until(restore.written_at), until(restore.signed_at));
     let state = match () {
         () if cloud.is_none() && orphan.is_none() && !landscape.active.contains(disk) => OldDiskState::Gone,
         () if aside.is_needed => OldDiskState::Needed,
         () if attached => OldDiskState::Attached,
         () if is_over && holds.is_some() => OldDiskState::HoldsWal,
-        () if kept_until.is_some_and(|until| until <= landscape.now) => OldDiskState::Due,
+        () if is_over && aside.is_restored => OldDiskState::PutAside,
+        () if kept_until.is_some_and(|until| until <= landscape.now.store)
+            && signed_until.is_some_and(|until| until <= landscape.now.ours) =>
+        {
+            OldDiskState::Due
+        }
         () if is_over => OldDiskState::Kept,
         // Rolled back, and yet in no instance: it is the cluster's own disk, detached by something else.
         () => OldDiskState::Needed,
@@ -307,11 +333,11 @@ fn row(
         is_restored: aside.is_restored,
         put_aside_because: aside.is_restored.then(|| restore.state.put_aside_because()).flatten(),
         out_of_use_since,
-        age_seconds: out_of_use_since.map(|since| landscape.now.duration_since(since).as_secs().max(0)),
+        age_seconds: out_of_use_since.map(|since| landscape.now.ours.duration_since(since).as_secs().max(0)),
         kept_until,
         director_deletes_at: orphan
             .and_then(|orphan| orphan.orphaned_at)
-            .and_then(|since| OldDiskRetention::until(since, landscape.director_days.saturating_mul(24))),
+            .and_then(|since| landscape.retention.director_deletes_at(since)),
         state,
         holds,
         released: restore.released.clone().filter(|note| note.disks.contains(disk)),

@@ -5,6 +5,7 @@
 //! |------------|-----------------------------------------------------------------------|---------------|
 //! | `kept`     | the restore has ended well, the time to keep is not over               | by name       |
 //! | `holds_wal`| a loss was accepted: it may hold commits that the archive does not have | by name alone |
+//! | `put_aside`| a rollback has put it aside: users may have written to it, and nothing else has that | by name alone |
 //! | `due`      | the time to keep is over                                               | by name, due  |
 //! | `needed`   | a restore that has not ended, or its rollback, could still need it     | never         |
 //! | `attached` | an instance has it again, by the Director's record or in the cloud     | never         |
@@ -12,7 +13,8 @@
 //!
 //! A restore that ended well has put the cluster's former disks aside; one that was rolled back after it had
 //! served, the disks it had made. A disk belongs to the newest restore that replaced it: after a rollback, a later restore may replace it
-//! again. How long a disk was kept is told by the store's clock alone, never by a driver's.
+//! again. The time to keep is over when it is over by the store's clock since the journal was written, and by ours since the
+//! time that its last event is signed with.
 
 mod inventory;
 mod ownership;
@@ -24,7 +26,7 @@ use remount_core::documents::ReleaseNote;
 use remount_core::{ClusterName, DeploymentName, DiskCid, InstanceSlug, RestoreId};
 use serde::{Deserialize, Serialize};
 
-pub use inventory::{OldDisks, Scope, list_old_disks};
+pub use inventory::{Clocks, OldDisks, Scope, list_old_disks};
 pub use release::{
     ReleaseOutcome, ReleaseRequest, ReleasedDisk, Selection, preview_release, release_old_disks,
 };
@@ -66,6 +68,21 @@ impl OldDiskRetention {
         since.checked_add(SignedDuration::from_secs(seconds)).ok()
     }
 
+    /// When the Director deletes what is its orphan since then.
+    #[must_use]
+    pub fn director_deletes_at(&self, since: Timestamp) -> Option<Timestamp> {
+        Self::until(since, self.director_days.saturating_mul(24))
+    }
+
+    /// A sentence on the Director's own date, for whoever is promised that a disk is kept.
+    #[must_use]
+    pub fn told(&self, since: Timestamp) -> String {
+        let Self { director_days: days, .. } = self;
+        let at = self.director_deletes_at(since).map(|at| at.strftime("%Y-%m-%d %H:%MZ").to_string());
+        let at = at.map(|at| format!(", about {at}")).unwrap_or_default();
+        format!("the Director deletes its orphaned disks after {days} days{at}, whatever Remount promises")
+    }
+
     /// Why it cannot be so, and what to do instead.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
@@ -97,6 +114,9 @@ pub enum OldDiskState {
     Kept,
     /// It may hold commits that the archive does not have: it never goes by itself.
     HoldsWal,
+    /// Its restore had made it, served on it, and was rolled back: what users wrote meanwhile is there alone, so it
+    /// never goes by itself.
+    PutAside,
     /// The time to keep is over.
     Due,
     /// A restore or a rollback that has not ended could still need it.
@@ -112,11 +132,26 @@ impl std::fmt::Display for OldDiskState {
         f.write_str(match self {
             Self::Kept => "kept",
             Self::HoldsWal => "holds_wal",
+            Self::PutAside => "put_aside",
             Self::Due => "due",
             Self::Needed => "needed",
             Self::Attached => "attached",
             Self::Gone => "gone",
         })
+    }
+}
+
+impl OldDiskState {
+    /// Whether it never goes by itself here; the Director deletes its orphans all the same.
+    #[must_use]
+    pub const fn goes_by_name_alone(self) -> bool {
+        matches!(self, Self::HoldsWal | Self::PutAside)
+    }
+
+    /// Whether it would be a loss if the Director deleted it now.
+    #[must_use]
+    pub const fn is_kept(self) -> bool {
+        matches!(self, Self::Kept | Self::HoldsWal | Self::PutAside | Self::Needed)
     }
 }
 
@@ -144,7 +179,7 @@ pub struct OldDisk {
     pub out_of_use_since: Option<Timestamp>,
     /// Seconds since then; for reading.
     pub age_seconds: Option<i64>,
-    /// Until when it is kept, by the store's clock; none before the restore's end.
+    /// Until when it is kept, by the store's clock; none before the restore's end, and of one that goes by name alone.
     pub kept_until: Option<Timestamp>,
     /// From when on the Director deletes it; none where it is no orphan of the Director.
     pub director_deletes_at: Option<Timestamp>,

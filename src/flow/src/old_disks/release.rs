@@ -12,7 +12,7 @@ use remount_saga::SagaError as _;
 use remount_store::{ClusterStore, Lease, Purpose};
 use serde::{Deserialize, Serialize};
 
-use super::inventory::{in_cloud, instances_of, read_orphans};
+use super::inventory::{Clocks, in_cloud, instances_of, read_orphans};
 use super::{OldDisk, OldDiskState, OldDisks, Scope, list_old_disks, ownership};
 use crate::owner::Owner;
 use crate::{FlowContext, FlowError, Problem, Result, settled};
@@ -70,7 +70,7 @@ pub async fn preview_release(
     ctx: &FlowContext,
     cluster: &ClusterName,
     request: &ReleaseRequest,
-    now: Timestamp,
+    now: impl Into<Clocks>,
 ) -> Result<Vec<OldDisk>> {
     let scope = match &request.selection {
         Selection::Restore(id) => Scope::PresentAnd(id.clone()),
@@ -105,7 +105,7 @@ pub async fn release_old_disks(
         .await
         .map_err(FlowError::lease(cluster))?;
     let keeper = lease.keep();
-    let outcome = Releasing { ctx, store: &store, owner: &owner, lease: &lease, request }.go().await;
+    let outcome = Releasing { ctx, store: &store, owner: &owner, lease: &lease, request, now }.go().await;
     drop(keeper);
     if let Err(error) = lease.release().await {
         log::warn!(error:% = remount_core::with_causes(&error), epoch = lease.epoch(); "the lease could not be released and ends with its term");
@@ -157,8 +157,13 @@ fn wholly_due(disks: Vec<OldDisk>) -> Vec<OldDisk> {
         some.map(|disk| disk.restore.clone()).collect()
     };
     let due = of(&[OldDiskState::Due]);
-    let stay =
-        of(&[OldDiskState::Kept, OldDiskState::HoldsWal, OldDiskState::Needed, OldDiskState::Attached]);
+    let stay = of(&[
+        OldDiskState::Kept,
+        OldDiskState::HoldsWal,
+        OldDiskState::PutAside,
+        OldDiskState::Needed,
+        OldDiskState::Attached,
+    ]);
     let goes = |disk: &OldDisk| due.contains(&disk.restore) && !stay.contains(&disk.restore);
     disks.into_iter().filter(goes).collect()
 }
@@ -167,7 +172,11 @@ fn wholly_due(disks: Vec<OldDisk>) -> Vec<OldDisk> {
 fn problem(disk: &OldDisk) -> Option<Problem> {
     let OldDisk { disk: cid, restore, instance, .. } = disk;
     match disk.state {
-        OldDiskState::Kept | OldDiskState::HoldsWal | OldDiskState::Due | OldDiskState::Gone => None,
+        OldDiskState::Kept
+        | OldDiskState::HoldsWal
+        | OldDiskState::PutAside
+        | OldDiskState::Due
+        | OldDiskState::Gone => None,
         OldDiskState::Needed => Some(Problem::new(
             format!("disk {cid} of {instance} may still be needed: restore {restore} has not ended well"),
             format!("end it first: `remount resume {restore}` or `remount rollback {restore}`"),
@@ -186,6 +195,8 @@ struct Releasing<'a> {
     owner: &'a Owner,
     lease: &'a Lease,
     request: &'a ReleaseRequest,
+    /// By this process's clock.
+    now: Timestamp,
 }
 
 /// Where a disk is.
@@ -206,17 +217,25 @@ const DEPLOYMENTS_SEARCHED: usize = 500;
 impl Releasing<'_> {
     async fn go(&self) -> Result<Vec<ReleasedDisk>> {
         let now = self.store_time().await?;
-        let chosen = preview_release(self.ctx, self.store.name(), self.request, now).await?;
+        let clocks = Clocks { store: now, ours: self.now };
+        let chosen = preview_release(self.ctx, self.store.name(), self.request, clocks).await?;
         self.note(&chosen, now).await?;
-        let mut released = Vec::new();
+        let (mut released, mut left) = (Vec::new(), Vec::new());
         for disk in &chosen {
             let mut was_asked = false;
             match self.one(disk, &mut was_asked).await {
                 Ok(outcome) => released.push(report(disk, outcome)),
-                Err(error) => return Err(unfinished(disk, &released, chosen.len(), was_asked, error)),
+                Err(error) => {
+                    // One disk that must stay says nothing of the others; a lost lease or a wish to stop does.
+                    let ends = error.is_fenced() || error.is_cancelled();
+                    left.push(LeftDisk { disk, was_asked, error });
+                    if ends {
+                        break;
+                    }
+                }
             }
         }
-        Ok(released)
+        if left.is_empty() { Ok(released) } else { Err(unfinished(&released, chosen.len(), left)) }
     }
 
     /// What the store's clock says: it dated the lease a moment ago.
@@ -365,18 +384,31 @@ fn report(disk: &OldDisk, outcome: ReleaseOutcome) -> ReleasedDisk {
     }
 }
 
-/// Nothing was changed only where nothing went and nobody was asked to delete this one, or has refused it.
-fn unfinished(
-    disk: &OldDisk,
-    released: &[ReleasedDisk],
-    of: usize,
+/// A disk that did not go.
+struct LeftDisk<'a> {
+    disk: &'a OldDisk,
+    /// Whether Director or cloud were asked to delete it.
     was_asked: bool,
     error: FlowError,
-) -> FlowError {
+}
+
+/// Nothing was changed only where nothing went and nobody was asked to delete one, or has refused it.
+fn unfinished(released: &[ReleasedDisk], of: usize, mut left: Vec<LeftDisk<'_>>) -> FlowError {
     let deleted = released.iter().filter(|disk| disk.outcome == ReleaseOutcome::Deleted).count();
-    let is_on_its_way = was_asked && error.is_cancelled();
-    if deleted == 0 && !is_on_its_way && error.retry() == Retry::Never {
+    let is_unchanged = |left: &LeftDisk<'_>| {
+        let is_on_its_way = left.was_asked && left.error.is_cancelled();
+        !is_on_its_way && left.error.retry() == Retry::Never
+    };
+    let is_unchanged = deleted == 0 && left.iter().all(is_unchanged);
+    let restore = left[0].disk.restore.clone();
+    let error = if left.len() == 1 {
+        left.remove(0).error
+    } else {
+        let what = format!("the release of {} disks", left.len());
+        FlowError::Refused { what, problems: left.iter().map(|left| Problem::of(&left.error)).collect() }
+    };
+    if is_unchanged {
         return error;
     }
-    FlowError::ReleaseUnfinished { restore: disk.restore.clone(), deleted, of, source: Box::new(error) }
+    FlowError::ReleaseUnfinished { restore, deleted, of, source: Box::new(error) }
 }

@@ -16,6 +16,9 @@ pub struct StartedRestore {
     pub state: RestoreState,
     /// When its journal was last written, by the store's clock.
     pub written_at: Option<Timestamp>,
+    /// The signed time of its last event, by the clock of the process that wrote it. On a shared file system the store's
+    /// time is whatever a database VM has set it to.
+    pub signed_at: Option<Timestamp>,
     /// Who gave up its old disks.
     pub released: Option<ReleaseNote>,
     /// What the archive does not have of the former primary's WAL, as was accepted.
@@ -39,7 +42,8 @@ impl StartedRestore {
         let released = released
             .map_err(FlowError::store(format!("look whether the disks of restore {id} were released")))?;
         let missing_wal = missing_wal(state.events())?;
-        Ok(Some(Self { plan, state, written_at, released, missing_wal }))
+        let signed_at = state.events().last().map(|event| event.at);
+        Ok(Some(Self { plan, state, written_at, signed_at, released, missing_wal }))
     }
 
     /// How far it is.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use remount_cloud::{Tags, tag};
 use remount_core::documents::{PlannedInstance, RestorePlan, What};
 use remount_core::{DiskCid, InstanceSlug, Lsn, RecoveryTarget, RequestKey};
@@ -15,6 +16,7 @@ use remount_saga::{Context, Journal as _, ProgressReporter, Step, StepOutputs, W
 use remount_store::{ClusterStore, Keeper, Lease};
 
 use super::journal::RestoreJournal;
+use super::state::RestoreState;
 use super::steps::RestoreStep;
 use super::steps::last_wal::LastWal;
 use super::steps::primary::{Recover, StopPrimary};
@@ -62,6 +64,15 @@ pub struct ProcessNotes {
     pub down_since: Option<(Instant, WaitTimes)>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+    /// Since when the first old disk may be an orphan of the Director, by a driver's clock.
+    pub swapped_since: Option<Timestamp>,
+}
+
+impl ProcessNotes {
+    /// What a process knows that goes on with a restore.
+    pub fn of(state: &RestoreState) -> Self {
+        Self { swapped_since: state.swapped_since(), ..Self::default() }
+    }
 }
 
 #[async_trait]
@@ -79,10 +90,11 @@ impl Context for RestoreContext<'_> {
 
     fn next_steps(&self) -> Vec<String> {
         let restore = &self.plan.id;
-        vec![
+        let next = [
             format!("go on with `remount resume {restore}`"),
             format!("or roll back with `remount rollback {restore}`"),
-        ]
+        ];
+        next.into_iter().chain(self.limit()).collect()
     }
 
     fn next_steps_when_paused(&self) -> Vec<String> {
@@ -99,6 +111,7 @@ impl Context for RestoreContext<'_> {
                 format!("`remount restore forward {restore} --to-time …` replays to a later point, and pauses there"),
                 format!("`remount restore give-up {restore}` puts the old disks back; nothing was written meanwhile"),
             ])
+            .chain(self.limit())
             .collect()
     }
 
@@ -108,6 +121,12 @@ impl Context for RestoreContext<'_> {
 }
 
 impl<'a> RestoreContext<'a> {
+    /// How long a person may take who looks: the rollback needs the old disks.
+    fn limit(&self) -> Option<String> {
+        let since = self.notes().swapped_since?;
+        Some(format!("do it in time: the old disks are orphans, and {}", self.ctx.old_disks.told(since)))
+    }
+
     /// What this process has noted so far.
     pub fn notes(&self) -> MutexGuard<'_, ProcessNotes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,7 +155,10 @@ impl<'a> RestoreContext<'a> {
         }
         self.journal.append(What::PutAside { reason: reason.to_owned() }).await?;
         self.may_have_served.store(true, Ordering::Release);
-        self.reporter.note(format!("the restored disks will not be deleted: {reason}"));
+        self.reporter.note(format!(
+            "the restored disks will not be deleted: {reason}; from the rollback on they are orphans, and {}",
+            self.ctx.old_disks.told(Timestamp::now())
+        ));
         Ok(())
     }
 

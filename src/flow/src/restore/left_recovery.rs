@@ -1,9 +1,8 @@
 //! Whether the restored primary has left recovery, so that users may have written to its disk: such a disk is put
 //! aside by a rollback, never deleted. What is not known counts as yes.
 
-use remount_core::documents::StopNote;
 use remount_director::Instance;
-use remount_postgres::{DatabaseState, Recovery};
+use remount_postgres::Recovery;
 
 use super::context::RestoreContext;
 use crate::{Problem, Result, instances};
@@ -19,14 +18,14 @@ pub enum LeftRecovery {
     Unknown(String),
 }
 
-/// Asks the server, before it is stopped; where it is stopped already, the note of its stop tells. One that answers in recovery has hot standby, so it stops at its target: the
-/// one that PostgreSQL promotes by itself is the one that does not answer on its way there.
+/// Asks the server, before it is stopped. One that answers in recovery has hot standby, so it stops at its target: the
+/// one that PostgreSQL promotes by itself is the one that does not answer on its way there. Where it is stopped already,
+/// the note of its stop can say yes. It never says no: nobody has signed it, and on a shared file system any database VM
+/// writes it.
 pub async fn left_recovery(restore: &RestoreContext<'_>) -> Result<LeftRecovery> {
     let instance = restore.instance(&restore.primary()?.instance).await?;
-    if instance.desired != "started"
-        && let Some(known) = by_note(restore, &instance).await
-    {
-        return Ok(known);
+    if instance.desired != "started" && noted(restore, &instance).await {
+        return Ok(LeftRecovery::Yes);
     }
     if instance.vm.is_none() {
         return Ok(LeftRecovery::Unknown("it has no VM that could be asked".into()));
@@ -41,27 +40,13 @@ pub async fn left_recovery(restore: &RestoreContext<'_>) -> Result<LeftRecovery>
     })
 }
 
-/// What the note of its stop says; none where there is none of this restore's disk, or it cannot be read. One that the
-/// Director wants to run may have been started since its note.
-async fn by_note(restore: &RestoreContext<'_>, instance: &Instance) -> Option<LeftRecovery> {
-    let note = restore.cluster.stop_note(&instance.slug.id).await.ok()??;
+/// Whether the note of the stop of this restore's disk says that it has left recovery: PostgreSQL takes no write on a
+/// timeline that the plan has. One that the Director wants to run may have been started since its note.
+async fn noted(restore: &RestoreContext<'_>, instance: &Instance) -> bool {
+    let Ok(Some(note)) = restore.cluster.stop_note(&instance.slug.id).await else { return false };
     let path = &restore.plan.path;
     let is_ours = note.restore.as_ref() == Some(&restore.plan.id);
-    let is_ours = is_ours && note.system_identifier == path.system_identifier;
-    is_ours.then(|| told_by(&note, path.history.includes(note.timeline))).flatten()
-}
-
-/// The state of the control file as it was left. PostgreSQL writes that it is in production before it takes a write, and
-/// takes none on a timeline that the plan has.
-fn told_by(note: &StopNote, is_planned_timeline: bool) -> Option<LeftRecovery> {
-    let was = |state: DatabaseState| note.state == state.to_string();
-    let in_recovery = was(DatabaseState::InArchiveRecovery) || was(DatabaseState::ShutDownInRecovery);
-    match (in_recovery, is_planned_timeline) {
-        (true, true) => Some(LeftRecovery::No),
-        (_, false) => Some(LeftRecovery::Yes),
-        // As the snapshot has it: it was not started, or died before it noted anything.
-        (false, true) => None,
-    }
+    is_ours && note.system_identifier == path.system_identifier && !path.history.includes(note.timeline)
 }
 
 /// Before the restored primary is stopped for good: keeps its disks where users may have written to them.

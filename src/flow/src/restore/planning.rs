@@ -31,7 +31,9 @@ pub async fn archive(
     more_to_come: MoreWal,
     question: &Question<'_>,
 ) -> Result<ArchiveListing> {
+    let size = question.backups.iter().find(|backup| backup.system_identifier == system);
     let wal = store.wal(system);
+    let wal = size.map_or(wal.clone(), |backup| wal.with_segments_of(backup.segment_size));
     let found = wal.listing().await.map_err(FlowError::store("list the archive"))?;
     let mut listing = ArchiveListing {
         system_identifier: system,

@@ -82,7 +82,7 @@ async fn plan_and_check(
     let mut plan = planning::plan(ctx, &survey, request, backup, path, &mut findings.problems);
     plan.estimate_seconds = findings.report.estimate_seconds;
     preflight::backup(ctx, &survey, backup, &plan, &mut findings).await;
-    let wal = store.wal(plan.path.system_identifier);
+    let wal = store.wal(plan.path.system_identifier).with_segments_of(plan.path.segment_size);
     plan.segments_verified =
         wal_check::preflight(ctx, &wal, &plan.path, request.options.verify, &mut findings).await?;
     at_stake::check(ctx, &store, &survey, &plan, &mut findings).await?;

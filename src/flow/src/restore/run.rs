@@ -243,7 +243,7 @@ impl RestoreRun<'_> {
             owner,
             outputs: StepOutputs::of_journal(state.events()),
             may_have_served: AtomicBool::new(state.may_have_served()),
-            notes: Mutex::new(ProcessNotes::default()),
+            notes: Mutex::new(ProcessNotes::of(&state)),
             plan: self.plan,
             journal: journal.clone(),
             reporter: self.reporter,

@@ -134,6 +134,22 @@ impl RestoreState {
         may_have_served(&self.events)
     }
 
+    /// Since when an old disk of a restore that has not ended may be an orphan of the Director, which deletes those. By
+    /// the clock of the process that swapped it; none where none was swapped.
+    #[must_use]
+    pub fn swapped_since(&self) -> Option<jiff::Timestamp> {
+        if self.phase != RestorePhase::Unfinished {
+            return None;
+        }
+        let swaps = [RestoreStep::SwapStandbys, RestoreStep::SwapPrimary];
+        let is_out = |name: &str| {
+            let swap = swaps.iter().find(|swap| swap.as_str() == name);
+            swap.is_some_and(|swap| !matches!(self.step(*swap), StepState::Pending | StepState::Undone))
+        };
+        let begun = |event: &&JournalEvent| matches!(&event.what, What::Intended { step } if is_out(step));
+        self.events.iter().find(begun).map(|event| event.at)
+    }
+
     /// When the disks of a role were taken out: the old ones, or by a rollback the restored ones. By the clock of
     /// the process that did it.
     #[must_use]

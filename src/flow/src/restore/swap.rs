@@ -105,6 +105,7 @@ pub async fn put_new_disk(
         );
         return Err(FlowError::check(what, RUN_AGAIN));
     }
+    restore.notes().swapped_since.get_or_insert_with(jiff::Timestamp::now);
     put_disk(restore, planned, disk, has_vm).await
 }
 

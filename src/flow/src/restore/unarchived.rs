@@ -305,7 +305,9 @@ fn accept(restore: &RestoreContext<'_>, primary: &PlannedInstance, missing: &str
     let holds = primary.old_disk.as_ref().map(|disk| format!("; disk {disk} holds it")).unwrap_or_default();
     let what = format!("commits of {} may be missing in the archive: {missing}{holds}", primary.instance);
     if restore.plan.accepts(AcceptedLoss::UnarchivedWal) {
-        restore.warn(format!("{what}; accepted. The disk is kept until it is released by name"));
+        let director = restore.ctx.old_disks.told(jiff::Timestamp::now());
+        restore
+            .warn(format!("{what}; accepted. The disk is kept until it is released by name, but {director}"));
         return Ok(());
     }
     let next = format!("fix what keeps it from archiving, and restore again; or {ACCEPT}");

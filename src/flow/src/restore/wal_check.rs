@@ -91,6 +91,7 @@ pub async fn while_making<T>(
     let rest = &order[verified..];
     let read = std::sync::atomic::AtomicUsize::new(0);
     let wal = restore.cluster.wal(restore.plan.path.system_identifier);
+    let wal = wal.with_segments_of(restore.plan.path.segment_size);
     let reading = Box::pin(async {
         for some in rest.chunks(CONTENTS_AT_ONCE) {
             if let Some(damaged) = contents(&wal, some).await?.into_iter().next() {

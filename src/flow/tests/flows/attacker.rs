@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use remount_core::documents::{JournalEvent, RestorePlan};
+use remount_core::documents::{BackupManifest, JournalEvent, RestorePlan, Tombstone, TombstoneKind};
 use remount_core::{DiskCid, RestoreId};
 use remount_flow::{
-    Quiet, ReleaseRequest, Scope, Selection, list_old_disks, release_old_disks, resume_restore,
-    rollback_restore,
+    BackupRequest, Quiet, ReleaseRequest, Scope, Selection, list_old_disks, release_old_disks,
+    resume_restore, rollback_restore, run_backup,
 };
 use remount_sim::keys;
-use remount_store::{Keyring, Objects, Store};
+use remount_store::{Keyring, Objects, Purpose, Store};
 use serde_json::{Value, json};
 
-use crate::support::Workbench;
+use crate::support::{Heard, Workbench};
 
 /// A restore that the attacker makes up.
 const FORGED: &str = "20991123T004500Z-evil";
@@ -217,6 +217,78 @@ async fn a_forged_tombstone_or_beginning_deletes_no_snapshot() {
     }
 }
 
+/// The note of a backup's begin, truly signed, as a database VM copies it from a share while the backup runs.
+async fn kept_note(bench: &Workbench, backup: &BackupManifest) -> (String, Bytes) {
+    let cluster = bench.landscape.cluster_store();
+    let lease = cluster.take_lease("kept", Purpose::Backup, bench.ctx.timeouts.lease_term).await.unwrap();
+    cluster.note_begun(&backup.id, backup.system_identifier, &lease).await.unwrap();
+    lease.release().await.unwrap();
+    let path = format!("clusters/pg-0001/{}/begun/{}.json", backup.system_identifier, backup.id);
+    let note = bench.objects.read(&path).await.unwrap().unwrap().content;
+    cluster.forget_begun(&backup.id, backup.system_identifier).await.unwrap();
+    (path, note)
+}
+
+#[tokio::test]
+async fn a_note_put_back_beside_a_deleted_manifest_deletes_no_snapshot() {
+    for lags in [false, true] {
+        let bench = if lags { Workbench::lagging(7) } else { Workbench::new() };
+        let backup = bench.backup().await;
+        let (begun, note) = kept_note(&bench, &backup).await;
+        let manifest = format!("clusters/pg-0001/{}/backups/{}.json", backup.system_identifier, backup.id);
+        let taken = bench.objects.read(&manifest).await.unwrap().unwrap().content;
+        bench.objects.delete(&manifest).await.unwrap();
+        let attacker = Attacker::of(&bench);
+        attacker.write(&begun, note).await;
+        let heard = Heard::default();
+        let request = BackupRequest::of(bench.landscape.deployment().clone());
+        run_backup(&bench.ctx, &request, &heard).await.unwrap();
+        assert_eq!(bench.landscape.snapshots(), 2, "lags: {lags}");
+        let told = heard.notes().into_iter().find(|note| note.contains("kept: complete, no manifest"));
+        let told = told.expect("it is told by name");
+        let named = [backup.snapshot.cid.to_string(), backup.id.to_string()];
+        assert!(named.iter().all(|name| told.contains(name.as_str())), "{told}");
+        // A share that was rolled back, a replica that lagged behind: the manifest comes back, and is good.
+        attacker.write(&manifest, taken).await;
+        let cluster = bench.landscape.cluster_store();
+        assert_eq!(cluster.backup(&backup.id).await.unwrap(), Some(backup.clone()));
+        bench.backup().await;
+        assert_eq!(bench.landscape.snapshots(), 3);
+        assert!(cluster.begun_backups().await.unwrap().is_empty(), "and the note is settled");
+    }
+}
+
+#[tokio::test]
+async fn a_tombstone_of_failure_deletes_no_snapshot_of_a_good_backup_and_one_of_pruning_does() {
+    let bench = Workbench::new();
+    let backup = bench.backup().await;
+    let path = format!("clusters/pg-0001/{}/backups/{}.json", backup.system_identifier, backup.id);
+    let manifest = bench.objects.read(&path).await.unwrap().unwrap().content;
+    bench.objects.delete(&path).await.unwrap();
+    // As a control plane of before would have written it, after the same attack.
+    let failed = Tombstone {
+        format: 1,
+        tombstone: TombstoneKind::Failed,
+        id: backup.id.clone(),
+        cluster: backup.cluster.clone(),
+        system_identifier: backup.system_identifier,
+        epoch: 1,
+        at: bench.landscape.now(),
+        why: "its driver ended before it was done".into(),
+    };
+    let cluster = bench.landscape.cluster_store();
+    cluster.give_up_backup(&failed).await.unwrap();
+    bench.backup().await;
+    assert_eq!(bench.landscape.snapshots(), 2);
+    Attacker::of(&bench).write(&path, manifest).await;
+    let lease = cluster.take_lease("prune", Purpose::Prune, bench.ctx.timeouts.lease_term).await.unwrap();
+    cluster.prune_backup(&backup.id, bench.landscape.now(), "its time is over", &lease).await.unwrap();
+    lease.release().await.unwrap();
+    bench.backup().await;
+    let gone = bench.ctx.cloud.snapshot(&backup.snapshot.cid).await.unwrap();
+    assert_eq!((gone, bench.landscape.snapshots()), (None, 2));
+}
+
 #[tokio::test]
 async fn what_it_writes_about_leases_requests_and_instances_stops_nobody_elses_work() {
     let (bench, plan, _) = restored().await;
@@ -246,7 +318,7 @@ async fn what_it_writes_about_leases_requests_and_instances_stops_nobody_elses_w
     // Its own cluster is backed up all the same; so is every other.
     bench.backup().await;
     let victim = bench.ctx.store.cluster(&VICTIM.parse().unwrap());
-    let lease = victim.take_lease("x", remount_store::Purpose::Backup, bench.ctx.timeouts.lease_term).await;
+    let lease = victim.take_lease("x", Purpose::Backup, bench.ctx.timeouts.lease_term).await;
     assert!(
         lease.is_err(),
         "the victim's lease has only forged epochs: the next step names the object that has to go"
@@ -260,7 +332,7 @@ async fn a_database_vm_cannot_write_what_commands() {
     let store = Store::new(objects, keys::agent());
     let cluster = store.cluster(bench.landscape.cluster());
     let term = bench.ctx.timeouts.lease_term;
-    let lease = cluster.take_lease("agent", remount_store::Purpose::Prune, term).await;
+    let lease = cluster.take_lease("agent", Purpose::Prune, term).await;
     assert!(matches!(lease, Err(remount_store::Error::CannotSign { .. })), "{lease:?}");
     let abort = cluster.request_abort(&plan.id, "agent").await;
     assert!(matches!(abort, Err(remount_store::Error::CannotSign { .. })), "{abort:?}");

@@ -49,6 +49,7 @@ async fn a_backup_that_fails_anywhere_leaves_nothing() {
         ("cloud.create_snapshot", 30),
         ("cloud.snapshot", 30),
         ("server.end_backup", 30),
+        ("cloud.tag_snapshot", 30),
     ];
     for (call, times) in calls {
         for fault in [Fault::Refuse, Fault::LoseRequest] {
@@ -70,7 +71,13 @@ async fn a_backup_that_fails_anywhere_leaves_nothing() {
 
 #[tokio::test]
 async fn lost_answers_do_not_fail_a_backup() {
-    let calls = ["server.begin_backup", "cloud.create_snapshot", "cloud.snapshot", "server.end_backup"];
+    let calls = [
+        "server.begin_backup",
+        "cloud.create_snapshot",
+        "cloud.snapshot",
+        "server.end_backup",
+        "cloud.tag_snapshot",
+    ];
     for call in calls {
         let bench = Workbench::new();
         bench.landscape.commit(5).await;

@@ -6,8 +6,9 @@ use remount_core::documents::{OnFailure, RestoreRequest};
 use remount_core::{DiskCid, ExitCode, RecoveryTarget};
 use remount_director::StopKind;
 use remount_flow::{
-    FlowError, OldDisk, OldDiskRetention, OldDiskState, Quiet, ReleaseOutcome, ReleaseRequest, ReleasedDisk,
-    Scope, Selection, list_old_disks, preview_release, release_old_disks, rollback_restore, run_restore,
+    Clocks, FlowError, OldDisk, OldDiskRetention, OldDiskState, Quiet, ReleaseOutcome, ReleaseRequest,
+    ReleasedDisk, Scope, Selection, list_old_disks, preview_release, release_old_disks, rollback_restore,
+    run_restore,
 };
 use remount_sim::memory::{Fault, Rule};
 use remount_store::Purpose;
@@ -34,7 +35,8 @@ impl Workbench {
 
     async fn list(&self, scope: Scope) -> Vec<OldDisk> {
         let clusters = [self.landscape.cluster().clone()];
-        let found = list_old_disks(&self.ctx, &clusters, &scope, self.store_time().await).await.unwrap();
+        let now = Clocks { store: self.store_time().await, ours: far_future() };
+        let found = list_old_disks(&self.ctx, &clusters, &scope, now).await.unwrap();
         assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
         found.disks
     }
@@ -107,6 +109,45 @@ async fn a_clock_that_runs_ahead_releases_nothing_that_is_kept() {
     let released = bench.release(Selection::Restore(request.id)).await.unwrap();
     assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2], "by name it is a choice");
     assert!(bench.no_longer_there(&old).await);
+}
+
+/// On a shared file system a database VM can set the time of any object: of the journal's last event into the past, of
+/// the lease into the future.
+#[tokio::test]
+async fn times_that_somebody_has_set_release_nothing() {
+    let bench = Workbench::new();
+    let (request, old) = bench.restored().await;
+    bench.hours_pass(24 * 365);
+    let due = ReleaseRequest { selection: Selection::Due, by: "errand".into() };
+    let cluster = bench.landscape.cluster().clone();
+    let signed = bench.landscape.cluster_store().journal(&request.id).await.unwrap().last().unwrap().at;
+    let hours = |n: i64| signed + jiff::SignedDuration::from_hours(n);
+    assert_eq!(release_old_disks(&bench.ctx, &cluster, &due, hours(23)).await.unwrap(), []);
+    assert!(bench.all_there(&old), "what is signed says that it ended a moment ago");
+    assert_eq!(release_old_disks(&bench.ctx, &cluster, &due, hours(25)).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_disk_that_must_stay_does_not_keep_the_others() {
+    let bench = Workbench::new();
+    let (_, old) = bench.restored().await;
+    bench.hours_pass(25);
+    bench.landscape.orphan_is_of(&old[0], "pg-0002");
+    let error = bench.release(Selection::Due).await.unwrap_err();
+    let told = remount_core::report(&error);
+    assert!(told.contains(old[0].as_str()) && told.contains("1 of 2"), "{told}");
+    assert!(bench.all_there(&old[..1]) && !bench.all_there(&old[1..]));
+    let bench = Workbench::new();
+    let (_, old) = bench.restored().await;
+    bench.hours_pass(25);
+    for disk in &old {
+        bench.landscape.orphan_is_of(disk, "pg-0002");
+    }
+    let error = bench.release(Selection::Due).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Unchanged);
+    let told = remount_core::report(&error);
+    assert!(old.iter().all(|disk| told.contains(disk.as_str())), "each is told: {told}");
+    assert!(bench.all_there(&old));
 }
 
 #[tokio::test]
@@ -186,7 +227,7 @@ async fn a_disk_that_is_in_use_again_is_left_alone() {
 }
 
 #[tokio::test]
-async fn after_a_way_back_the_restored_disks_are_the_ones_that_go() {
+async fn after_a_way_back_the_restored_disks_stay_until_they_are_named() {
     let bench = Workbench::new();
     let (request, old) = bench.restored().await;
     let restored: Vec<DiskCid> = (0..2).filter_map(|index| bench.landscape.disks_of(index).0).collect();
@@ -195,16 +236,14 @@ async fn after_a_way_back_the_restored_disks_are_the_ones_that_go() {
     let listed = bench.list(Scope::Present).await;
     assert_eq!(listed.iter().map(|disk| disk.disk.clone()).collect::<Vec<_>>(), restored);
     for disk in &listed {
-        assert_eq!((disk.state, disk.is_restored), (OldDiskState::Kept, true));
+        assert_eq!((disk.state, disk.is_restored), (OldDiskState::PutAside, true));
         assert!(disk.out_of_use_since.is_some() && disk.director_deletes_at.is_some());
+        assert_eq!(disk.kept_until, None, "no time lets them go");
     }
-    assert_eq!(
-        bench.release(Selection::Due).await.unwrap(),
-        [],
-        "they are kept from the end of the rollback"
-    );
-    bench.hours_pass(25);
-    let released = bench.release(Selection::Due).await.unwrap();
+    bench.hours_pass(24 * 365);
+    assert_eq!(bench.release(Selection::Due).await.unwrap(), [], "what users wrote is there alone");
+    assert!(bench.all_there(&restored));
+    let released = bench.release(Selection::Restore(request.id)).await.unwrap();
     assert_eq!(outcomes(&released), [ReleaseOutcome::Deleted; 2]);
     assert!(bench.no_longer_there(&restored).await && bench.all_there(&old));
     assert_eq!((0..2).filter_map(|index| bench.landscape.disks_of(index).0).collect::<Vec<_>>(), old);
@@ -233,7 +272,10 @@ async fn a_disk_belongs_to_the_newest_restore_that_replaced_it() {
     let second = bench.request(RecoveryTarget::Latest);
     run_restore(&bench.ctx, second.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
     let listed = bench.list(Scope::Present).await;
-    assert!(listed.iter().all(|disk| disk.state == OldDiskState::Kept), "{listed:?}");
+    let wanted = |disk: &OldDisk| {
+        if disk.is_restored { OldDiskState::PutAside } else { OldDiskState::Kept }
+    };
+    assert!(listed.iter().all(|disk| disk.state == wanted(disk)), "{listed:?}");
     let (back, replaced): (Vec<_>, Vec<_>) = listed.iter().partition(|disk| disk.is_restored);
     assert!(back.len() == 2 && back.iter().all(|disk| disk.restore == first.id));
     assert!(replaced.len() == 2 && replaced.iter().all(|disk| disk.restore == second.id));
@@ -363,8 +405,8 @@ async fn a_disk_that_is_somebody_elses_by_anybodys_word_is_left_alone() {
             }
         }
         let refused = bench.release(Selection::Restore(request.id)).await.unwrap_err();
-        let told = refused.to_string();
+        let told = remount_core::report(&refused);
         assert!(told.contains("pg-0002") || told.contains("nobody says whose"), "{words}: {told}");
-        assert!(bench.all_there(&old), "{words}");
+        assert!(bench.all_there(&old[..1]), "{words}");
     }
 }

@@ -22,6 +22,7 @@ async fn snapshot(bench: &Workbench, tags: &Tags, backup: &str) -> Snapshot {
     let disk = bench.landscape.disks_of(0).0.unwrap();
     let mut tags = tags.clone();
     tags.insert(tag::BACKUP.into(), backup.into());
+    tags.remove(tag::STATE);
     let key = RequestKey::new(format!("backup-{backup}")).unwrap();
     bench.ctx.cloud.create_snapshot(&disk, &tags, &key).await.unwrap()
 }

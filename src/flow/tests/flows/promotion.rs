@@ -235,15 +235,39 @@ async fn a_driver_that_dies_while_it_moves_the_target_leaves_a_restore_that_stan
     }
 }
 
-/// The note of a stop says what a server that is down cannot.
+/// The Director deletes its orphans whatever Remount promises: whoever takes time to look is told how much there is.
 #[tokio::test]
-async fn a_restored_primary_that_is_down_is_judged_by_the_note_of_its_stop() {
+async fn a_pause_and_a_hold_say_when_the_director_deletes_the_old_disks() {
+    let paused = paused().await;
+    let state = paused.state().await;
+    let since = state.swapped_since().expect("the disks are swapped");
+    let told = paused.bench.ctx.old_disks.told(since);
+    let of = |state: &RestoreState| match &state.events().last().unwrap().what {
+        What::Paused { next, .. } | What::Held { next, .. } => next.join("\n"),
+        other => panic!("{other:?}"),
+    };
+    assert!(
+        told.contains("5 days, about 20") && of(&state).contains("the Director deletes"),
+        "{}",
+        of(&state)
+    );
+    let bench = &paused.bench;
+    bench.landscape.inject(Rule::once("server.write_probe", Fault::Refuse).times(u32::MAX));
+    paused.accept().await.unwrap_err();
+    let held = of(&paused.state().await);
+    assert!(held.contains(&told), "another process knows it from the journal: {held}");
+}
+
+/// A note of a stop is not signed, and on a shared file system anybody's: that it was in recovery deletes no disk.
+#[tokio::test]
+async fn a_restored_primary_that_is_down_keeps_its_disk_whatever_the_note_of_its_stop_says() {
     let paused = paused().await;
     let (bench, cluster) = (&paused.bench, paused.bench.landscape.cluster().clone());
     bench.landscape.stop_all().await;
     give_up_restore(&bench.ctx, &cluster, &paused.request.id, &Quiet).await.unwrap();
-    bench.assert_undone(&paused.old).await;
-    assert_eq!(paused.state().await.put_aside_because(), None);
+    bench.assert_undone_after_serving(&paused.old).await;
+    let why = paused.state().await.put_aside_because().unwrap();
+    assert!(why.contains("is not known"), "{why}");
 }
 
 #[tokio::test]

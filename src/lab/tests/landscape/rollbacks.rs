@@ -46,11 +46,14 @@ async fn a_restore_to_the_wrong_instant_is_taken_back_and_another_follows() -> R
     landscape.holds("a=3 b=4").await?;
 
     let there = old_disks(&landscape).await?;
-    let expected = ["old due", "old due", "restored kept", "restored kept"];
+    let expected = ["old due", "old due", "restored put_aside", "restored put_aside"];
     ensure!(there == expected, "the disks of both: {there:?}");
     landscape.back_up().await?;
     let there = old_disks(&landscape).await?;
-    ensure!(there == ["restored kept"; 2], "the errand `backup` deletes what is due: {there:?}");
+    ensure!(
+        there == ["restored put_aside"; 2],
+        "the errand `backup` deletes what is due, and nothing else: {there:?}"
+    );
     landscape.holds("a=3 b=4").await?;
     landscape.down().await
 }

@@ -3,6 +3,7 @@
 //! | guarantee | check |
 //! |---|---|
 //! | content and metadata are read back whole, whatever the size | `an_object_is_read_back_whole` |
+//! | what is longer than the reader bears is not read | `what_is_too_long_is_not_read` |
 //! | a create where an object is changes nothing of it | `a_second_create_touches_nothing` |
 //! | absent is an answer; delete of what is gone succeeds | `what_is_absent_is_absent` |
 //! | the last writer wins, and the store's clock goes on | `a_replaced_object_is_the_new_one` |
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use remount_store::{Created, Metadata, Objects};
+use remount_store::{Created, Error, Metadata, Objects};
 
 use super::suite::{self, CHECK_LIMIT, checks};
 use super::{Check, Report, Verdict};
@@ -23,6 +24,7 @@ use super::{Check, Report, Verdict};
 /// The checks, in order.
 const CHECKS: &[Check<Subject>] = checks![Subject:
     self::an_object_is_read_back_whole,
+    self::what_is_too_long_is_not_read,
     self::a_second_create_touches_nothing,
     self::what_is_absent_is_absent,
     self::a_replaced_object_is_the_new_one,
@@ -63,6 +65,21 @@ async fn an_object_is_read_back_whole(Subject { objects, prefix }: Subject) -> V
         let (info, stat) = objects.stat(&path).await.unwrap().expect("a created object is there");
         assert_eq!((info.path, info.size_bytes, stat), (path, content.len() as u64, metadata.clone()));
     }
+    Verdict::Holds
+}
+
+async fn what_is_too_long_is_not_read(Subject { objects, prefix }: Subject) -> Verdict {
+    let path = format!("{prefix}long");
+    let content = Bytes::from(vec![7; 100_000]);
+    objects.create(&path, content.clone(), &Metadata::new()).await.unwrap();
+    let whole = objects.read_within(&path, 100_000).await.unwrap().expect("it is there");
+    assert!(whole.content == content);
+    for most in [99_999, 0] {
+        let refused = objects.read_within(&path, most).await.map(drop);
+        let Err(error @ Error::Document { .. }) = refused else { panic!("{most}: {refused:?}") };
+        assert!(error.to_string().contains(&path) && error.to_string().contains("bytes"), "{error}");
+    }
+    assert!(objects.read_within(&format!("{prefix}none"), 0).await.unwrap().is_none());
     Verdict::Holds
 }
 

@@ -119,6 +119,16 @@ impl DiskCloud for MemoryCloud {
         answer("cloud.snapshots_tagged", lose, found)
     }
 
+    async fn tag_snapshot(&self, cid: &SnapshotCid, tags: &Tags) -> Result<()> {
+        let lose = self.begin("cloud.tag_snapshot", cid.as_str())?;
+        let mut state = self.0.state();
+        state.remember_snapshot(cid);
+        let found = state.snapshots.get_mut(cid).ok_or_else(|| Error::SnapshotNotFound(cid.clone()))?;
+        found.snapshot.tags.extend(tags.clone());
+        drop(state);
+        answer("cloud.tag_snapshot", lose, ())
+    }
+
     async fn delete_snapshot(&self, cid: &SnapshotCid) -> Result<()> {
         let lose = self.begin("cloud.delete_snapshot", cid.as_str())?;
         let mut state = self.0.state();

@@ -190,8 +190,8 @@ impl Objects for CrashingObjects {
         if lose { Err(lost(path)) } else { Ok(()) }
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Object>> {
-        self.objects.read(path).await
+    async fn read_within(&self, path: &str, most: u64) -> Result<Option<Object>> {
+        self.objects.read_within(path, most).await
     }
 
     async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>> {

@@ -102,7 +102,7 @@ impl State {
         }
     }
 
-    /// To be called before a snapshot is made or deleted.
+    /// To be called before a snapshot is made, tagged or deleted.
     pub fn remember_snapshot(&mut self, cid: &SnapshotCid) {
         let looks = self.lag.looks();
         let seen = match self.lag.snapshots.get(cid) {

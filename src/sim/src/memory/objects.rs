@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
-use remount_store::{Created, Metadata, Object, ObjectInfo, Objects, Result};
+use remount_store::{Created, Error, Metadata, Object, ObjectInfo, Objects, Result};
 
 /// Objects in memory. The store has a clock of its own, which begins at 2000-01-01: whoever compares
 /// its times with the machine's is found out.
@@ -94,8 +94,11 @@ impl Objects for MemoryObjects {
         Ok(())
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Object>> {
+    async fn read_within(&self, path: &str, most: u64) -> Result<Option<Object>> {
         let stored = self.state().objects.get(path).cloned();
+        if stored.as_ref().is_some_and(|stored| stored.content.len() as u64 > most) {
+            return Err(Error::too_long(path, most));
+        }
         Ok(stored.map(|stored| Object { content: stored.content, metadata: stored.metadata }))
     }
 

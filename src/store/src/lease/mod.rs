@@ -165,12 +165,7 @@ impl Lease {
     pub async fn check(&self) -> Result<()> {
         let table = LeaseTable::read(&self.inner.cluster).await?;
         let epoch = self.inner.epoch;
-        let taken_by = if table.epochs.contains_key(&(epoch + 1)) {
-            Some(epoch + 1)
-        } else {
-            table.newest(&self.inner.cluster, epoch).await?.0.map(|(number, _)| number)
-        };
-        match taken_by {
+        match table.taken_by(&self.inner.cluster, epoch).await? {
             None => Ok(()),
             Some(taken_by) => Err(Error::Fenced { cluster: self.cluster().to_string(), epoch, taken_by }),
         }

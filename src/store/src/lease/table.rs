@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use log::warn;
 use remount_core::documents::LeaseDocument;
 
-use super::read;
-use crate::{ClusterStore, Error, ObjectInfo, Result};
+use super::{epoch_path, read};
+use crate::{ClusterStore, Error, ObjectInfo, Result, documents};
 
 /// The epochs of a cluster's lease that are still listed.
 #[derive(Debug, Default)]
@@ -109,6 +109,32 @@ impl LeaseTable {
             }
         }
         Ok((None, passed_over))
+    }
+
+    /// The epoch that has taken the lease over from the owner of `epoch`, as far as can be told. Its very successor has,
+    /// whoever wrote it. A later one has where we have signed it, or where somebody has whose key is not on our list: this
+    /// process may have slept while keys were replaced, and to stop is safe. What is no signed document is passed over.
+    ///
+    /// # Errors
+    /// As [`Self::newest`].
+    pub(crate) async fn taken_by(&self, cluster: &ClusterStore, epoch: u64) -> Result<Option<u64>> {
+        if self.epochs.contains_key(&(epoch + 1)) {
+            return Ok(Some(epoch + 1));
+        }
+        let (newest, passed_over) = self.newest(cluster, epoch).await?;
+        if let Some((number, _)) = newest {
+            return Ok(Some(number));
+        }
+        if passed_over.is_empty() {
+            return Ok(None);
+        }
+        for (&number, _) in self.epochs.range(epoch.saturating_add(1)..).rev() {
+            let object = documents::read(&*cluster.objects, &epoch_path(cluster, number)).await?;
+            if object.is_some_and(|object| documents::is_strangers(&object.content, &cluster.keys)) {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
     }
 
     /// Warns of what lies among the epochs and is none.

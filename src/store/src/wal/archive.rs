@@ -12,7 +12,7 @@ use remount_core::{
 };
 
 use crate::store::CLUSTERS;
-use crate::wal::object::{Facts, HEADER_BYTES, UnpackError, Unpacked, unpack};
+use crate::wal::object::{Facts, HEADER_BYTES, LONGEST_FILE, Limits, UnpackError, Unpacked, unpack};
 use crate::wal::summary::SegmentSummary;
 use crate::wal::{ArchiveFile, Codec, SegmentHeader};
 use crate::{Created, Damage, Error, Metadata, Objects, Result, SegmentFault, documents};
@@ -23,6 +23,8 @@ pub struct WalArchive {
     objects: Arc<dyn Objects>,
     system_identifier: SystemIdentifier,
     folder: String,
+    /// No segment is longer.
+    segment_bytes: u64,
 }
 
 /// How to push.
@@ -62,7 +64,13 @@ impl WalArchive {
         system_identifier: SystemIdentifier,
     ) -> Self {
         let folder = format!("{CLUSTERS}{cluster}/{system_identifier}/wal/");
-        Self { objects, system_identifier, folder }
+        Self { objects, system_identifier, folder, segment_bytes: LONGEST_FILE }
+    }
+
+    /// The same, where the size of its segments is known: what is longer is damaged, and is not read.
+    #[must_use]
+    pub fn with_segments_of(self, size: SegmentSize) -> Self {
+        Self { segment_bytes: u64::from(size.bytes()), ..self }
     }
 
     /// Archives a file, checked against its name first. One create decides, whatever codec the file was pushed with
@@ -133,12 +141,21 @@ impl WalArchive {
     /// has got then must not be used.
     pub async fn fetch_into(&self, file: &ArchiveFile, target: &mut (dyn Write + Send)) -> Result<bool> {
         let path = self.path(file);
-        let Some(object) = self.objects.read(&path).await? else {
+        let most_bytes = self.most_bytes(file);
+        let object = match self.objects.read_within(&path, stored_bytes_of(most_bytes)).await {
+            // The database VM that writes here may be somebody else's by now.
+            Err(Error::Document { .. }) => {
+                return Err(Error::Damaged { path, damage: Damage::TooLong { most_bytes } });
+            }
+            read => read?,
+        };
+        let Some(object) = object else {
             return Ok(false);
         };
         let damaged = |damage| Error::Damaged { path: path.clone(), damage };
         let first_bytes = if is_compressed(file) { SegmentHeader::BYTES } else { usize::MAX };
-        let unpacked = unpack(&object.content, first_bytes, target).map_err(|error| match error {
+        let limits = Limits { raw_bytes: most_bytes, may_be_compressed: is_compressed(file) };
+        let unpacked = unpack(&object.content, first_bytes, limits, target).map_err(|error| match error {
             UnpackError::Damage(damage) => damaged(damage),
             UnpackError::Target(source) => Error::Target { file: file.to_string(), source },
         })?;
@@ -283,6 +300,11 @@ impl WalArchive {
         }
     }
 
+    /// How long a file of this name can be.
+    fn most_bytes(&self, file: &ArchiveFile) -> u64 {
+        if is_compressed(file) { self.segment_bytes } else { LONGEST_TEXT }
+    }
+
     pub(crate) fn objects(&self) -> &dyn Objects {
         &*self.objects
     }
@@ -295,6 +317,14 @@ impl WalArchive {
     fn path(&self, file: &ArchiveFile) -> String {
         format!("{}{}/{file}", self.folder, file.timeline().hex())
     }
+}
+
+/// No history of a timeline or a backup is longer.
+const LONGEST_TEXT: u64 = 1 << 20;
+
+/// How long the object of such a file can be: its header, and content that does not compress.
+const fn stored_bytes_of(raw_bytes: u64) -> u64 {
+    raw_bytes + raw_bytes / 64 + HEADER_BYTES as u64 + (64 << 10)
 }
 
 /// So much of a by-product's SHA-256 is in the name of its own.

@@ -49,7 +49,7 @@ const CHECKED: usize = 60;
 const NO_COMMIT: i64 = i64::MIN;
 
 /// No file that PostgreSQL archives is longer than the largest segment.
-const LONGEST_FILE: u64 = 1 << 30;
+pub(crate) const LONGEST_FILE: u64 = 1 << 30;
 
 impl Facts {
     pub(crate) fn of(content: &[u8], codec: Codec, last_commit: Option<Timestamp>) -> Self {
@@ -121,6 +121,15 @@ pub(crate) struct Unpacked {
     pub(crate) raw_bytes: u64,
 }
 
+/// What an archived file of a certain name can be: what its header says is not believed beyond that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How long its raw content can be.
+    pub(crate) raw_bytes: u64,
+    /// Whether it can be compressed.
+    pub(crate) may_be_compressed: bool,
+}
+
 /// Hands the raw content of an archived file on to `target`.
 ///
 /// # Errors
@@ -128,10 +137,18 @@ pub(crate) struct Unpacked {
 pub(crate) fn unpack(
     object: &[u8],
     first_bytes: usize,
+    limits: Limits,
     target: &mut (dyn Write + Send),
 ) -> Result<Unpacked, UnpackError> {
     let facts = Facts::parse(object)?;
     let codec = facts.codec;
+    if facts.raw_bytes > limits.raw_bytes {
+        return Err(Damage::TooLong { most_bytes: limits.raw_bytes }.into());
+    }
+    if codec != Codec::Raw && !limits.may_be_compressed {
+        let detail = "a text file is never compressed".to_owned();
+        return Err(Damage::Codec { codec: codec.to_string(), detail }.into());
+    }
     let undecodable =
         |error: io::Error| Damage::Codec { codec: codec.to_string(), detail: error.to_string() };
     let mut reader = codec.reader(&object[HEADER_BYTES..]).map_err(undecodable)?.take(facts.raw_bytes + 1);

@@ -6,6 +6,8 @@
 //! | the store says | of a snapshot | of a disk |
 //! |---|---|---|
 //! | its run is good, or goes on | stays | stays |
+//! | a tombstone of pruning | goes | – |
+//! | anything else, and the cloud's mark says that it was good | stays, and is told by name | – |
 //! | a tombstone; the journal ends with `undone` | goes | goes, unless something has it |
 //! | begun, nothing more | a tombstone is written first: a late manifest loses | – |
 //! | nothing | stays: a changed prefix, an emptied bucket, another landscape | stays |

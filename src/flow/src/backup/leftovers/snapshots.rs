@@ -10,11 +10,14 @@ use remount_saga::ProgressReporter;
 use remount_store::{ClusterStore, Error};
 
 use crate::backup::Holder;
+use crate::backup::snapshot::is_good;
 use crate::owner::{Owner, is_before};
 use crate::{FlowContext, FlowError, Result, settled};
 
 /// Deletes the snapshots of backups of which the store says that they failed, or that they were begun by an owner
-/// before us and never became good.
+/// before us and never became good. One that is marked as good at the cloud goes by a tombstone of pruning alone: its
+/// manifest may have been deleted by whoever writes to a shared file system, and a note of its begin put back; or this
+/// is a replica that lags behind.
 pub async fn reap(
     ctx: &FlowContext,
     holder: &Holder<'_>,
@@ -56,23 +59,55 @@ impl Settled<'_> {
         snapshots: &[Snapshot],
     ) -> Result<()> {
         let cluster = self.holder.cluster;
-        let Some(record) = self.record(id, begun).await? else {
-            return Ok(());
-        };
-        if matches!(record, BackupRecord::Tombstone(_)) {
-            for snapshot in snapshots {
-                // After a sleep that outlasted the lease another may be at it.
-                self.holder.still_ours().await?;
-                self.reporter
-                    .note(format!("snapshot {} of a backup that never became good is deleted", snapshot.cid));
-                delete(self.ctx, snapshot).await?;
+        // No tombstone for what was good: a manifest that comes back with a replica is to find its name free.
+        let begun_only = begun.filter(|_| !snapshots.iter().any(is_good));
+        let record = self.record(id, begun_only).await?;
+        for snapshot in snapshots {
+            match &record {
+                Some(BackupRecord::Manifest(_)) => {}
+                Some(BackupRecord::Tombstone(stands)) => self.of_tombstone(id, stands, snapshot).await?,
+                None if is_good(snapshot) => self.tell_kept(id, snapshot),
+                None => {}
             }
+        }
+        if record.is_none() {
+            return Ok(());
         }
         if let Some(note) = begun {
             let forgotten = cluster.forget_begun(id, note.system_identifier).await;
             forgotten.map_err(FlowError::store(format!("settle backup {id}")))?;
         }
         Ok(())
+    }
+
+    async fn of_tombstone(&self, id: &BackupId, stands: &Tombstone, snapshot: &Snapshot) -> Result<()> {
+        if stands.tombstone == TombstoneKind::Failed && self.was_good(snapshot).await? {
+            self.tell_kept(id, snapshot);
+            return Ok(());
+        }
+        // After a sleep that outlasted the lease another may be at it.
+        self.holder.still_ours().await?;
+        let why = match stands.tombstone {
+            TombstoneKind::Failed => "a backup that never became good",
+            TombstoneKind::Pruned => "a backup that is not kept any more",
+        };
+        self.reporter.note(format!("snapshot {} of {why} is deleted", snapshot.cid));
+        delete(self.ctx, snapshot).await
+    }
+
+    /// A list may be older than a mark: the snapshot itself is asked.
+    async fn was_good(&self, listed: &Snapshot) -> Result<bool> {
+        let found = self.ctx.cloud.snapshot(&listed.cid).await;
+        let found = found.map_err(FlowError::cloud(format!("look at snapshot {}", listed.cid)))?;
+        Ok(is_good(listed) || found.as_ref().is_some_and(is_good))
+    }
+
+    fn tell_kept(&self, id: &BackupId, snapshot: &Snapshot) {
+        self.reporter.note(format!(
+            "snapshot {} of backup {id} is kept: complete, no manifest. Look why the store has none \
+             (docs/runbook.md); where it is not wanted, delete it in the cloud's console",
+            snapshot.cid
+        ));
     }
 
     /// What the store says of the backup, having been told that one which was begun is over. None where it says

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use remount_cloud::RetryingCloud;
+use remount_cloud::{RetryingCloud, Tags, tag};
 use remount_core::documents::BackupManifest;
 use remount_core::documents::{AcceptedLoss, OnFailure, RestoreRequest};
 use remount_core::{DiskCid, RecoveryTarget, RestoreId, RestoreTarget, TimelineId};
@@ -214,12 +214,20 @@ impl Workbench {
         assert!(left.iter().all(orphaned), "{left:?} are orphans");
     }
 
-    /// No snapshot without a manifest, no lease held.
+    /// No snapshot without a manifest, but of a backup that died between its mark and its manifest; no lease held.
     pub async fn assert_tidy(&self) {
         self.landscape.quiet().await;
         let cluster = self.ctx.store.cluster(self.landscape.cluster());
-        let manifests = cluster.survey_backups().await.unwrap().good.len();
-        assert_eq!(self.landscape.snapshots(), manifests, "each snapshot has its manifest");
+        let good = cluster.survey_backups().await.unwrap().good;
+        self.landscape.settle();
+        let snapshots = self.landscape.cloud().snapshots_tagged(&Tags::new()).await.unwrap();
+        let without: Vec<_> = snapshots
+            .iter()
+            .filter(|snapshot| !good.iter().any(|backup| backup.snapshot.cid == snapshot.cid))
+            .collect();
+        let is_marked = without.iter().all(|snapshot| snapshot.tags.contains_key(tag::STATE));
+        assert!(is_marked && without.len() <= 1, "each snapshot has its manifest: {without:?}");
+        assert_eq!(snapshots.len() - without.len(), good.len(), "each manifest has its snapshot");
         assert!(!self.landscape.in_backup_mode(), "no server is in backup mode");
         let holder = cluster.lease_holder().await.unwrap();
         assert!(holder.is_none_or(|holder| holder.expired), "the lease is free");
@@ -259,6 +267,16 @@ impl Progress for Heard {
 }
 
 impl Heard {
+    /// What was told by the way, in order.
+    pub fn notes(&self) -> Vec<String> {
+        let heard = self.0.lock().unwrap();
+        heard
+            .iter()
+            .filter(|event| event.kind == ProgressKind::Note)
+            .filter_map(|event| event.detail.clone())
+            .collect()
+    }
+
     /// The steps of which this was heard, in order.
     pub fn steps(&self, kind: ProgressKind) -> Vec<String> {
         let heard = self.0.lock().unwrap();

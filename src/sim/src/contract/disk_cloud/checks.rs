@@ -166,6 +166,28 @@ pub(super) async fn created_objects_are_found_by_tag(subject: Subject) -> Verdic
     Verdict::Holds
 }
 
+pub(super) async fn tags_are_added_to_a_snapshot(subject: Subject) -> Verdict {
+    let disk = subject.fixture.disk_with("later").await;
+    let first = subject.snapshot_of(&disk, "later").await;
+    let other = subject.snapshot_of(&disk, "later-other").await;
+    let added = Tags::from([(tag::STATE.to_owned(), tag::COMPLETE.to_owned())]);
+    for _ in 0..2 {
+        subject.cloud.tag_snapshot(&first.cid, &added).await.expect("a tag on a snapshot that exists");
+    }
+    let mut all = subject.tags("later");
+    all.extend(added.clone());
+    let found = subject.snapshots(&all, 1).await.remove(0);
+    assert_eq!(found.cid, first.cid);
+    let kept: Tags = first.tags.into_iter().chain(added.clone()).collect();
+    assert_eq!(found.tags, kept, "another tag has changed");
+    subject.drop_snapshot(&first.cid).await;
+    subject.drop_snapshot(&other.cid).await;
+    subject.drop_disk(&disk).await;
+    let gone = subject.cloud.tag_snapshot(&first.cid, &added).await;
+    assert!(matches!(gone, Err(Error::SnapshotNotFound(_))), "{gone:?}");
+    Verdict::Holds
+}
+
 pub(super) async fn an_incomplete_snapshot_makes_no_disk(subject: Subject) -> Verdict {
     let disk = subject.fixture.disk_with("slow").await;
     subject.fixture.slow_snapshots(Pace::Slow).await;

@@ -9,6 +9,7 @@
 //! | the same key yields the same object, also side by side | `the_same_key_makes_one` |
 //! | a key that made something else is refused | `a_key_is_not_used_for_two_things` |
 //! | what was created is found by its tags within `settle`, and only by them | `created_objects_are_found_by_tag` |
+//! | tags that are set later are found as well, and the first ones stay | `tags_are_added_to_a_snapshot` |
 //! | no disk is made from a snapshot that is not complete | `an_incomplete_snapshot_makes_no_disk` |
 //! | delete of what is gone succeeds; the object is gone afterwards | `gone_is_deleted` |
 //! | an attached disk is not deleted, and says where it is attached, and where it is not | `an_attached_disk_stays` |
@@ -46,6 +47,7 @@ const CHECKS: &[Check<Subject>] = checks![Subject:
     checks::the_same_key_makes_one,
     checks::a_key_is_not_used_for_two_things,
     checks::created_objects_are_found_by_tag,
+    checks::tags_are_added_to_a_snapshot,
     checks::an_incomplete_snapshot_makes_no_disk,
     checks::gone_is_deleted,
     checks::an_attached_disk_stays,

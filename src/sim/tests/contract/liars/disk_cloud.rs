@@ -28,6 +28,8 @@ enum Lie {
     RewritesIds,
     /// Its word for a VM is compared with the Director's.
     ComparesTexts,
+    /// Tags that are set later take the place of the first ones.
+    ReplacesTags,
     /// Every request is a new one.
     IgnoresKeys,
     /// A key is answered with whatever it made.
@@ -48,7 +50,7 @@ enum Lie {
     DeletesNothing,
 }
 
-const LIARS: [(Lie, &str); 16] = [
+const LIARS: [(Lie, &str); 17] = [
     (Lie::CopiesLive, "a_snapshot_keeps_the_content"),
     (Lie::DropsTags, "a_disk_has_the_snapshots_content"),
     (Lie::FindsTooMuch, "created_objects_are_found_by_tag"),
@@ -58,6 +60,7 @@ const LIARS: [(Lie, &str); 16] = [
     (Lie::ComparesTexts, "an_attached_disk_stays"),
     (Lie::IgnoresKeys, "the_same_key_makes_one"),
     (Lie::AnswersAnyKey, "a_key_is_not_used_for_two_things"),
+    (Lie::ReplacesTags, "tags_are_added_to_a_snapshot"),
     (Lie::IsBusyUntilComplete, "an_incomplete_snapshot_makes_no_disk"),
     (Lie::DeletesOnce, "gone_is_deleted"),
     (Lie::HidesAttachments, "an_attached_disk_stays"),
@@ -161,6 +164,19 @@ impl DiskCloud for Liar {
 
     async fn snapshots_tagged(&self, tags: &Tags) -> Result<Vec<Snapshot>> {
         self.inner.snapshots_tagged(&self.wanted(tags)).await
+    }
+
+    async fn tag_snapshot(&self, cid: &SnapshotCid, tags: &Tags) -> Result<()> {
+        match self.lie {
+            Lie::ReplacesTags => {
+                let first = self.inner.snapshot(cid).await?.map(|found| found.tags).unwrap_or_default();
+                let emptied = first.into_keys().filter(|key| key != remount_cloud::tag::CLUSTER);
+                let mut tags = tags.clone();
+                tags.extend(emptied.map(|key| (key, String::new())));
+                self.inner.tag_snapshot(cid, &tags).await
+            }
+            _ => self.inner.tag_snapshot(cid, tags).await,
+        }
     }
 
     async fn delete_snapshot(&self, cid: &SnapshotCid) -> Result<()> {

@@ -18,6 +18,8 @@ enum Lie {
     ClaimsAll,
     /// Metadata is dropped.
     DropsMetadata,
+    /// However long an object is, it is read.
+    ReadsAll,
     /// Absence is a failure.
     FailsWhereAbsent,
     /// A replace leaves what is there.
@@ -28,10 +30,11 @@ enum Lie {
     StartsShort,
 }
 
-const LIARS: [(Lie, &str); 7] = [
+const LIARS: [(Lie, &str); 8] = [
     (Lie::Overwrites, "a_second_create_touches_nothing"),
     (Lie::ClaimsAll, "of_many_creates_one_wins"),
     (Lie::DropsMetadata, "an_object_is_read_back_whole"),
+    (Lie::ReadsAll, "what_is_too_long_is_not_read"),
     (Lie::FailsWhereAbsent, "what_is_absent_is_absent"),
     (Lie::ReplacesNothing, "a_replaced_object_is_the_new_one"),
     (Lie::StartsShort, "an_object_is_read_back_whole"),
@@ -72,8 +75,9 @@ impl Objects for Liar {
         self.inner.replace(path, content).await
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Object>> {
-        self.absent(path, self.inner.read(path).await?)
+    async fn read_within(&self, path: &str, most: u64) -> Result<Option<Object>> {
+        let most = if self.lie == Lie::ReadsAll { u64::MAX } else { most };
+        self.absent(path, self.inner.read_within(path, most).await?)
     }
 
     async fn read_start(&self, path: &str, bytes: u64) -> Result<Option<Bytes>> {

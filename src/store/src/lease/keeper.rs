@@ -31,7 +31,7 @@ impl Keeper {
                 lease.note_end();
             }
             let why = remount_core::with_causes(&Error::from(lost.clone()));
-            warn!(cluster:% = lease.cluster(), epoch = lease.epoch(), why; "the lease is lost");
+            warn!(cluster:% = lease.cluster(), epoch = lease.epoch(), why:%; "the lease is lost");
             report.send_replace(Some(lost));
         });
         Self { loss, task }

@@ -57,6 +57,8 @@ pub struct ProcessNotes {
     pub new_disks: BTreeMap<InstanceSlug, DiskCid>,
     /// The newest Director task when something was last asked of it: a lost answer's task is newer.
     pub newest_task: Option<TaskId>,
+    /// The task of the restored primary's start, where the restore went on before its end.
+    pub open_start: Option<TaskId>,
     /// The primary as the Director showed it before it was stopped. Asking again takes a Director task, and
     /// nothing serves meanwhile.
     pub primary: Option<Instance>,

@@ -275,6 +275,16 @@ pub async fn wait_for_start(restore: &RestoreContext<'_>) -> Result<bool> {
     Ok(waited)
 }
 
+/// Waits for the end of a start. Answers whether it did all that it was to do.
+pub async fn start_ended_well(restore: &RestoreContext<'_>, task: TaskId) -> Result<bool> {
+    let _waiting = restore.reporter.waiting_for_director();
+    match follow_task(restore, task, restore.ctx.timeouts.start).await {
+        Ok(()) => Ok(true),
+        Err(Error::TaskFailed { .. }) => Ok(false),
+        Err(error) => Err(FlowError::director("wait for the start of the restored primary")(error)),
+    }
+}
+
 fn is_ours(restore: &RestoreContext<'_>, task: &Task, disks: &[DiskCid]) -> bool {
     let context = task.context_id.as_deref().unwrap_or_default();
     let asked = context.starts_with(restore.plan.id.as_str());

@@ -27,18 +27,26 @@ pub async fn start_until_arrived(restore: &RestoreContext<'_>, primary: &Planned
         () = arrived(restore) => {
             let line = "at its target; the Director's start goes on meanwhile";
             restore.reporter.note(format!("{}: {line}", primary.instance));
+            let mut notes = restore.notes();
+            notes.open_start = notes.newest_task;
             Ok(())
         }
     }
 }
 
-/// Waits for the Director's task that [`start_until_arrived`] has left open. Where it failed, the instance is started
-/// once more: now that its server takes writes.
+/// Waits for the Director's task that [`start_until_arrived`], or a process before this one, has left open. Where it
+/// failed, the instance is started once more: now its server takes writes.
 ///
 /// # Errors
 /// The instance does not run.
 pub async fn end_of_start(restore: &RestoreContext<'_>, primary: &PlannedInstance) -> Result<()> {
-    if director_change::wait_for_start(restore).await? { swap::start(restore, primary).await } else { Ok(()) }
+    let open = restore.notes().open_start.take();
+    let ended_well = match open {
+        Some(task) => director_change::start_ended_well(restore, task).await?,
+        // How those of a process before this one ended is not known.
+        None => !director_change::wait_for_start(restore).await?,
+    };
+    if ended_well { Ok(()) } else { swap::start(restore, primary).await }
 }
 
 /// Ends when the server has arrived. What it cannot say is no end: the start tells why.

@@ -12,10 +12,10 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use remount_core::{BackupId, WalSegment};
-use remount_postgres::{AgentsConfig, RemoteServers, Servers};
+use remount_postgres::{AgentsConfig, LocalServer, RemoteServers, Servers};
 use remount_sim::contract::server::{self, Fixture, ServerAddress};
 use support::postgres::{Postgres, as_vcap, run};
-use support::{Agent, Landscape, Vm};
+use support::{Agent, Landscape, Vm, until};
 use tokio::sync::Mutex;
 
 /// For the whole of the test: VMs borrow it, and the suite wants what lives long.
@@ -87,6 +87,12 @@ impl Cluster {
             .arg("-D")
             .arg(&server.data));
         let standby = Machine::started(vm, place, server).await;
+        // A standby archives nothing over a hole: the store has what was written before it began to stream.
+        let system = primary.vm.system_identifier();
+        let switched = LocalServer::new(primary.server.lock().await.config()).switch_wal().await.unwrap();
+        let done = primary.vm.data(&format!("pg_wal/archive_status/{}.done", switched.last_segment));
+        until("the segment before the checks in the archive", async || done.exists()).await;
+        primary.vm.landscape.push_folder(&primary.vm.home.join("archive"), system).await;
         Self { machines: [primary, standby] }
     }
 

@@ -6,7 +6,7 @@
 //! backup. So a disk without it starts without asking the store, and a disk with it starts only after
 //! the store has answered.
 //!
-//! [`decide`] holds the decision table, without input or output; this module reads the disk, asks the store, and
+//! [`decide()`] holds the decision table, without input or output; this module reads the disk, asks the store, and
 //! carries the decision out.
 
 mod apply;

@@ -153,9 +153,14 @@ impl Landscape {
 
     /// Archives what PostgreSQL has put into the archive folder, as `remount-wal push` does.
     pub async fn push_archive(&self, system: SystemIdentifier) {
+        self.push_folder(&self.path("archive"), system).await;
+    }
+
+    /// The same for a server that archives into a folder of its own.
+    pub async fn push_folder(&self, folder: &Path, system: SystemIdentifier) {
         let wal = self.store().wal(system);
         let options = PushOptions { codec: Codec::Raw, segment_size: SegmentSize::DEFAULT };
-        for entry in fs::read_dir(self.path("archive")).unwrap() {
+        for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if let Ok(file) = name.parse::<ArchiveFile>() {

@@ -81,7 +81,7 @@ impl ClusterStore {
     /// Takes the cluster's lease: who may back up or restore it now.
     ///
     /// # Errors
-    /// [`Error::Leased`] where another owner holds it; nothing was changed.
+    /// [`crate::Error::Leased`] where another owner holds it; nothing was changed.
     pub async fn take_lease(&self, owner: &str, purpose: Purpose, term: Duration) -> Result<Lease> {
         Lease::take(self, owner, purpose, term).await
     }

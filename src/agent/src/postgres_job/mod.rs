@@ -28,7 +28,7 @@ pub use run::run;
 /// Decides whether PostgreSQL may start (where the job `remount-agent` is deployed too), then initialises an empty disk.
 ///
 /// # Errors
-/// As [`Fence::guard`]; or the disk cannot be initialised, or holds the data of the other role. PostgreSQL may not start.
+/// As [`crate::fence::Fence::guard`]; or the disk cannot be initialised, or holds the data of the other role. PostgreSQL may not start.
 pub fn pre_start(path: &Path) -> Result<()> {
     let config = PostgresConfig::load(path)?;
     let account = Account::named(&config.user)?;

@@ -201,3 +201,22 @@ async fn what_the_properties_ask_for_is_asked_once() {
     assert_eq!(said.code, 2, "{}", said.err);
     assert!(said.err.contains("transaction 742, asked for by the properties"), "{}", said.err);
 }
+
+/// A pipeline that deployed `pause: true` meanwhile does not want the restore that goes on by itself.
+#[tokio::test]
+async fn what_the_properties_asked_for_before_they_changed_is_replaced() {
+    let restore = json!({"deployment": "remount", "target": {"target": {"xid": 742}}, "pause": true});
+    let site = Site::with(&json!({"restore": restore}));
+    let id = RESTORE;
+    let earlier = json!({
+        "format": 1, "id": id, "deployment": "remount", "target": {"target": {"xid": 742}},
+        "requested_by": "the properties of the errand", "requested_at": "2026-11-23T10:17:00Z",
+    });
+    site.store.requests().put(&serde_json::from_value(earlier).unwrap()).await.unwrap();
+    let said = site.run("errand restore");
+    assert!(said.err.contains(&format!("request {id} was replaced")), "{}", said.err);
+    let outcome = site.store.requests().outcome(&id.parse().unwrap()).await.unwrap().expect("it is over");
+    assert_eq!(outcome.exit_code, ExitCode::Unchanged as u8);
+    assert!(outcome.message.contains("have changed since"), "{}", outcome.message);
+    assert_eq!(said.err.matches("transaction 742, asked for by the properties").count(), 1, "{}", said.err);
+}

@@ -33,8 +33,8 @@ pub enum RecoveryTarget {
 pub struct RestoreTarget {
     /// Where replay stops.
     pub target: RecoveryTarget,
-    /// The timeline on which the target lies. None: the one the cluster is on now, that is the
-    /// newest in the archive.
+    /// The timeline on which the target lies. None: the one the cluster is on, as its running primary says, or the note
+    /// of its stop, else a standby, else the newest in the archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeline: Option<TimelineId>,
     /// `true` stops just before the target (`recovery_target_inclusive = off`); of LSN, time and xid only.
@@ -44,7 +44,8 @@ pub struct RestoreTarget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_backup: Option<BackupId>,
     /// `true` restores although the archive does not show the transaction or the restore point: where it is not
-    /// there either, PostgreSQL finds out after the cluster was stopped.
+    /// there either, PostgreSQL finds out after the cluster was stopped. Or, for a time, although it is not known on
+    /// which timeline the cluster was then: the present one is taken.
     #[serde(default, skip_serializing_if = "is_false")]
     pub accept_unverified: bool,
 }

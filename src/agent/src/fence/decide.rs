@@ -12,14 +12,15 @@
 //!
 //! | published plan | the mark is | the store has of the backup | decision |
 //! |---|---|---|---|
+//! | the store does not answer | | | refuse |
 //! | of another backup, or of another cluster's data | | | refuse: the wrong disk |
 //! | of this backup, without this instance | | | refuse |
 //! | of this backup, this instance a primary | | | apply |
 //! | of this backup, this instance a standby | | | wait for the fork, apply |
+//! | none | of another store | | refuse: this one knows nothing of it |
 //! | none | of another instance, cluster or data | | refuse: a copy, whatever the store says |
 //! | none | this instance's own | a manifest, or the tombstone of a backup that there was | refuse: a copy without a restore |
 //! | none | this instance's own | nothing, or the tombstone of a backup that failed | the VM went down during it: remove the mark, start |
-//! | the store does not answer | | | refuse |
 //!
 //! A complete backup with its mark still on the disk is a copy for certain: the manifest is written
 //! after the mark was removed from the running disk.
@@ -107,12 +108,12 @@ pub enum Data {
 pub enum Answer {
     /// Whether this instance ever had data.
     Registered(bool),
-    /// The published plan, and what is known of the mark's backup.
-    OfCopy {
-        /// The plan.
-        plan: Option<Box<RestorePlan>>,
+    /// A plan is published.
+    Planned(Box<RestorePlan>),
+    /// None is; what is known of the mark's backup.
+    Unplanned {
         /// What became of the backup.
-        backup: BackupRecord,
+        backup: BackupFate,
         /// The store's id; none where the control plane has never worked in it.
         store: Option<StoreId>,
     },
@@ -125,11 +126,11 @@ pub enum Answer {
     },
 }
 
-/// What the store has of a backup.
+/// What became of a backup, by what the store has of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackupRecord {
-    /// Nothing: it never ended.
-    Nothing,
+pub enum BackupFate {
+    /// It never ended: the store has nothing.
+    Unknown,
     /// A tombstone: it failed, and will never be a backup.
     Failed,
     /// A manifest.
@@ -152,16 +153,7 @@ pub enum Decision {
     /// It is no copy: remove the mark; PostgreSQL may start.
     RemoveMark,
     /// Apply the plan for this role.
-    Apply(Box<RestorePlan>, PlannedRole),
-}
-
-/// What this instance becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlannedRole {
-    /// It recovers to the target.
-    Primary,
-    /// It follows the restored primary.
-    Standby,
+    Apply(Box<RestorePlan>, Role),
 }
 
 /// Decides; without an answer of the store what can be decided without it.
@@ -196,7 +188,7 @@ fn of_empty(facts: &Facts, answer: Option<&Answer>) -> Decision {
         Some(Answer::Silence { seconds, detail }) => {
             Decision::Refuse(Refusal::EmptyAndUnanswered { seconds: *seconds, detail: detail.clone() })
         }
-        Some(Answer::OfCopy { .. }) | None => Decision::AskWhetherRegistered,
+        Some(Answer::Planned(_) | Answer::Unplanned { .. }) | None => Decision::AskWhetherRegistered,
     }
 }
 
@@ -206,13 +198,13 @@ fn of_marked(facts: &Facts, data: SystemIdentifier, mark: &BackupMark, answer: O
         return Decision::Refuse(Refusal::AlreadyUsed { backup: backup(), pid, name });
     }
     match answer {
-        Some(Answer::OfCopy { plan: Some(plan), .. }) => of_planned(facts, data, mark, plan),
-        Some(Answer::OfCopy { plan: None, store, .. }) if store.as_ref() != Some(&mark.store) => {
+        Some(Answer::Planned(plan)) => of_planned(facts, data, mark, plan),
+        Some(Answer::Unplanned { store, .. }) if store.as_ref() != Some(&mark.store) => {
             // It knows nothing of the backup, and that proves nothing.
             let (found, wanted) = (mark.store.clone(), store.clone());
             Decision::Refuse(Refusal::OtherStore { backup: backup(), found, wanted })
         }
-        Some(Answer::OfCopy { plan: None, backup, .. }) => of_unplanned(facts, data, mark, *backup),
+        Some(Answer::Unplanned { backup, .. }) => of_unplanned(facts, data, mark, *backup),
         Some(Answer::Silence { seconds, detail }) => {
             Decision::Refuse(Refusal::copy_and_unanswered(backup(), *seconds, detail.clone()))
         }
@@ -238,7 +230,7 @@ fn of_planned(facts: &Facts, data: SystemIdentifier, mark: &BackupMark, plan: &R
     Decision::Apply(Box::new(plan.clone()), role)
 }
 
-fn of_unplanned(facts: &Facts, data: SystemIdentifier, mark: &BackupMark, record: BackupRecord) -> Decision {
+fn of_unplanned(facts: &Facts, data: SystemIdentifier, mark: &BackupMark, record: BackupFate) -> Decision {
     let backup = mark.backup.clone();
     let me = owner_of(&facts.identity, data);
     if mark.owner != me {
@@ -246,8 +238,8 @@ fn of_unplanned(facts: &Facts, data: SystemIdentifier, mark: &BackupMark, record
         return Decision::Refuse(Refusal::CopyOfAnother { backup, found, wanted });
     }
     match record {
-        BackupRecord::Good | BackupRecord::Pruned => Decision::Refuse(Refusal::NoPlan { backup }),
-        BackupRecord::Nothing | BackupRecord::Failed => Decision::RemoveMark,
+        BackupFate::Good | BackupFate::Pruned => Decision::Refuse(Refusal::NoPlan { backup }),
+        BackupFate::Unknown | BackupFate::Failed => Decision::RemoveMark,
     }
 }
 
@@ -260,12 +252,8 @@ pub fn owner_of(identity: &Identity, data: SystemIdentifier) -> DiskOwner {
     }
 }
 
-fn role_in(plan: &RestorePlan, instance: &InstanceSlug) -> Option<PlannedRole> {
-    let planned = plan.instances.iter().find(|planned| planned.instance == *instance)?;
-    Some(match planned.role {
-        Role::Primary => PlannedRole::Primary,
-        Role::Standby => PlannedRole::Standby,
-    })
+fn role_in(plan: &RestorePlan, instance: &InstanceSlug) -> Option<Role> {
+    plan.instances.iter().find(|planned| planned.instance == *instance).map(|planned| planned.role)
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! A disk made from a snapshot looks like the disk it was copied from. If PostgreSQL started on it, it
 //! would recover to the instant of the snapshot, take writes on the old timeline and archive them:
 //! nothing could undo that. `backup.json` is in every copy, and on a running disk only during a
-//! backup. So a disk without it starts without asking the store, and a disk with it starts only after
-//! the store has answered.
+//! backup. So a disk with data and without the mark starts without asking the store. One with the mark starts only after
+//! the store has answered; where that answer was a plan, its record on the disk (`applied/`) is the answer from then on.
+//! An empty disk is initialised only where the store says that the instance never had data.
 //!
 //! [`decide()`] holds the decision table, without input or output; this module reads the disk, asks the store, and
 //! carries the decision out.
@@ -16,8 +17,8 @@ pub mod processes;
 
 use std::time::Duration;
 
-use remount_core::documents::{self, ForkRecord, RestorePlan, TombstoneKind};
-use remount_core::{BackupId, WalSegment};
+use remount_core::documents::{BackupRecord, ForkRecord, RestorePlan, TombstoneKind};
+use remount_core::{BackupId, Role, WalSegment};
 use remount_host::{Account, Deadline};
 use remount_postgres::{DataDirectory, Identity};
 use remount_store::{ClusterStore, Error as StoreError, Store};
@@ -28,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::refusal::Refusal;
 use crate::store_client::StoreClient;
 pub use apply::{path_before, restore_command};
-use decide::{Answer, BackupRecord, Decision, Facts, PlannedRole, decide};
+use decide::{Answer, BackupFate, Decision, Facts, decide};
 pub use placed::tail as planned_tail;
 use processes::Worker;
 
@@ -114,10 +115,10 @@ impl Fence {
         }
     }
 
-    async fn carry_out(&self, plan: &RestorePlan, role: PlannedRole) -> Result<()> {
+    async fn carry_out(&self, plan: &RestorePlan, role: Role) -> Result<()> {
         match role {
-            PlannedRole::Primary => self.apply(plan, None).await,
-            PlannedRole::Standby => {
+            Role::Primary => self.apply(plan, None).await,
+            Role::Standby => {
                 let fork = self.await_fork(plan).await?;
                 self.apply(plan, Some(fork)).await
             }
@@ -172,12 +173,10 @@ pub async fn about_copy(store: &StoreClient, backup: &BackupId, deadline: Deadli
     let cluster = store.cluster().clone();
     let question = |store: Store| async move {
         let (id, cluster) = (store.id().await?, store.cluster(&cluster));
-        let plan = cluster.published().await?;
-        let record = match plan {
-            Some(_) => BackupRecord::Nothing, // The plan alone decides.
-            None => record_of(&cluster, backup).await?,
-        };
-        Ok(Answer::OfCopy { plan: plan.map(Box::new), backup: record, store: id })
+        Ok(match cluster.published().await? {
+            Some(plan) => Answer::Planned(Box::new(plan)),
+            None => Answer::Unplanned { backup: fate_of(&cluster, backup).await?, store: id },
+        })
     };
     match store.ask_store(deadline, question).await {
         Ok(answer) => answer,
@@ -185,14 +184,14 @@ pub async fn about_copy(store: &StoreClient, backup: &BackupId, deadline: Deadli
     }
 }
 
-/// What the store has of a backup: its manifest, or the tombstone under the same name.
-async fn record_of(store: &ClusterStore, backup: &BackupId) -> Result<BackupRecord, StoreError> {
+/// What became of a backup: the store has its manifest, or the tombstone under the same name.
+async fn fate_of(store: &ClusterStore, backup: &BackupId) -> Result<BackupFate, StoreError> {
     Ok(match store.backup_record(backup).await? {
-        None => BackupRecord::Nothing,
-        Some(documents::BackupRecord::Manifest(_)) => BackupRecord::Good,
-        Some(documents::BackupRecord::Tombstone(stone)) => match stone.tombstone {
-            TombstoneKind::Failed => BackupRecord::Failed,
-            TombstoneKind::Pruned => BackupRecord::Pruned,
+        None => BackupFate::Unknown,
+        Some(BackupRecord::Manifest(_)) => BackupFate::Good,
+        Some(BackupRecord::Tombstone(stone)) => match stone.tombstone {
+            TombstoneKind::Failed => BackupFate::Failed,
+            TombstoneKind::Pruned => BackupFate::Pruned,
         },
     })
 }

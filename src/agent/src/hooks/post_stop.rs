@@ -1,7 +1,8 @@
 //! `post-stop`: archives what is left, after the server has stopped, and notes in the store what could not be.
 //!
 //! Drain may have reached its limit or been skipped, and bpm may have killed the server since: only now it is known
-//! how it ended, whichever release the server is of. A restore to `latest` waits for the note before it swaps the disk.
+//! how it ended, whichever release the server is of. A restore to `latest` waits for the note before it swaps the primary's
+//! disk.
 //!
 //! It never fails: WAL that is not archived must not keep the VM from being stopped, and the next start archives it.
 

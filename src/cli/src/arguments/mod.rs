@@ -20,7 +20,7 @@ pub use target::TargetArguments;
 /// Backups of PostgreSQL as disk snapshots with WAL, and restores by swapping disks.
 ///
 /// Exit codes: 0 done; 1 failed, nothing was changed; 2 wrong usage or configuration; 3 failed, changes
-/// undone; 4 stuck, an operator is needed.
+/// undone; 4 stuck or held, an operator is needed.
 #[derive(Debug, Parser)]
 #[command(name = "remount", version, max_term_width = 80)]
 pub struct Arguments {
@@ -84,7 +84,7 @@ pub enum Command {
     },
     /// List the restore requests that the errand has not carried out yet
     Requests,
-    /// List the old disks that restores have put aside, or release them
+    /// List the old disks of restores, or release them
     Disks(Box<DisksArguments>),
     /// Check that Director, store, cloud and certificates can be used
     Check {

@@ -20,8 +20,9 @@ pub struct TargetArguments {
     /// Stop just before the target (time, LSN or transaction)
     #[arg(long, conflicts_with_all = ["to_latest", "to_name", "to_backup"])]
     exclusive: bool,
-    /// Go on though the archive does not show the transaction or the restore point
-    #[arg(long, conflicts_with_all = ["to_latest", "to_time", "to_lsn", "to_backup"])]
+    /// Go on though the archive does not show the transaction or restore point, or on which timeline the cluster was at
+    /// the time
+    #[arg(long, conflicts_with_all = ["to_latest", "to_lsn", "to_backup"])]
     accept_unverified: bool,
 }
 

@@ -23,6 +23,7 @@ fn every_documented_line_is_understood() {
         "list --deployment pg-0001 --json",
         "info 20261123T004500Z-k3f9",
         "plan --deployment pg-0001 --to-latest",
+        "plan --deployment pg-0001 --to-time 2026-11-23T10:15:00Z --accept-unverified",
         "restore request --deployment pg-0001 --to-time 2026-11-23T10:15:00Z --exclusive",
         "restore run --deployment pg-0001 --to-lsn 0/4012F88 --timeline 2 --on-failure hold",
         "restore --now --deployment pg-0001 --to-xid 742",

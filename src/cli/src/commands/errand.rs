@@ -138,15 +138,6 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
     let deployment = DeploymentName::new(&options.deployment).map_err(|error| {
         Failure::usage(error.to_string(), "fix the property `restore.deployment` and redeploy")
     })?;
-    let asked = store.requests().pending().await?.requests;
-    let same = |request: &RestoreRequest| {
-        request.requested_by == PROPERTIES
-            && (&request.deployment, &request.group, &request.target, &request.accept_loss)
-                == (&deployment, &options.group, &target, &options.accept_loss)
-    };
-    if asked.iter().any(same) {
-        return Ok(());
-    }
     let now = Timestamp::now();
     let request = RestoreRequest {
         format: FORMAT,
@@ -161,5 +152,22 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
         options: remount_core::documents::RestoreOptions { verify: options.verify, reindex: options.reindex },
         accept_loss: options.accept_loss.clone(),
     };
+    let asked = store.requests().pending().await?.requests;
+    let mine = |asked: &&RestoreRequest| {
+        asked.requested_by == PROPERTIES
+            && (&asked.deployment, &asked.group) == (&request.deployment, &request.group)
+    };
+    for asked in asked.iter().filter(mine) {
+        if is_the_same(asked, &request) {
+            return Ok(());
+        }
+        pending::replace(store, asked).await?;
+    }
     Ok(store.requests().put(&request).await?)
+}
+
+/// Whether both ask for the same. Only id and time may differ: a pipeline that pauses does not mean the one that did not.
+fn is_the_same(asked: &RestoreRequest, wanted: &RestoreRequest) -> bool {
+    let RestoreRequest { id, requested_at, .. } = asked.clone();
+    *asked == RestoreRequest { id, requested_at, ..wanted.clone() }
 }

@@ -135,6 +135,21 @@ const LIFE: SignedDuration = SignedDuration::from_hours(24);
 /// So far the clocks of who asks and who carries out may differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(15);
 
+/// Ends a request of the errand's properties that was not begun, as they ask for something else now.
+pub async fn replace(store: &Store, request: &RestoreRequest) -> Result<(), Failure> {
+    if state_of(store, request).await?.is_some() {
+        return Ok(()); // It was begun: it is continued, or a person decides.
+    }
+    let id = &request.id;
+    let what = format!("request {id} was replaced: the properties of the errand have changed since");
+    message!("{what}");
+    let replaced = Outcome::Over(Err(Failure::unchanged(what)));
+    match settle(store, request, replaced).await {
+        Err(failure) if failure.code() != ExitCode::Unchanged => Err(failure),
+        _ => Ok(()),
+    }
+}
+
 /// Records how a request ended.
 pub async fn settle(store: &Store, request: &RestoreRequest, outcome: Outcome) -> Result<(), Failure> {
     let (done, result) = match outcome {

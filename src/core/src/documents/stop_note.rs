@@ -1,12 +1,13 @@
 //! `instances/<instance-id>.stopped.json`: what an instance left unarchived when it was stopped last. A restore to
-//! `latest` swaps no disk before it has read one that says: nothing.
+//! `latest` swaps the primary's disk only where this note says that nothing is left, or an operator has accepted the loss.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{InstanceId, Lsn, RestoreId, SystemIdentifier, TimelineId, WalSegment};
 
-/// Written by `post-stop`, deleted by the next start: where it is, it is of the last stop.
+/// Written by `post-stop`. The next start deletes it, but does not wait for the store: a note may be of an earlier stop,
+/// and the Director's tasks tell (`flow`, `restore/stop_note.rs`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopNote {
     /// [`super::FORMAT`] of the writer.
@@ -82,7 +83,7 @@ pub struct WalTail {
     pub sha256: String,
 }
 
-/// `restores/<id>/tail.json`: the by-product that ends this restore's WAL. Who starts on a disk of the restore puts it
+/// `restores/<id>/tail.json`: the tail that ends this restore's WAL. Who starts on a disk of the restore puts it
 /// where PostgreSQL finds it after the archive's last segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TailRecord {

@@ -293,7 +293,7 @@ impl OperatorError for PlanError {
                 lives.then.timeline
             ),
             Self::UnknownLives { wanted, .. } => format!(
-                "name the timeline on which the cluster was then: `--timeline {wanted}` or one of those (property `restore.timeline`); `--accept-unverified` takes timeline {wanted} for it. The segments that could not be read are told by `remount plan --verify all`"
+                "name the timeline on which the cluster was then: `--timeline {wanted}` or one of those (property `restore.timeline`); `--accept-unverified` (property `restore.target.accept_unverified`) takes timeline {wanted} for it. The segments that could not be read are told by `remount plan --verify all`"
             ),
             Self::PartOfTransaction { whole, .. } => format!("choose the whole: `--to-xid {whole}`"),
             Self::SeveralPoints { .. } => {

@@ -258,7 +258,7 @@ fn rows(begun: &[StartedRestore], landscape: &Landscape<'_>) -> Vec<OldDisk> {
             let needed = |disk: &DiskCid| needed.contains(disk);
             let active = |disk: &DiskCid| landscape.active.contains(disk);
             let aside = match restore.phase() {
-                // What was undone before it served has put nothing aside.
+                // What was undone before it served has put nothing candidate.
                 RestorePhase::Undone | RestorePhase::NotBegun => old.filter(|disk| needed(disk)),
                 // The cluster's own disk is no old disk, unless somebody has taken it out once more.
                 RestorePhase::RolledBack => old.filter(|disk| needed(disk) || !active(disk)),
@@ -267,40 +267,43 @@ fn rows(begun: &[StartedRestore], landscape: &Landscape<'_>) -> Vec<OldDisk> {
             let back = (restore.phase() == RestorePhase::RolledBack)
                 .then(|| landscape.made_for(&restore.plan.id, &planned.instance))
                 .flatten();
-            let row = |aside: Aside<'_>| row(restore, planned, &aside, landscape);
-            rows.extend(back.map(|disk| row(Aside { disk, is_needed: false, is_restored: true })));
-            rows.extend(aside.map(|disk| row(Aside { disk, is_needed: needed(disk), is_restored: false })));
+            let row = |candidate: Candidate<'_>| row(restore, planned, &candidate, landscape);
+            rows.extend(back.map(|disk| row(Candidate { disk, is_needed: false, is_restored: true })));
+            rows.extend(
+                aside.map(|disk| row(Candidate { disk, is_needed: needed(disk), is_restored: false })),
+            );
         }
     }
     rows.reverse();
     rows
 }
 
-/// A disk that was put aside.
-struct Aside<'a> {
+/// A disk that was put candidate.
+struct Candidate<'a> {
     disk: &'a DiskCid,
     /// Whether a restore that has not ended could need it.
     is_needed: bool,
-    /// Whether it is the restore's own: its rollback has put it aside.
+    /// Whether it is the restore's own: its rollback has put it candidate.
     is_restored: bool,
 }
 
 fn row(
     restore: &StartedRestore,
     planned: &PlannedInstance,
-    aside: &Aside<'_>,
+    candidate: &Candidate<'_>,
     landscape: &Landscape<'_>,
 ) -> OldDisk {
-    let disk = aside.disk;
+    let disk = candidate.disk;
     let (cloud, orphan) = (landscape.disk(disk), landscape.orphans.get(disk));
     let attached = cloud.is_some_and(|disk| disk.attached_to.is_some()) || landscape.active.contains(disk);
-    let is_over = if aside.is_restored {
+    let is_over = if candidate.is_restored {
         restore.phase() == RestorePhase::RolledBack
     } else {
         restore.phase() == RestorePhase::Restored
     };
-    let holds = restore.missing_wal.clone().filter(|_| planned.role == Role::Primary && !aside.is_restored);
-    let by_name = aside.is_restored || holds.is_some();
+    let holds =
+        restore.missing_wal.clone().filter(|_| planned.role == Role::Primary && !candidate.is_restored);
+    let by_name = candidate.is_restored || holds.is_some();
     let until = |since: Option<Timestamp>| {
         let since = since.filter(|_| is_over && !by_name)?;
         OldDiskRetention::until(since, restore.plan.keep_old_disks_hours)
@@ -308,10 +311,10 @@ fn row(
     let (kept_until, signed_until) = (until(restore.written_at), until(restore.signed_at));
     let state = match () {
         () if cloud.is_none() && orphan.is_none() && !landscape.active.contains(disk) => OldDiskState::Gone,
-        () if aside.is_needed => OldDiskState::Needed,
+        () if candidate.is_needed => OldDiskState::Needed,
         () if attached => OldDiskState::Attached,
         () if is_over && holds.is_some() => OldDiskState::HoldsWal,
-        () if is_over && aside.is_restored => OldDiskState::PutAside,
+        () if is_over && candidate.is_restored => OldDiskState::PutAside,
         () if kept_until.is_some_and(|until| until <= landscape.now.store)
             && signed_until.is_some_and(|until| until <= landscape.now.ours) =>
         {
@@ -321,7 +324,7 @@ fn row(
         // Rolled back, and yet in no instance: it is the cluster's own disk, detached by something else.
         () => OldDiskState::Needed,
     };
-    let swapped = restore.state.swapped_at(planned.role, aside.is_restored);
+    let swapped = restore.state.swapped_at(planned.role, candidate.is_restored);
     let out_of_use_since = swapped.filter(|_| !attached);
     OldDisk {
         restore: restore.plan.id.clone(),
@@ -330,8 +333,8 @@ fn row(
         instance: planned.instance.clone(),
         disk: disk.clone(),
         size_mib: cloud.map(|disk| disk.shape.size_mib).or_else(|| orphan.and_then(|orphan| orphan.size)),
-        is_restored: aside.is_restored,
-        put_aside_because: aside.is_restored.then(|| restore.state.put_aside_because()).flatten(),
+        is_restored: candidate.is_restored,
+        put_aside_because: candidate.is_restored.then(|| restore.state.put_aside_because()).flatten(),
         out_of_use_since,
         age_seconds: out_of_use_since.map(|since| landscape.now.ours.duration_since(since).as_secs().max(0)),
         kept_until,

@@ -1,4 +1,4 @@
-//! Old disks: what restores have put aside. A rollback needs them, they cost money, and the
+//! Old disks: what restores have replaced, and what rollbacks have put aside. A rollback needs them, they cost money, and the
 //! Director deletes its orphans by itself some day.
 //!
 //! | state      | means                                                                 | released      |
@@ -11,8 +11,8 @@
 //! | `attached` | an instance has it again, by the Director's record or in the cloud     | never         |
 //! | `gone`     | neither Director nor cloud has it                                      | is success    |
 //!
-//! A restore that ended well has put the cluster's former disks aside; one that was rolled back after it had
-//! served, the disks it had made. A disk belongs to the newest restore that replaced it: after a rollback, a later restore may replace it
+//! A restore that ended well leaves the cluster's former disks; one that was rolled back after it had served, the
+//! disks it had made. A disk belongs to the newest restore that replaced it: after a rollback, a later restore may replace it
 //! again. The time to keep is over when it is over by the store's clock since the journal was written, and by ours since the
 //! time that its last event is signed with.
 
@@ -155,7 +155,7 @@ impl OldDiskState {
     }
 }
 
-/// A disk that a restore, or its rollback, has put aside.
+/// A disk that a restore has replaced, or its rollback has put aside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OldDisk {
     /// The restore that replaced it, or made it.

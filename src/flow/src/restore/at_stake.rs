@@ -9,7 +9,7 @@ use remount_store::ClusterStore;
 use super::preflight::Findings;
 use super::stop_note;
 use super::survey::Survey;
-use super::unarchived::{ACCEPT, missing_by};
+use super::unarchived::ACCEPT;
 use crate::{FlowContext, FlowError, Problem, Result};
 
 /// Looks.
@@ -38,7 +38,7 @@ pub async fn check(
         return Ok(());
     }
     if let Some(missing) = missing(ctx, store, plan, instance).await? {
-        stands(survey, plan, primary, &format!("{missing}; archived is {archived}"), findings);
+        report_missing(survey, plan, primary, &format!("{missing}; archived is {archived}"), findings);
     } else {
         findings.check(format!("{}: stopped, and nothing was left unarchived", primary.instance));
     }
@@ -60,10 +60,10 @@ async fn missing(
     }
     let note = store.stop_note(&instance.slug.id).await;
     let note = note.map_err(FlowError::store(format!("read the note of the stop of {}", instance.slug)))?;
-    missing_by(store, note.as_ref()).await
+    stop_note::missing_by(store, note.as_ref()).await
 }
 
-fn stands(
+fn report_missing(
     survey: &Survey,
     plan: &RestorePlan,
     primary: &PlannedInstance,

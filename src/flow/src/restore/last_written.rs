@@ -12,8 +12,8 @@ use remount_core::documents::{AcceptedLoss, RestoreRequest};
 use remount_core::{LastWritten, MoreWal, RecoveryTarget, Role, RunningPrimary, Witness};
 use remount_store::ClusterStore;
 
+use super::stop_note::is_of_this_disk;
 use super::survey::Survey;
-use super::unarchived::is_of_this_disk;
 use crate::{FlowError, Result};
 
 /// Asks them.

@@ -29,6 +29,7 @@ mod state;
 mod status_report;
 mod steps;
 mod stop_note;
+mod streamed;
 mod survey;
 mod swap;
 mod target_search;

@@ -24,8 +24,8 @@ use crate::{FlowContext, FlowError, Problem, Result, instances};
 pub fn must_fit(plan: &RestorePlan, state: &RestoreState, direction: &Direction) -> Result<()> {
     let id = &plan.id;
     let (what, problem) = match (direction, state.is_paused()) {
-        (Direction::Forward, true) => (
-            format!("the resumption of restore {id}"),
+        (Direction::Resume, true) => (
+            format!("`remount resume {id}`"),
             Problem::new(
                 "it is paused, and waits for somebody who has looked at it",
                 format!(
@@ -33,16 +33,16 @@ pub fn must_fit(plan: &RestorePlan, state: &RestoreState, direction: &Direction)
                 ),
             ),
         ),
-        (Direction::Accept | Direction::To(_) | Direction::GiveUp, false) => {
-            let what = match direction {
-                Direction::Accept => "the acceptance",
-                Direction::To(_) => "the move of the target",
-                _ => "the giving up",
+        (Direction::Accept | Direction::MoveTarget(_) | Direction::GiveUp, false) => {
+            let command = match direction {
+                Direction::Accept => "accept",
+                Direction::MoveTarget(_) => "forward",
+                _ => "give-up",
             };
             let next = format!(
                 "`remount journal {id}` shows where it is; `remount resume {id}` or `remount rollback {id}` end it"
             );
-            (format!("{what} of restore {id}"), Problem::new("it is not paused", next))
+            (format!("`remount restore {command} {id}`"), Problem::new("the restore is not paused", next))
         }
         _ => return Ok(()),
     };
@@ -147,6 +147,10 @@ fn ahead(plan: &RestorePlan, stands: &PausedAt, target: &RestoreTarget) -> Resul
             return Err(Problem::new(what, "name the point with --to-time, --to-lsn or --to-latest"));
         }
     }
+    if target.from_backup.as_ref().is_some_and(|named| *named != plan.path.backup) {
+        let what = format!("the restore began from backup {}", plan.path.backup);
+        return Err(Problem::new(what, "leave `--from-backup` away, or give the restore up"));
+    }
     let (timeline, from_backup) = (Some(plan.path.history.timeline), Some(plan.path.backup.clone()));
     Ok(RestoreTarget { timeline, from_backup, ..target.clone() })
 }
@@ -190,8 +194,5 @@ async fn path_to(cluster: &ClusterStore, plan: &RestorePlan, target: &RestoreTar
 }
 
 fn refused(plan: &RestorePlan, problem: Problem) -> FlowError {
-    FlowError::Refused {
-        what: format!("the move of the target of restore {}", plan.id),
-        problems: vec![problem],
-    }
+    FlowError::Refused { what: format!("`remount restore forward {}`", plan.id), problems: vec![problem] }
 }

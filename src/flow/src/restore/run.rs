@@ -52,7 +52,7 @@ pub async fn run_restore(
     }
     let started = RestoreRun { ctx, cluster, lease, plan, reporter: &reporter, on_failure };
     let state = RestoreState::of(&request.id, Vec::new())?;
-    let mut finished = started.go(state, Direction::Forward).await?;
+    let mut finished = started.go(state, Direction::Resume).await?;
     finished.steps.splice(0..0, before);
     finished.warnings.splice(0..0, preflight.warnings);
     Ok(finished)
@@ -69,7 +69,7 @@ pub async fn resume_restore(
     on_failure: OnFailure,
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
-    again(ctx, cluster, restore, on_failure, progress, Direction::Forward).await
+    again(ctx, cluster, restore, on_failure, progress, Direction::Resume).await
 }
 
 /// Rolls a restore back: one whose process died, one that was held, and one that ended well, as long as its old
@@ -84,7 +84,7 @@ pub async fn rollback_restore(
     restore: &RestoreId,
     progress: &dyn Progress,
 ) -> Result<()> {
-    again(ctx, cluster, restore, OnFailure::Rollback, progress, Direction::Back).await.map(|_| ())
+    again(ctx, cluster, restore, OnFailure::Rollback, progress, Direction::RollBack).await.map(|_| ())
 }
 
 /// Goes on with a restore that is paused: it is promoted, and users can write from then on. A failure holds it.
@@ -124,7 +124,7 @@ pub async fn forward_restore(
     target: RestoreTarget,
     progress: &dyn Progress,
 ) -> Result<RestoreReport> {
-    again(ctx, cluster, restore, OnFailure::Hold, progress, Direction::To(target)).await
+    again(ctx, cluster, restore, OnFailure::Hold, progress, Direction::MoveTarget(target)).await
 }
 
 /// Refuses first where another process holds the lease: its half-changed instances would be reported as problems.
@@ -161,7 +161,9 @@ async fn again(
         let (plan, state) = read_begun(&cluster, restore).await?;
         pause::must_fit(&plan, &state, &direction)?;
         match &direction {
-            Direction::To(target) => pause::forward(ctx, &cluster, &lease, (plan, state), target).await,
+            Direction::MoveTarget(target) => {
+                pause::forward(ctx, &cluster, &lease, (plan, state), target).await
+            }
             _ => Ok((plan, state)),
         }
     };
@@ -188,20 +190,20 @@ async fn read_begun(cluster: &ClusterStore, restore: &RestoreId) -> Result<(Rest
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     /// On, to its end or its pause.
-    Forward,
+    Resume,
     /// On from its pause, to its end.
     Accept,
     /// On from its pause to a later target, to its pause again.
-    To(RestoreTarget),
+    MoveTarget(RestoreTarget),
     /// Back.
-    Back,
+    RollBack,
     /// Back from its pause.
     GiveUp,
 }
 
 impl Direction {
     const fn is_back(&self) -> bool {
-        matches!(self, Self::Back | Self::GiveUp)
+        matches!(self, Self::RollBack | Self::GiveUp)
     }
 }
 
@@ -261,11 +263,11 @@ impl RestoreRun<'_> {
             pause_before: pauses.then_some(RestoreStep::Promote),
         };
         let ended = match direction {
-            Direction::Forward | Direction::Accept | Direction::To(_) => {
+            Direction::Resume | Direction::Accept | Direction::MoveTarget(_) => {
                 let ended = run.run(position).await.map(|_| ());
                 ended.map_err(|failure| FlowError::of_run(id.clone(), failure))
             }
-            Direction::Back | Direction::GiveUp => match rollback_check::check(&restore).await {
+            Direction::RollBack | Direction::GiveUp => match rollback_check::check(&restore).await {
                 Ok(()) => {
                     run.roll_back(position).await.map_err(|failure| FlowError::of_run(id.clone(), failure))
                 }

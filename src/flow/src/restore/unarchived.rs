@@ -13,25 +13,19 @@
 use remount_core::documents::{
     AcceptedLoss, FORMAT, JournalEvent, PlannedInstance, StopNote, TailRecord, WalTail,
 };
-use remount_core::{Lsn, RecoveryTarget, Role, TimelineId, WalSegment};
+use remount_core::{Lsn, RecoveryTarget, TimelineId, WalSegment};
 use remount_director::Instance;
-use remount_host::Poll;
-use remount_postgres::StreamedWal;
 use remount_saga::StepOutputs;
-use remount_store::ClusterStore;
 
 use super::context::RestoreContext;
-use super::state::{RestorePhase, RestoreState};
 use super::steps::last_wal::LastWal;
 use super::steps::primary::StopPrimary;
 use super::stop_note;
-use crate::wait::until;
-use crate::{FlowError, Problem, Result, instances};
+use crate::{FlowError, Result};
 
 /// How the loss is accepted.
-pub const ACCEPT: &str = "`--accept-loss unarchived-wal` restores without it";
-/// Calls to a standby: each archives for some seconds.
-const CALLS: u32 = 1000;
+pub const ACCEPT: &str =
+    "`--accept-loss unarchived-wal` (property `restore.accept_loss`) restores without it";
 
 /// What the stop of the primary has left.
 #[derive(Debug, Default)]
@@ -65,60 +59,6 @@ pub const fn matters(restore: &RestoreContext<'_>) -> bool {
     wants_all(restore) || restore.plan.pause
 }
 
-/// Has the standbys archive what they have streamed and the archive lacks. Answers the records that go furthest beyond
-/// its last segment.
-pub async fn from_standbys(restore: &RestoreContext<'_>) -> Result<Option<WalTail>> {
-    let timeline = restore.plan.path.history.timeline;
-    let mut furthest: Option<WalTail> = None;
-    for planned in restore.plan.standbys() {
-        match from_standby(restore, planned).await {
-            Ok(Some(streamed)) => {
-                let of = planned.instance.to_string();
-                if let Some(what) = beside_the_plan(restore, &of, streamed.timeline, Some(streamed.end)) {
-                    if wants_all(restore) {
-                        return Err(on_another_timeline(restore, what, streamed.timeline));
-                    }
-                    restore.reporter.note(what);
-                }
-                restore.reporter.note(format!(
-                    "{}: archived what it had streamed, up to {}",
-                    planned.instance, streamed.end
-                ));
-                let tail = streamed.tail.filter(|tail| tail.segment.timeline == timeline);
-                furthest = furthest.into_iter().chain(tail).max_by_key(|tail| tail.end);
-            }
-            Ok(None) => {}
-            Err(error) if error.is_fenced() => return Err(error),
-            Err(error) => restore.reporter.note(Problem::of(&error).what),
-        }
-    }
-    Ok(furthest)
-}
-
-/// None where the instance does not run, or is no standby.
-async fn from_standby(
-    restore: &RestoreContext<'_>,
-    planned: &PlannedInstance,
-) -> Result<Option<StreamedWal>> {
-    let instance = restore.instance(&planned.instance).await?;
-    if instance.vm.is_none() || instance.desired != "started" {
-        return Ok(None);
-    }
-    if instances::status_with_retry(restore.ctx, &instance).await?.role != Role::Standby {
-        return Ok(None);
-    }
-    let server = instances::server(restore.ctx, &instance)?;
-    for _ in 0..CALLS {
-        let streamed = server.archive_streamed().await;
-        let streamed = streamed.map_err(FlowError::server("archive what was streamed", &planned.instance))?;
-        if streamed.left == 0 {
-            return Ok(Some(streamed));
-        }
-    }
-    let what = format!("{} has more WAL to archive than can be waited for", planned.instance);
-    Err(FlowError::check(what, "look why its archive is so slow: the agent's log on that instance"))
-}
-
 /// Looks what the stop of the primary has left. `answers` says whether a note may still be on its way, `before` is the
 /// primary as it was before it was stopped.
 ///
@@ -127,7 +67,7 @@ async fn from_standby(
 /// another timeline. The store does not answer.
 pub async fn after_stop(restore: &RestoreContext<'_>, answers: bool, before: &Instance) -> Result<Left> {
     let primary = restore.primary()?;
-    let note = note(restore, primary, answers).await?;
+    let note = stop_note::of_primary(restore, primary, answers).await?;
     let doubt = if before.desired == "started" {
         None // An earlier note was deleted before this stop.
     } else {
@@ -138,7 +78,7 @@ pub async fn after_stop(restore: &RestoreContext<'_>, answers: bool, before: &In
         Some(note) if note.system_identifier != restore.plan.path.system_identifier => {
             Some("the note of its stop is of another cluster's data".to_owned())
         }
-        note => missing_by(&restore.cluster, note).await?,
+        note => stop_note::missing_by(&restore.cluster, note).await?,
     };
     if let Some((what, timeline)) = elsewhere(restore, primary, note.as_ref()).await? {
         if wants_all(restore) {
@@ -215,7 +155,7 @@ async fn elsewhere(
 ) -> Result<Option<(String, TimelineId)>> {
     let Some(note) = note.filter(|note| !note.follows) else { return Ok(None) };
     if note.system_identifier != restore.plan.path.system_identifier
-        || !is_of_this_disk(&restore.cluster, note).await?
+        || !stop_note::is_of_this_disk(&restore.cluster, note).await?
     {
         return Ok(None);
     }
@@ -224,7 +164,7 @@ async fn elsewhere(
 }
 
 /// Where WAL up to `end` is not on the planned timelines, and the operator has not named one.
-fn beside_the_plan(
+pub(super) fn beside_the_plan(
     restore: &RestoreContext<'_>,
     of: &str,
     timeline: TimelineId,
@@ -241,64 +181,16 @@ fn beside_the_plan(
     ))
 }
 
-fn on_another_timeline(restore: &RestoreContext<'_>, what: String, timeline: TimelineId) -> FlowError {
+pub(super) fn on_another_timeline(
+    restore: &RestoreContext<'_>,
+    what: String,
+    timeline: TimelineId,
+) -> FlowError {
     let planned = restore.plan.path.history.timeline;
     let next = format!(
         "restore again and name the timeline on which the cluster ran last: `--timeline {timeline}` or `--timeline {planned}`"
     );
     FlowError::check(what, next)
-}
-
-/// What the note of a stop leaves open; none where it says that nothing is missing.
-///
-/// An instance keeps its id when its disk is swapped: a note of the disk that a rollback has put aside says nothing of
-/// the one that was put back.
-///
-/// # Errors
-/// The store does not answer.
-pub async fn missing_by(store: &ClusterStore, note: Option<&StopNote>) -> Result<Option<String>> {
-    let Some(note) = note else {
-        return Ok(Some("its stop has left no note in the store of what is not archived".into()));
-    };
-    match &note.restore {
-        Some(id) if !is_of_this_disk(store, note).await? => {
-            Ok(Some(format!("the note of its stop is of the disk that restore {id} had made and put aside")))
-        }
-        _ => Ok(note.missing()),
-    }
-}
-
-/// Whether a note is of the disk that the instance has now, and not of one that a rollback has put aside.
-///
-/// # Errors
-/// The store does not answer.
-pub async fn is_of_this_disk(store: &ClusterStore, note: &StopNote) -> Result<bool> {
-    let Some(id) = &note.restore else { return Ok(true) };
-    let phase = RestoreState::read(store, id).await?.phase;
-    Ok(!matches!(phase, RestorePhase::RolledBack | RestorePhase::Undone))
-}
-
-async fn note(
-    restore: &RestoreContext<'_>,
-    primary: &PlannedInstance,
-    answers: bool,
-) -> Result<Option<StopNote>> {
-    let id = &primary.instance.id;
-    let read = || async {
-        restore.cluster.stop_note(id).await.map_err(FlowError::store("read the note of the stop"))
-    };
-    if !answers {
-        return read().await;
-    }
-    let what = format!("the note of the stop of {}", primary.instance);
-    let found = until(restore.ctx, what, restore.ctx.timeouts.lost_answer, || async {
-        Ok(read().await?.map_or_else(|| Poll::NotYet("it is not there".into()), Poll::Ready))
-    });
-    match found.await {
-        Ok(note) => Ok(Some(note)),
-        Err(FlowError::Deadline { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 fn accept(restore: &RestoreContext<'_>, primary: &PlannedInstance, missing: &str) -> Result<()> {

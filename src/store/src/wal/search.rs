@@ -13,7 +13,7 @@ use remount_core::{
 use tokio::time::Instant;
 
 use crate::documents::encode;
-use crate::wal::summary::{self, SearchedFor, SegmentSummary};
+use crate::wal::summary::{self, SUMMARY_BYTES_MAX, SearchedFor, SegmentSummary};
 use crate::wal::{ArchiveFile, SegmentHeader, WalArchive};
 use crate::{Error, Metadata, Result};
 
@@ -28,8 +28,6 @@ pub struct SearchBounds {
 
 /// Requests on their way at a time.
 const AT_ONCE: usize = 16;
-/// No summary is longer: the segment itself is read where one is.
-const SUMMARY_BYTES: u64 = 4 << 20;
 /// Segments whose content is in memory at a time: each is up to 1 GiB.
 const CONTENTS_AT_ONCE: usize = 2;
 /// Summaries on their way at a time where the first commit that one tells of ends the search.
@@ -60,7 +58,7 @@ impl WalArchive {
     /// # Errors
     /// The store did not answer.
     pub async fn summary(&self, segment: &WalSegment) -> Result<Option<SegmentSummary>> {
-        let object = match self.objects().read_within(&self.summary_path(segment), SUMMARY_BYTES).await {
+        let object = match self.objects().read_within(&self.summary_path(segment), SUMMARY_BYTES_MAX).await {
             Err(Error::Document { .. }) => None,
             read => read?,
         };

@@ -98,11 +98,11 @@ fn plan(change: impl FnOnce(&mut RestorePlan)) -> RestorePlan {
 }
 
 fn of_plan(plan: RestorePlan) -> Option<Answer> {
-    Some(Answer::OfCopy { plan: Some(Box::new(plan)), backup: BackupRecord::Good, store: None })
+    Some(Answer::Planned(Box::new(plan)))
 }
 
-fn without_plan(backup: BackupRecord) -> Option<Answer> {
-    Some(Answer::OfCopy { plan: None, backup, store: Some(store()) })
+fn without_plan(backup: BackupFate) -> Option<Answer> {
+    Some(Answer::Unplanned { backup, store: Some(store()) })
 }
 
 fn silence() -> Option<Answer> {
@@ -161,10 +161,10 @@ fn the_store_decides_the_rest() {
         (marked(), of_plan(plan(|_| {})), "apply as Primary"),
         (of_another(), of_plan(plan(|_| {})), "apply as Primary"),
         (of_another(), of_plan(plan(|plan| plan.instances[0].role = Role::Standby)), "apply as Standby"),
-        (marked(), without_plan(BackupRecord::Good), "NoPlan"),
-        (marked(), without_plan(BackupRecord::Pruned), "NoPlan"),
-        (marked(), without_plan(BackupRecord::Nothing), "remove the mark"),
-        (marked(), without_plan(BackupRecord::Failed), "remove the mark"),
+        (marked(), without_plan(BackupFate::Good), "NoPlan"),
+        (marked(), without_plan(BackupFate::Pruned), "NoPlan"),
+        (marked(), without_plan(BackupFate::Unknown), "remove the mark"),
+        (marked(), without_plan(BackupFate::Failed), "remove the mark"),
     ] {
         assert_eq!(word(&decide(&facts, answer.as_ref())), decided, "{facts:?} {answer:?}");
     }
@@ -178,8 +178,7 @@ fn a_copy_of_another_is_one_whatever_the_store_says() {
         marked_as(|owner| owner.cluster = "pg-2".parse().unwrap()),
         marked_as(|owner| owner.system_identifier = SystemIdentifier(8)),
     ] {
-        for record in [BackupRecord::Nothing, BackupRecord::Failed, BackupRecord::Good, BackupRecord::Pruned]
-        {
+        for record in [BackupFate::Unknown, BackupFate::Failed, BackupFate::Good, BackupFate::Pruned] {
             let decision = decide(&facts, without_plan(record).as_ref());
             assert_eq!(word(&decision), "CopyOfAnother", "{facts:?} {record:?}");
         }
@@ -190,7 +189,7 @@ fn a_copy_of_another_is_one_whatever_the_store_says() {
 #[test]
 fn another_store_proves_nothing_of_a_mark() {
     for other in [None, Some(StoreId::of(8))] {
-        let answer = Answer::OfCopy { plan: None, backup: BackupRecord::Nothing, store: other.clone() };
+        let answer = Answer::Unplanned { backup: BackupFate::Unknown, store: other.clone() };
         let refusal = Refusal::OtherStore { backup: backup(), found: store(), wanted: other };
         assert_eq!(decide(&marked(), Some(&answer)), Decision::Refuse(refusal));
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::RestoreStep;
 use crate::restore::archive::archived;
 use crate::restore::context::RestoreContext;
-use crate::restore::{planning, unarchived};
+use crate::restore::{planning, streamed, unarchived};
 use crate::{FlowError, Problem, Result, instances};
 
 /// The step.
@@ -96,7 +96,7 @@ async fn of_standbys(restore: &RestoreContext<'_>, why: &str) -> Result<LastWalD
     } else {
         restore.reporter.note(line);
     }
-    Ok(LastWalDone { archived: None, tail: unarchived::from_standbys(restore).await? })
+    Ok(LastWalDone { archived: None, tail: streamed::from_standbys(restore).await? })
 }
 
 async fn of_primary(restore: &RestoreContext<'_>, server: &dyn Server) -> Result<LastWalDone> {
@@ -129,7 +129,7 @@ async fn instead(
     if unarchived::wants_all(restore) && !accepted {
         return Err(late);
     }
-    let tail = unarchived::from_standbys(restore).await?;
+    let tail = streamed::from_standbys(restore).await?;
     let wal = restore.cluster.wal(restore.plan.path.system_identifier);
     let there = wal.contains(last_segment).await;
     let there = there.map_err(FlowError::store(format!("look for segment {last_segment}")))?;

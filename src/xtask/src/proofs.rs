@@ -39,7 +39,8 @@ fn in_memory(workspace: &Workspace, json: Option<PathBuf>) -> Result<bool> {
         "--package",
         "remount-flow",
         "--test",
-        "proofs",
+        "flows",
+        "proofs::",
         "--",
         "--nocapture",
     ]);

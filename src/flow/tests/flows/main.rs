@@ -1,5 +1,5 @@
-//! Backup, restore, rollback and old disks against the landscape in memory. The proofs (`../proofs/`) are apart: they
-//! take longer, and `cargo xtask proofs` runs them alone.
+//! Backup, restore, rollback and old disks against the landscape in memory. One binary: each would link all that is below
+//! once more. `cargo xtask proofs` runs the proofs alone.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,6 +13,7 @@ mod journal;
 mod old_disks;
 mod ownership;
 mod promotion;
+mod proofs;
 mod restore;
 mod retention;
 mod rollback;

@@ -172,7 +172,7 @@ async fn a_paused_restore_waits_for_its_person_and_is_accepted() {
     assert!(report.paused.is_none() && report.downtime_seconds > 0.0);
     bench.assert_restored(&paused.points[0].0).await;
     let again = paused.accept().await.unwrap_err();
-    assert!(again.to_string().contains("it is not paused"), "{again}");
+    assert!(again.to_string().contains("the restore is not paused"), "{again}");
 }
 
 #[tokio::test]

@@ -1,12 +1,8 @@
 //! The proofs of backup and restore: every step, in every way that it can go wrong (`remount_sim::proofs`).
 //! `cargo xtask proofs` prints the table of cases; `REMOUNT_PROOFS_JSON` names a file for it.
 
-#![allow(clippy::unwrap_used, reason = "a test says by panicking what it did not expect")]
-
 mod backup;
 mod restore;
-#[path = "../flows/support/mod.rs"]
-mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

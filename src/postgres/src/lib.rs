@@ -36,8 +36,8 @@ pub use data_directory::{DataDirectory, DataState, Preparation, Signal};
 pub use effective::{SettingOverride, Severity};
 pub use error::{ApiError, Error};
 pub use instance::{
-    BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Forwarded, NamedBackup, NamedRestore, PromoteRestore, Result,
-    Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Forwarded, NamedBackup, NamedRestore,
+    PromoteRestore, Result, Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
 };
 pub use local::{LocalConfig, LocalServer, Reachable, Received};
 pub use local_status::Identity;

@@ -26,7 +26,8 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::{
     ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error, Forwarded, NamedBackup,
-    NamedRestore, PromoteRestore, Promoted, Result, Server, ServerStatus, Servers, StreamedWal, VerifiedPosition, WalSwitched, WriteProbe,
+    NamedRestore, PromoteRestore, Promoted, Result, Server, ServerStatus, Servers, StreamedWal,
+    VerifiedPosition, WalSwitched, WriteProbe,
 };
 
 /// The name in the certificate of a deployment's agents.

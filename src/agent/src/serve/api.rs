@@ -19,7 +19,8 @@ use axum::{Json, Router};
 use remount_core::with_causes;
 use remount_postgres::{
     ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error as PostgresError, Forwarded,
-    LocalServer, NamedBackup, NamedRestore, PromoteRestore, Promoted, ServerStatus, StreamedWal, WalSwitched, WriteProbe,
+    LocalServer, NamedBackup, NamedRestore, PromoteRestore, Promoted, ServerStatus, StreamedWal, WalSwitched,
+    WriteProbe,
 };
 
 use crate::config::AgentConfig;

@@ -7,13 +7,14 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use remount_core::documents::{ForkRecord, RecoveryPath, RestorePlan, StopNote, TailRecord};
+use remount_core::documents::{ForkRecord, RestorePlan, StopNote};
 use remount_core::{
-    RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, TimelineId, WalSegment,
+    Lsn, RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, TimelineId, WalSegment,
 };
-use remount_postgres::{BackupEnded, LocalServer, Reachable, Recovery, Server};
+use remount_postgres::{BackupEnded, Error, LocalServer, Recovery, Server, VerifiedPosition};
 use remount_store::Purpose;
 use serde_json::json;
+
 use crate::support::postgres::{as_vcap, bin_directory, give_to_vcap, run};
 use crate::support::{Landscape, Vm, backup, errors, restore, until};
 
@@ -166,9 +167,23 @@ impl<'a> Instance<'a> {
         let agent = self.vm.serve();
         let client = agent.client(&landscape.ca, &self.vm.instance);
         let stands = client.status().await.unwrap().recovery.arrived().expect("it stands at its target");
-        let promoted = client.promote(&restore()).await.unwrap();
+        let verified = VerifiedPosition { timeline: TimelineId::FIRST, replayed_to: stands };
+        for other in elsewhere(&verified) {
+            let refused = client.promote(&restore(), &other).await.unwrap_err();
+            assert!(matches!(refused, Error::NotVerified(_)), "{refused:?}");
+            assert!(
+                self.vm.applied()["outcome"].is_null() && self.vm.mark_file().exists(),
+                "nothing is done"
+            );
+        }
+        assert_eq!(client.status().await.unwrap().recovery.arrived(), Some(stands), "and it is in recovery");
+        let promoted = client.promote(&restore(), &verified).await.unwrap();
         assert_eq!((promoted.timeline.get(), promoted.replayed_to), (2, Some(stands)));
-        assert_eq!(client.promote(&restore()).await.unwrap(), promoted);
+        assert_eq!(client.promote(&restore(), &verified).await.unwrap(), promoted);
+        for other in elsewhere(&verified) {
+            let refused = client.promote(&restore(), &other).await.unwrap_err();
+            assert!(matches!(refused, Error::NotVerified(_)), "it was not promoted there: {refused:?}");
+        }
         assert_eq!(client.status().await.unwrap().recovery, Recovery::Ended);
         client.write_probe().await.unwrap();
     }
@@ -193,6 +208,13 @@ impl Drop for Instance<'_> {
             process.wait().ok();
         }
     }
+}
+
+/// One record before, one behind, and another line.
+fn elsewhere(verified: &VerifiedPosition) -> [VerifiedPosition; 3] {
+    let at = |lsn| VerifiedPosition { replayed_to: Lsn(lsn), ..*verified };
+    let followed = VerifiedPosition { timeline: TimelineId::new(2).unwrap(), ..*verified };
+    [at(verified.replayed_to.0 - 8), at(verified.replayed_to.0 + 8), followed]
 }
 
 /// A port that is free now, of a range that the kernel gives no client: what a test beside this one connects with, or its

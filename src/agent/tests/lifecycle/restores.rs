@@ -1,23 +1,16 @@
 //! Restores, from the plan on to what follows the promotion.
 
 use std::fs;
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::process::Command;
 
-use remount_core::documents::{ForkRecord, RecoveryPath, RestorePlan, StopNote, TailRecord};
-use remount_core::{
-    RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, TimelineId, WalSegment,
-};
-use remount_postgres::{BackupEnded, LocalServer, Reachable, Recovery, Server};
+use remount_core::documents::{RecoveryPath, RestorePlan, TailRecord};
+use remount_core::{Lsn, RecoveryTarget, RestoreTarget, SegmentSize, TimelineHistory, TimelineId};
+use remount_postgres::{Server, VerifiedPosition};
 use remount_store::Purpose;
-use serde_json::json;
-use crate::support::postgres::{as_vcap, bin_directory, give_to_vcap, run};
-use crate::support::{Landscape, Vm, backup, errors, restore, until};
 
 use crate::instance::*;
+use crate::support::postgres::run;
+use crate::support::{Landscape, errors, restore, until};
 
 #[tokio::test]
 async fn from_empty_disks_through_a_restore() {
@@ -114,7 +107,9 @@ async fn a_restore_moves_on_to_the_end_of_the_archive_and_waits_there() {
     store.write_plan_revision(&next, &lease).await.unwrap();
     landscape.give_store_away();
     assert!(client.forward_restore(&restore()).await.unwrap().needs_restart);
-    assert!(client.promote(&restore()).await.is_err(), "it is not where it is to be");
+    let stands = client.status().await.unwrap().recovery.lsn().unwrap();
+    let verified = VerifiedPosition { timeline: TimelineId::FIRST, replayed_to: stands };
+    assert!(client.promote(&restore(), &verified).await.is_err(), "it is not where it is to be");
     assert!(client.status().await.unwrap().recovery.arrived().is_none());
     primary.stop();
     for _ in 0..2 {
@@ -270,7 +265,9 @@ async fn archiving_goes_on_after_a_restore_across_a_fork() {
     primary.stands_at_its_target("2").await;
     let parents = fork_segment.on(TimelineId::FIRST).to_string();
     assert!(primary.vm.data("pg_wal").join(&parents).exists(), "the fence has put it there");
-    assert_eq!(primary.server.promote(&next.target).await.unwrap().timeline.get(), 3);
+    let stands = primary.server.recovery(Some(&next.target)).await.unwrap().arrived().unwrap();
+    let verified = VerifiedPosition { timeline: TimelineId::new(2).unwrap(), replayed_to: stands };
+    assert_eq!(primary.server.promote(&next.target, &verified).await.unwrap().timeline.get(), 3);
     for _ in 0..3 {
         primary.execute("INSERT INTO public.ledger VALUES (4)").await;
         let closed = primary.server.switch_wal().await.unwrap().last_segment;

@@ -1,23 +1,16 @@
 //! What does not start, and starts that need care.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::process::Command;
 
-use remount_core::documents::{ForkRecord, RecoveryPath, RestorePlan, StopNote, TailRecord};
-use remount_core::{
-    RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, TimelineId, WalSegment,
-};
-use remount_postgres::{BackupEnded, LocalServer, Reachable, Recovery, Server};
-use remount_store::Purpose;
-use serde_json::json;
-use crate::support::postgres::{as_vcap, bin_directory, give_to_vcap, run};
-use crate::support::{Landscape, Vm, backup, errors, restore, until};
+use remount_core::RecoveryTarget;
+use remount_postgres::Reachable;
 
 use crate::instance::*;
+use crate::support::postgres::{give_to_vcap, run};
+use crate::support::{Landscape, Vm, backup, errors, until};
 
 /// `monit start all` and a reboot run no pre-start.
 #[tokio::test]

@@ -1,23 +1,10 @@
 //! Drain and post-stop.
 
 use std::fs;
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
-
-use remount_core::documents::{ForkRecord, RecoveryPath, RestorePlan, StopNote, TailRecord};
-use remount_core::{
-    RecoveryTarget, RestoreTarget, Role, SegmentSize, TimelineHistory, TimelineId, WalSegment,
-};
-use remount_postgres::{BackupEnded, LocalServer, Reachable, Recovery, Server};
-use remount_store::Purpose;
-use serde_json::json;
-use crate::support::postgres::{as_vcap, bin_directory, give_to_vcap, run};
-use crate::support::{Landscape, Vm, backup, errors, restore, until};
+use std::process::Command;
 
 use crate::instance::*;
+use crate::support::{Landscape, errors};
 
 #[tokio::test]
 async fn drain_archives_the_last_wal_and_prints_one_integer() {

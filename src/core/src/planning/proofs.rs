@@ -9,12 +9,12 @@ use proptest::sample::Index;
 
 use super::PlanError;
 use super::archived_cluster::*;
-use pasts::{at, cases, clock};
 use crate::documents::{BackupManifest, RecoveryPath};
 use crate::{
     ArchiveListing, CommitSpan, Fork, Lsn, MarkKind, MoreWal, OperatorError, RecoveryTarget, RestoreTarget,
     RunningPrimary, TargetSearch, TimelineHistory, TimelinePart, WalMark, WalSegment,
 };
+use pasts::{at, cases, clock};
 
 /// Positions are counted in quarters of a segment.
 const QUARTER: u64 = SIZE.bytes() as u64 / 4;

@@ -2,7 +2,9 @@
 
 use remount_postgres::Error;
 
-use super::subject::{LONG, anywhere, assert_down, assert_no_backup, assert_unreachable, new_backup, new_restore};
+use super::subject::{
+    LONG, anywhere, assert_down, assert_no_backup, assert_unreachable, new_backup, new_restore,
+};
 use super::{ServerAddress, Subject};
 use crate::contract::Verdict;
 

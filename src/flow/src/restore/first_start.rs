@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use remount_core::documents::PlannedInstance;
+use remount_director::Instance;
 use remount_host::Poll;
 use remount_postgres::ServerStatus;
 
@@ -71,17 +72,12 @@ pub async fn end_of_start(restore: &RestoreContext<'_>, primary: &PlannedInstanc
 /// The Director does not answer, or the lease is lost.
 pub async fn cut_short(restore: &RestoreContext<'_>) -> Result<()> {
     let known = restore.notes().first_start;
-    if matches!(known, FirstStart::LeftOpen(_)) { director_change::settle(restore).await } else { Ok(()) }
+    if known == FirstStart::EndedWell { Ok(()) } else { director_change::settle(restore).await }
 }
 
 /// Ends when the server has arrived. What it cannot say is no end: the start tells why.
 async fn arrived(restore: &RestoreContext<'_>, primary: &PlannedInstance) {
-    let before = restore.notes().primary.clone();
-    let instance = match before {
-        Some(instance) => Some(instance),
-        None => restore.instance(&primary.instance).await.ok(), // Another process has stopped it.
-    };
-    let Some(instance) = instance else { return std::future::pending().await };
+    let Some(instance) = known(restore, primary).await else { return std::future::pending().await };
     let (seen, limit) = (AtomicU32::new(0), restore.ctx.timeouts.start);
     let ours = |status: &ServerStatus| {
         status.applied_restore.as_ref() == Some(&restore.plan.id) && status.recovery.arrived().is_some()
@@ -96,4 +92,14 @@ async fn arrived(restore: &RestoreContext<'_>, primary: &PlannedInstance) {
     if waited.await.is_err() {
         std::future::pending::<()>().await; // The start is cancelled too, and has the same limit.
     }
+}
+
+/// As it was before its stop, or, where another process has stopped it, as it is.
+async fn known(restore: &RestoreContext<'_>, primary: &PlannedInstance) -> Option<Instance> {
+    let before = restore.notes().primary.clone();
+    if before.is_some() {
+        return before;
+    }
+    let all = instances::all(restore.ctx, &restore.plan.deployment).await.ok()?;
+    all.into_iter().find(|instance| instance.slug == primary.instance)
 }

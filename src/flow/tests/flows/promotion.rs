@@ -10,7 +10,8 @@ use remount_core::{ExitCode, RecoveryTarget, RestoreTarget};
 use remount_director::TaskId;
 use remount_flow::{
     FlowError, Progress, ProgressEvent, ProgressKind, Quiet, RestorePhase, RestoreReport, RestoreState,
-    Scope, accept_restore, forward_restore, give_up_restore, list_old_disks, resume_restore, run_restore,
+    Scope, accept_restore, forward_restore, give_up_restore, list_old_disks, resume_restore,
+    rollback_restore, run_restore,
 };
 use remount_sim::memory::{Archiving, Death, Fault, MemoryLandscape, Rule};
 
@@ -124,19 +125,44 @@ async fn is_failing(bench: &Workbench) -> bool {
     !primary.is_running()
 }
 
-/// Somebody resumes the replay of a server that was looked at, or restarts it with another target: what nobody has
-/// looked at is not promoted.
+/// The server moves between the look at it and its promotion.
+struct MovesBeforePromotion<'a>(Writer<'a>);
+
+impl Progress for MovesBeforePromotion<'_> {
+    fn event(&self, event: &ProgressEvent) {
+        if event.kind == ProgressKind::Begun && event.step == "promote" {
+            self.0.landscape.replay_on(0);
+        }
+        self.0.event(event);
+    }
+}
+
 #[tokio::test]
 async fn what_was_not_verified_is_not_promoted() {
-    let paused = paused().await;
-    let (bench, writer) = (&paused.bench, Writer::on(&paused.bench));
-    bench.landscape.replay_on(0, &paused.points[1].1).await;
-    let cluster = bench.landscape.cluster();
-    let error = accept_restore(&bench.ctx, cluster, &paused.request.id, &writer).await.unwrap_err();
+    let bench = Workbench::new();
+    let (_, target) = bench.disaster().await;
+    let (old, moves) = (bench.old_state(), MovesBeforePromotion(Writer::on(&bench)));
+    let error =
+        run_restore(&bench.ctx, bench.request(target), OnFailure::Rollback, &moves).await.unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
     let why = remount_core::with_causes(&error);
     assert!(why.contains("another state than the verified one is not promoted"), "{why}");
-    assert_eq!(writer.acknowledged(), BTreeSet::new(), "nobody could write");
+    assert_eq!(moves.0.acknowledged(), BTreeSet::new(), "nobody could write");
+    bench.assert_undone_after_serving(&old).await;
+}
+
+/// Whoever has looked at a paused restore is still there: it is held, and not promoted.
+#[tokio::test]
+async fn a_paused_restore_that_has_moved_since_it_was_verified_is_not_promoted() {
+    let paused = paused().await;
+    let bench = &paused.bench;
+    bench.landscape.replay_on(0);
+    let held = paused.accept().await.unwrap_err();
+    assert!(matches!(&held, FlowError::Held { step, .. } if step.to_string() == "promote"), "{held:?}");
+    assert!(remount_core::with_causes(&held).contains("another state than the verified one"), "{held:?}");
+    assert_eq!(bench.landscape.write_to_restored(), None, "nobody can write");
+    let cluster = bench.landscape.cluster();
+    rollback_restore(&bench.ctx, cluster, &paused.request.id, &Quiet).await.unwrap();
     bench.assert_undone_after_serving(&paused.old).await;
 }
 
@@ -153,11 +179,13 @@ async fn a_server_that_was_promoted_where_it_was_verified_goes_on() {
 async fn a_server_that_left_recovery_elsewhere_is_put_aside() {
     let paused = paused().await;
     let bench = &paused.bench;
-    bench.landscape.replay_on(0, &paused.points[1].1).await;
+    bench.landscape.replay_on(0);
     bench.landscape.leave_recovery(0).await;
     let row = bench.landscape.write_to_restored().expect("it takes writes");
-    let error = paused.accept().await.unwrap_err();
-    assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
+    let held = paused.accept().await.unwrap_err();
+    assert!(matches!(&held, FlowError::Held { step, .. } if step.to_string() == "promote"), "{held:?}");
+    let cluster = bench.landscape.cluster();
+    rollback_restore(&bench.ctx, cluster, &paused.request.id, &Quiet).await.unwrap();
     bench.assert_undone_after_serving(&paused.old).await;
     assert!(bench.landscape.is_on_a_disk(row));
 }

@@ -84,17 +84,6 @@ impl MemoryLandscape {
         Ok(())
     }
 
-    /// Somebody has a server that stands at its target replay on, to a later one that its plan does not have.
-    pub async fn replay_on(&self, index: usize, target: &RecoveryTarget) {
-        let data = self.state().running_data(index).cloned().expect("it runs");
-        let recovering = data.recovering.clone().expect("it is restored");
-        let further = RestorePlan { target: RestoreTarget::of(target.clone()), ..recovering.plan.clone() };
-        let moved = self.recover_primary(&further, data).await.expect("the archive has it");
-        let mut state = self.state();
-        let data = state.running_data_mut(index).expect("it runs");
-        *data = Data { recovering: Some(recovering), ..moved };
-    }
-
     /// A restored primary leaves recovery, on a timeline of its own.
     pub(crate) async fn end_recovery(&self, index: usize) -> Result<(), String> {
         let data = self.state().running_data(index).cloned().ok_or("the server does not run")?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use remount_core::documents::{RecoveryPath, RestorePlan, TailRecord};
-use remount_core::{Lsn, RecoveryTarget, RestoreTarget, SegmentSize, TimelineHistory, TimelineId};
+use remount_core::{RecoveryTarget, RestoreTarget, SegmentSize, TimelineHistory, TimelineId};
 use remount_postgres::{Server, VerifiedPosition};
 use remount_store::Purpose;
 

@@ -4,7 +4,7 @@
 use remount_core::documents::{AppliedPlan, RecoveryOutcome};
 use remount_core::{RestoreId, Role};
 use remount_postgres::{Error as PostgresError, Forwarded, LocalServer, Promoted, Recovery};
-use remount_postgres::{RecoveryGoal, RecoverySettings, Signal};
+use remount_postgres::{RecoveryGoal, RecoverySettings, Signal, VerifiedPosition};
 
 use crate::config::AgentConfig;
 use crate::disk::Disk;
@@ -25,17 +25,23 @@ pub fn as_primary(disk: &Disk) -> Result<Option<AppliedPlan>> {
     Ok(newest.filter(|applied| applied.role == Role::Primary && applied.outcome.is_none()))
 }
 
-/// Ends the recovery of a primary, records that, and makes its roles those of the deployment again.
+/// Ends the recovery of a primary that stands where it was verified, records that, and makes its roles those of the
+/// deployment again.
 ///
 /// # Errors
-/// [`PostgresError::NoRestore`], or PostgreSQL's: it is in recovery, or out of it and not recorded yet. Ask again.
-pub async fn promote(config: &AgentConfig, restore: &RestoreId) -> Result<Promoted> {
+/// [`PostgresError::NoRestore`], [`PostgresError::NotVerified`]; or PostgreSQL's: it is in recovery, or out of it and not
+/// recorded yet. Ask again.
+pub async fn promote(
+    config: &AgentConfig,
+    restore: &RestoreId,
+    verified: &VerifiedPosition,
+) -> Result<Promoted> {
     let disk = Disk::new(&config.directories);
     let newest = disk.applied()?.pop();
     let applied = newest.filter(|applied| applied.restore == *restore && applied.role == Role::Primary);
     let applied = applied.ok_or_else(|| PostgresError::NoRestore(restore.clone()))?;
     let server = LocalServer::new(config.postgres.clone());
-    let promoted = server.promote(&applied.target).await?;
+    let promoted = server.promote(&applied.target, verified).await?;
     conclude(&disk, applied)?;
     if let Some(file) = &config.postgres_config_file {
         postgres_job::apply_roles(file, &server).await?; // They are those of the snapshot.

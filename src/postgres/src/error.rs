@@ -12,6 +12,8 @@ const OTHER_DISK: &str = "not on the persistent disk, so that no snapshot would 
 const NOT_TEXT: &str = "not a path in UTF-8, so that no manifest could hold it: ";
 /// What the text of an [`Error::Config`] begins with.
 const CONFIG_PREFIX: &str = "configuration: ";
+/// What the text of an [`Error::NotVerified`] begins with.
+const NOT_VERIFIED: &str = "another state than the verified one is not promoted: ";
 /// What stands before the detail in the text of an [`Error::NoRoom`].
 const NO_ROOM: &str = "the disk is too full: ";
 
@@ -57,6 +59,10 @@ pub enum Error {
     /// The disk has not applied this restore as a primary, or its recovery is over where it must not be.
     #[error("restore {0} is not being recovered on this server")]
     NoRestore(RestoreId),
+    /// The restored primary is not where it was verified. Nothing was done; where it has left recovery by itself, users may
+    /// write.
+    #[error("another state than the verified one is not promoted: {0}")]
+    NotVerified(String),
     /// The call needs a primary.
     #[error("{action}: the server is a standby")]
     NotPrimary {
@@ -141,6 +147,7 @@ impl From<&Error> for ApiError {
             Error::Marked { backup, .. } => ("marked", Some(backup)),
             Error::Settings(_) => ("settings", None),
             Error::NoRestore(_) => ("no_restore", None),
+            Error::NotVerified(_) => ("not_verified", None),
             Error::NotPrimary { .. } => ("not_primary", None),
             Error::NoRoom { .. } => ("no_room", None),
             Error::Database { .. } => ("database", None),
@@ -176,6 +183,9 @@ impl ApiError {
             ("settings", _) => {
                 let detail = self.message.strip_prefix(SETTINGS_PREFIX).unwrap_or(&self.message);
                 Error::Settings(detail.into())
+            }
+            ("not_verified", _) => {
+                Error::NotVerified(self.message.strip_prefix(NOT_VERIFIED).unwrap_or(&self.message).into())
             }
             ("not_primary", _) => Error::NotPrimary { action: action.into() },
             ("no_room", _) => {
@@ -247,6 +257,9 @@ impl OperatorError for Error {
             Self::NoRestore(restore) => format!(
                 "look at where the restore is with `remount journal {restore}`, and with `bosh instances --details` which disk the instance has"
             ),
+            Self::NotVerified(_) => {
+                "find out who restarted the server, resumed its replay or still archives, then restore again".into()
+            }
             Self::NotPrimary { .. } => "run the command again: it reads the roles again and asks the primary".into(),
             Self::NoRoom { .. } => {
                 "free room on the persistent disk (never below pg_wal), or enlarge it (`persistent_disk_type`) and deploy".into()
@@ -314,6 +327,13 @@ mod tests {
         let told = ApiError::from(&path).into_error("begin the backup");
         assert_eq!((told.to_string(), told.retry()), (path.to_string(), Retry::Never));
         assert!(told.next_step().unwrap().contains("TABLESPACE"));
+    }
+
+    #[test]
+    fn what_was_not_verified_is_told_as_such_across_the_agents_api_and_is_not_asked_again() {
+        let refused = Error::NotVerified("the server stands at 0/2 of timeline 1".into());
+        let told = ApiError::from(&refused).into_error("promote the server");
+        assert_eq!((told.to_string(), told.retry()), (refused.to_string(), Retry::Never));
     }
 
     #[test]

@@ -31,7 +31,7 @@ use remount_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, FreeSpace, Promoted, Recovery, SettingOverride};
+use crate::{Error, FreeSpace, Promoted, Recovery, SettingOverride, VerifiedPosition};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -191,7 +191,17 @@ pub struct NamedBackup {
     pub backup: BackupId,
 }
 
-/// The body of `POST /v1/restore/promote`, `forward` and `finish`, and of `POST /v1/collations/refresh`.
+/// The body of `POST /v1/restore/promote`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromoteRestore {
+    /// The restore.
+    pub restore: RestoreId,
+    /// What may be promoted.
+    pub verified: VerifiedPosition,
+}
+
+/// The body of `POST /v1/restore/forward` and `finish`, and of `POST /v1/collations/refresh`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedRestore {
@@ -266,17 +276,18 @@ pub trait Server: Debug + Send + Sync {
     /// Writes and flushes, on a primary.
     async fn write_probe(&self) -> Result<WriteProbe>;
 
-    /// Ends the recovery of a restored primary that has come to where its plan wants it, records that, and makes roles
-    /// and passwords those of the deployment again where the server is the job `postgres`'s. From then on it takes
-    /// writes.
+    /// Ends the recovery of a restored primary that has come to where its plan wants it and stands where it was
+    /// `verified`, records that, and makes roles and passwords those of the deployment again where the server is the job
+    /// `postgres`'s. From then on it takes writes.
     ///
     /// # Errors
-    /// [`Error::NoRestore`] where its disk has not applied this restore as a primary; [`Error::Database`] where
-    /// recovery is not there yet, or does not end: it is in recovery or out of it, ask again.
+    /// [`Error::NoRestore`] where its disk has not applied this restore as a primary; [`Error::NotVerified`] where it
+    /// stands elsewhere, or has left recovery elsewhere; [`Error::Database`] where recovery is not there yet, or does
+    /// not end: it is in recovery or out of it, ask again.
     ///
     /// # Idempotence
     /// A recovery that is over answers as when it ended.
-    async fn promote(&self, restore: &RestoreId) -> Result<Promoted>;
+    async fn promote(&self, restore: &RestoreId, verified: &VerifiedPosition) -> Result<Promoted>;
 
     /// Takes the newest version of the restore's plan over into the settings of a recovery that goes on: they count
     /// from the next start on.

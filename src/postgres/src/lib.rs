@@ -36,12 +36,12 @@ pub use data_directory::{DataDirectory, DataState, Preparation, Signal};
 pub use effective::{SettingOverride, Severity};
 pub use error::{ApiError, Error};
 pub use instance::{
-    BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Forwarded, NamedBackup, NamedRestore, Result,
-    Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
+    BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Forwarded, NamedBackup, NamedRestore,
+    PromoteRestore, Result, Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
 };
 pub use local::{LocalConfig, LocalServer, Reachable, Received};
 pub use local_status::Identity;
-pub use recovery::{Promoted, Recovery};
+pub use recovery::{Promoted, Recovery, VerifiedPosition};
 pub use recovery_settings::{RecoveryGoal, RecoverySettings};
 pub use remote::{AgentsConfig, RemoteServer, RemoteServers, agent_tls_name};
 pub use retrying::RetryingServers;

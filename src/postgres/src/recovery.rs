@@ -99,6 +99,39 @@ impl std::fmt::Display for Recovery {
     }
 }
 
+/// What was verified of a restored primary: this state may be promoted, and no other.
+///
+/// The position is compared exactly. A server at its target is paused: nothing moves it but a hand or a restart, and a
+/// restart replays the same records to the same one. At the end of the archive nothing is paused; what arrives there
+/// after the look (an old primary that still pushes) is replayed, and nobody has looked at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifiedPosition {
+    /// The timeline that its recovery was told to follow.
+    pub timeline: TimelineId,
+    /// Replayed up to here.
+    pub replayed_to: Lsn,
+}
+
+impl VerifiedPosition {
+    /// Looks whether the server is where it was verified.
+    ///
+    /// # Errors
+    /// [`Error::NotVerified`].
+    pub fn must_be(&self, found: &Self) -> Result<()> {
+        if self == found {
+            return Ok(());
+        }
+        Err(Error::NotVerified(format!("the server stands at {found}, {self} was verified")))
+    }
+}
+
+impl std::fmt::Display for VerifiedPosition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of timeline {}", self.replayed_to, self.timeline)
+    }
+}
+
 /// A restored primary left recovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promoted {
@@ -111,10 +144,12 @@ pub struct Promoted {
 /// `RecoveryRetrieveRetryInterval`: archive and `pg_wal` were asked and have nothing, it waits before it asks again.
 const STATE: &str = "
     SELECT pg_is_in_recovery(),
-           coalesce(pg_last_wal_replay_lsn(), '0/0')::text,
            CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() = 'paused' ELSE false END,
            EXISTS (SELECT FROM pg_stat_activity
-                    WHERE backend_type = 'startup' AND wait_event = 'RecoveryRetrieveRetryInterval'),
+                    WHERE backend_type = 'startup' AND wait_event = 'RecoveryRetrieveRetryInterval')";
+
+const POSITION: &str = "
+    SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')::text,
            (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000000)::bigint";
 
 impl LocalServer {
@@ -136,9 +171,12 @@ impl LocalServer {
         if !get::<bool>(&row, 0)? {
             return Ok(Recovery::Ended);
         }
-        let (lsn, paused, at_end) = (lsn(&row, 1)?, get::<bool>(&row, 2)?, get::<bool>(&row, 3)?);
+        let (paused, at_end) = (get::<bool>(&row, 1)?, get::<bool>(&row, 2)?);
+        // Only now: what stands by then does not move between the two looks, and the position is where it stands.
+        let row = one(client, "ask for the position", POSITION).await?;
+        let lsn = lsn(&row, 0)?;
         let Some(target) = target else { return Ok(Recovery::Replaying { lsn }) };
-        let last_commit = get::<Option<i64>>(&row, 4)?;
+        let last_commit = get::<Option<i64>>(&row, 1)?;
         let last_commit = last_commit.map(Timestamp::from_microsecond).transpose().map_err(database_error)?;
         if paused && let Some(why) = self.insufficient(client).await? {
             return Ok(Recovery::Blocked { lsn, why });
@@ -163,24 +201,27 @@ impl LocalServer {
         has_target(&client, target).await
     }
 
-    /// Ends the recovery of a server that has come to where its plan wants it. From then on it takes writes.
+    /// Ends the recovery of a server that has come to where its plan wants it, and stands where it was verified. From
+    /// then on it takes writes.
     ///
     /// # Errors
-    /// [`Error::Database`]: it is not there, or has not left recovery in time; ask again.
+    /// [`Error::NotVerified`]: it stands elsewhere, or has left recovery elsewhere. [`Error::Database`]: it is not there,
+    /// or has not left recovery in time; ask again.
     ///
     /// # Idempotence
     /// A recovery that is over answers as when it ended.
-    pub async fn promote(&self, target: &RestoreTarget) -> Result<Promoted> {
+    pub async fn promote(&self, target: &RestoreTarget, verified: &VerifiedPosition) -> Result<Promoted> {
         const ACTION: &str = "promote the server";
         let deadline = Deadline::after_seconds(PROMOTE_SECONDS);
         let client = self.connect().await?;
-        let end = match self.recovery_by(&client, Some(target)).await? {
-            Recovery::Ended => return self.promoted().await,
+        let (lsn, end) = match self.recovery_by(&client, Some(target)).await? {
+            Recovery::Ended => return self.promoted(verified).await,
             // `pg_promote` alone would be seen up to a second late: a paused recovery looks for it once a second.
-            Recovery::AtTarget { .. } => "SELECT pg_wal_replay_resume()",
-            Recovery::AtEnd { .. } => "SELECT pg_promote(false)",
+            Recovery::AtTarget { lsn, .. } => (lsn, "SELECT pg_wal_replay_resume()"),
+            Recovery::AtEnd { lsn, .. } => (lsn, "SELECT pg_promote(false)"),
             state => return Err(Error::Database { action: ACTION.into(), detail: format!("it is {state}") }),
         };
+        must_be_verified(&client, verified, lsn).await?;
         client.batch_execute(end).await.map_err(database(ACTION))?;
         while self.in_recovery().await? {
             if !deadline.pause(PAUSE).await {
@@ -188,16 +229,23 @@ impl LocalServer {
                 return Err(Error::Database { action: ACTION.into(), detail });
             }
         }
-        self.promoted().await
+        self.promoted(verified).await
     }
 
     /// The control file tells the new timeline only after the next checkpoint: the current WAL file's name has it.
-    async fn promoted(&self) -> Result<Promoted> {
+    ///
+    /// Compared once more: PostgreSQL asks the archive a last time before it leaves recovery, and an earlier call may
+    /// have been another's.
+    async fn promoted(&self, verified: &VerifiedPosition) -> Result<Promoted> {
         let client = self.connect().await?;
         let query = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
         let row = one(&client, "ask for the new timeline", query).await?;
         let timeline = timeline_hex(&get::<String>(&row, 0)?)?;
-        Ok(Promoted { timeline, replayed_to: self.replayed_to(timeline)? })
+        let replayed_to = self.replayed_to(timeline)?;
+        if let Some(lsn) = replayed_to {
+            must_be_verified(&client, verified, lsn).await?;
+        }
+        Ok(Promoted { timeline, replayed_to })
     }
 
     /// Which settings are below those of the primary whose WAL is replayed: PostgreSQL pauses on them, and a pause on
@@ -227,6 +275,18 @@ impl LocalServer {
         }
         Ok((!low.is_empty()).then(|| low.join(", ")))
     }
+}
+
+/// The timeline is the running server's setting, which is the line that it has replayed, in recovery and after it: what
+/// the control file says of it lags behind.
+async fn must_be_verified(client: &Client, verified: &VerifiedPosition, replayed_to: Lsn) -> Result<()> {
+    let query = "SELECT current_setting('recovery_target_timeline')";
+    let followed = get::<String>(&one(client, "ask for the target", query).await?, 0)?;
+    let Ok(timeline) = followed.parse() else {
+        let detail = format!("the server follows timeline `{followed}`, {verified} was verified");
+        return Err(Error::NotVerified(detail));
+    };
+    verified.must_be(&VerifiedPosition { timeline, replayed_to })
 }
 
 async fn has_target(client: &Client, target: &RestoreTarget) -> Result<bool> {

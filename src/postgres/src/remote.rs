@@ -26,7 +26,8 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::{
     ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error, Forwarded, NamedBackup,
-    NamedRestore, Promoted, Result, Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
+    NamedRestore, PromoteRestore, Promoted, Result, Server, ServerStatus, Servers, StreamedWal,
+    VerifiedPosition, WalSwitched, WriteProbe,
 };
 
 /// The name in the certificate of a deployment's agents.
@@ -214,8 +215,8 @@ impl Server for RemoteServer {
         self.post("write a probe", "/v1/probe", &serde_json::json!({})).await
     }
 
-    async fn promote(&self, restore: &RestoreId) -> Result<Promoted> {
-        let body = NamedRestore { restore: restore.clone() };
+    async fn promote(&self, restore: &RestoreId, verified: &VerifiedPosition) -> Result<Promoted> {
+        let body = PromoteRestore { restore: restore.clone(), verified: *verified };
         self.post("promote the server", "/v1/restore/promote", &body).await
     }
 

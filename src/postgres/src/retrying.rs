@@ -11,7 +11,7 @@ use remount_host::{RetryPolicy, Retryable, retry};
 
 use crate::{
     BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Result, Server, ServerStatus,
-    Servers, StreamedWal, WalSwitched, WriteProbe,
+    Servers, StreamedWal, VerifiedPosition, WalSwitched, WriteProbe,
 };
 
 /// Wraps the way to the servers.
@@ -117,8 +117,8 @@ impl Server for RetryingServer {
         self.retried(|| self.inner.write_probe()).await
     }
 
-    async fn promote(&self, restore: &RestoreId) -> Result<Promoted> {
-        self.retried(|| self.inner.promote(restore)).await
+    async fn promote(&self, restore: &RestoreId, verified: &VerifiedPosition) -> Result<Promoted> {
+        self.retried(|| self.inner.promote(restore, verified)).await
     }
 
     async fn forward_restore(&self, restore: &RestoreId) -> Result<Forwarded> {

@@ -14,7 +14,7 @@ use remount_core::{
 };
 use remount_postgres::{
     BackupEnded, BackupSession, ControlData, DataState, DatabaseState, Error, Identity, Preparation,
-    Recovery, RecoveryGoal, RecoverySettings, Severity, Signal,
+    Recovery, RecoveryGoal, RecoverySettings, Severity, Signal, VerifiedPosition,
 };
 use support::Postgres;
 use tokio_postgres::error::SqlState;
@@ -136,6 +136,10 @@ impl Past {
     }
 }
 
+const fn verified(replayed_to: Lsn) -> VerifiedPosition {
+    VerifiedPosition { timeline: TimelineId::FIRST, replayed_to }
+}
+
 async fn every_target_is_reached(major: u32) {
     let past = past(major).await;
     for (n, (target, rows)) in past.targets.iter().enumerate() {
@@ -151,8 +155,17 @@ async fn every_target_is_reached(major: u32) {
         assert_eq!(&count, rows, "{target} on {major}");
         let written = server.try_execute("INSERT INTO ledger VALUES (99)").await.unwrap_err();
         assert_eq!(written.code(), Some(&SqlState::READ_ONLY_SQL_TRANSACTION), "{target}: nobody may write");
-        let promoted = server.server().promote(target).await.unwrap();
-        assert_eq!(server.server().promote(target).await.unwrap(), promoted, "asked again it says the same");
+        for other in [Lsn(at.0 - 8), Lsn(at.0 + 8)] {
+            let refused = server.server().promote(target, &verified(other)).await.unwrap_err();
+            assert!(matches!(refused, Error::NotVerified(_)), "{target}: {refused}");
+        }
+        let arrived = server.server().recovery(Some(target)).await.unwrap().arrived();
+        assert_eq!(arrived, Some(at), "{target}: it stands where it stood");
+        let promoted = server.server().promote(target, &verified(at)).await.unwrap();
+        let again = server.server().promote(target, &verified(at)).await.unwrap();
+        assert_eq!(again, promoted, "asked again it says the same");
+        let other = server.server().promote(target, &verified(Lsn(at.0 + 8))).await.unwrap_err();
+        assert!(matches!(other, Error::NotVerified(_)), "{target}: it was not promoted there: {other}");
         assert_eq!(promoted.replayed_to, Some(at), "{target}: it stood where its timeline begins");
         server.execute("INSERT INTO ledger VALUES (99)").await;
         let status = server.server().status(&identity(), None).await.unwrap();
@@ -195,13 +208,13 @@ async fn a_recovery_stays_at_its_target(major: u32) {
     let xid = past.targets[3].0.clone();
     let plan_to = |target: &RestoreTarget| plan(&past.ended, target.clone(), TimelineHistory::first());
     prepare(&server, past.home.path(), &plan_to(&xid), RecoveryGoal::Reach);
-    for _ in 0..2 {
-        server.spawn_with(&["-c", "archive_mode=off"]);
-        server.wait_until_arrived(&xid).await;
-        server.stop();
-    }
     server.spawn_with(&["-c", "archive_mode=off"]);
-    server.wait_until_arrived(&xid).await;
+    let at = server.wait_until_arrived(&xid).await;
+    for _ in 0..2 {
+        server.stop();
+        server.spawn_with(&["-c", "archive_mode=off"]);
+        assert_eq!(server.wait_until_arrived(&xid).await, at, "a restart ends where it was verified");
+    }
     let latest = RestoreTarget::of(RecoveryTarget::Latest);
     let command = format!("cp {}/%f %p", past.home.path().join("archive").display());
     let settings = RecoverySettings::of(&plan_to(&latest), RecoveryGoal::Reach, &command);
@@ -212,12 +225,17 @@ async fn a_recovery_stays_at_its_target(major: u32) {
     // Until it is started again it is where it was told to be before, and must not be promoted there.
     assert!(!server.server().runs_to(&latest).await.unwrap());
     assert!(server.server().recovery(Some(&latest)).await.unwrap().arrived().is_none());
-    assert!(server.server().promote(&latest).await.is_err());
+    assert!(server.server().promote(&latest, &verified(at)).await.is_err());
     server.stop();
     server.spawn_with(&["-c", "archive_mode=off"]);
-    server.wait_until_arrived(&latest).await;
+    let end = server.wait_until_arrived(&latest).await;
     assert_eq!(server.value("SELECT count(*)::text FROM ledger").await, "5");
-    assert_eq!(server.server().promote(&latest).await.unwrap().timeline.get(), 2);
+    let followed = VerifiedPosition { timeline: TimelineId::new(7).unwrap(), replayed_to: end };
+    for other in [verified(at), followed] {
+        let refused = server.server().promote(&latest, &other).await.unwrap_err();
+        assert!(matches!(refused, Error::NotVerified(_)), "{refused}");
+    }
+    assert_eq!(server.server().promote(&latest, &verified(end)).await.unwrap().timeline.get(), 2);
     assert!(!directory.is_standby() && !directory.awaits_recovery(), "it starts as a primary from now on");
 }
 
@@ -247,7 +265,8 @@ async fn a_pause_on_low_settings_is_told_from_a_target(major: u32) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
     assert_eq!(why, "max_connections is 100 and has to be at least 150");
-    assert!(server.server().promote(&target).await.is_err(), "it is not where it is to be");
+    let at = server.server().recovery(Some(&target)).await.unwrap().lsn().unwrap();
+    assert!(server.server().promote(&target, &verified(at)).await.is_err(), "it is not where it is to be");
 }
 
 async fn a_standby_is_pinned_to_its_number(major: u32) {

@@ -19,7 +19,8 @@ use axum::{Json, Router};
 use remount_core::with_causes;
 use remount_postgres::{
     ApiError, BackupBegun, BackupEnded, BeginBackup, CollationRefresh, Error as PostgresError, Forwarded,
-    LocalServer, NamedBackup, NamedRestore, Promoted, ServerStatus, StreamedWal, WalSwitched, WriteProbe,
+    LocalServer, NamedBackup, NamedRestore, PromoteRestore, Promoted, ServerStatus, StreamedWal, WalSwitched,
+    WriteProbe,
 };
 
 use crate::config::AgentConfig;
@@ -108,9 +109,10 @@ async fn write_probe(State(api): State<Api>) -> Answer<WriteProbe> {
     Ok(Json(api.server().write_probe().await?))
 }
 
-async fn promote(State(api): State<Api>, body: Body<NamedRestore>) -> Answer<Promoted> {
-    let Json(NamedRestore { restore }) = body?;
-    Ok(Json(to_its_end(async move { recovering::promote(&api.config, &restore).await }).await?))
+async fn promote(State(api): State<Api>, body: Body<PromoteRestore>) -> Answer<Promoted> {
+    let Json(PromoteRestore { restore, verified }) = body?;
+    let promoted = async move { recovering::promote(&api.config, &restore, &verified).await };
+    Ok(Json(to_its_end(promoted).await?))
 }
 
 async fn forward_restore(State(api): State<Api>, body: Body<NamedRestore>) -> Answer<Forwarded> {
@@ -166,6 +168,7 @@ impl From<PostgresError> for Failure {
             | PostgresError::Marked { .. }
             | PostgresError::Settings(_)
             | PostgresError::NoRestore(_)
+            | PostgresError::NotVerified(_)
             | PostgresError::NotPrimary { .. }
             | PostgresError::OtherDisk(_)
             | PostgresError::NotText(_) => StatusCode::CONFLICT,

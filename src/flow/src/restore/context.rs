@@ -50,6 +50,18 @@ pub struct RestoreContext<'a> {
     pub notes: Mutex<ProcessNotes>,
 }
 
+/// How the restored primary's start ended, as this process knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstStart {
+    /// It has not seen it: one before it may have left the start open, and it may have failed since.
+    #[default]
+    Unseen,
+    /// The Director's task, whose end it has not waited for.
+    LeftOpen(TaskId),
+    /// All of the instance has started.
+    EndedWell,
+}
+
 /// What this process has noted; one that goes on looks again.
 #[derive(Debug, Default)]
 pub struct ProcessNotes {
@@ -57,8 +69,8 @@ pub struct ProcessNotes {
     pub new_disks: BTreeMap<InstanceSlug, DiskCid>,
     /// The newest Director task when something was last asked of it: a lost answer's task is newer.
     pub newest_task: Option<TaskId>,
-    /// The task of the restored primary's start, where the restore went on before its end.
-    pub open_start: Option<TaskId>,
+    /// The end of the restored primary's start.
+    pub first_start: FirstStart,
     /// The primary as the Director showed it before it was stopped. Asking again takes a Director task, and
     /// nothing serves meanwhile.
     pub primary: Option<Instance>,

@@ -5,10 +5,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use remount_core::documents::PlannedInstance;
+use remount_director::Instance;
 use remount_host::Poll;
 use remount_postgres::ServerStatus;
 
-use super::context::RestoreContext;
+use super::context::{FirstStart, RestoreContext};
 use super::{director_change, swap};
 use crate::wait::until;
 use crate::{Result, instances};
@@ -21,37 +22,62 @@ const SEEN: u32 = 2;
 /// # Errors
 /// The start failed before.
 pub async fn start_until_arrived(restore: &RestoreContext<'_>, primary: &PlannedInstance) -> Result<()> {
+    restore.notes().first_start = FirstStart::Unseen;
+    let accepted = || {
+        let mut notes = restore.notes();
+        notes.first_start = notes.newest_task.map_or(FirstStart::Unseen, FirstStart::LeftOpen);
+    };
     tokio::select! {
         biased;
-        ended = swap::start(restore, primary) => ended,
-        () = arrived(restore) => {
+        ended = swap::start_as(restore, primary, accepted) => {
+            ended?;
+            restore.notes().first_start = FirstStart::EndedWell;
+        }
+        () = arrived(restore, primary) => {
             let line = "at its target; the Director's start goes on meanwhile";
             restore.reporter.note(format!("{}: {line}", primary.instance));
-            let mut notes = restore.notes();
-            notes.open_start = notes.newest_task;
-            Ok(())
         }
     }
+    Ok(())
 }
 
 /// Waits for the Director's task that [`start_until_arrived`], or a process before this one, has left open. Where it
-/// failed, the instance is started once more: now its server takes writes.
+/// failed, the instance is started once more: now its server takes writes. So it is where this process has not seen the
+/// end, after a pause or in a resume: the start may have failed since, and a job beside PostgreSQL would be down without
+/// a word. The Director leaves alone what runs.
 ///
 /// # Errors
 /// The instance does not run.
 pub async fn end_of_start(restore: &RestoreContext<'_>, primary: &PlannedInstance) -> Result<()> {
-    let open = restore.notes().open_start.take();
-    let ended_well = match open {
-        Some(task) => director_change::start_ended_well(restore, task).await?,
-        // How those of a process before this one ended is not known.
-        None => !director_change::wait_for_start(restore).await?,
+    let known = restore.notes().first_start;
+    let ended_well = match known {
+        FirstStart::EndedWell => true,
+        FirstStart::LeftOpen(task) => director_change::start_ended_well(restore, task).await?,
+        FirstStart::Unseen => {
+            director_change::wait_for_start(restore).await?; // It holds the lock that the next one needs.
+            false
+        }
     };
-    if ended_well { Ok(()) } else { swap::start(restore, primary).await }
+    if !ended_well {
+        swap::start(restore, primary).await?;
+    }
+    restore.notes().first_start = FirstStart::EndedWell;
+    Ok(())
+}
+
+/// Ends the start that has been left open, so that the instance can be stopped: for a job that waits for writes it would
+/// go on as long as the Director watches.
+///
+/// # Errors
+/// The Director does not answer, or the lease is lost.
+pub async fn cut_short(restore: &RestoreContext<'_>) -> Result<()> {
+    let known = restore.notes().first_start;
+    if known == FirstStart::EndedWell { Ok(()) } else { director_change::settle(restore).await }
 }
 
 /// Ends when the server has arrived. What it cannot say is no end: the start tells why.
-async fn arrived(restore: &RestoreContext<'_>) {
-    let Some(instance) = restore.notes().primary.clone() else { return std::future::pending().await };
+async fn arrived(restore: &RestoreContext<'_>, primary: &PlannedInstance) {
+    let Some(instance) = known(restore, primary).await else { return std::future::pending().await };
     let (seen, limit) = (AtomicU32::new(0), restore.ctx.timeouts.start);
     let ours = |status: &ServerStatus| {
         status.applied_restore.as_ref() == Some(&restore.plan.id) && status.recovery.arrived().is_some()
@@ -66,4 +92,14 @@ async fn arrived(restore: &RestoreContext<'_>) {
     if waited.await.is_err() {
         std::future::pending::<()>().await; // The start is cancelled too, and has the same limit.
     }
+}
+
+/// As it was before its stop, or, where another process has stopped it, as it is.
+async fn known(restore: &RestoreContext<'_>, primary: &PlannedInstance) -> Option<Instance> {
+    let before = restore.notes().primary.clone();
+    if before.is_some() {
+        return before;
+    }
+    let all = instances::all(restore.ctx, &restore.plan.deployment).await.ok()?;
+    all.into_iter().find(|instance| instance.slug == primary.instance)
 }

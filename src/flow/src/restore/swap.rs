@@ -83,7 +83,16 @@ pub async fn is_stopped(restore: &RestoreContext<'_>, planned: &PlannedInstance)
 
 /// Starts an instance. One that runs is left alone by the Director.
 pub async fn start(restore: &RestoreContext<'_>, planned: &PlannedInstance) -> Result<()> {
-    director_change::change(restore, &planned.instance, Change::Start, || {}).await
+    start_as(restore, planned, || {}).await
+}
+
+/// The same; `accepted` is called when the Director has a task for it.
+pub async fn start_as(
+    restore: &RestoreContext<'_>,
+    planned: &PlannedInstance,
+    accepted: impl Fn(),
+) -> Result<()> {
+    director_change::change(restore, &planned.instance, Change::Start, accepted).await
 }
 
 /// Attaches the new disk to a stopped instance instead of the disk that the plan found there.

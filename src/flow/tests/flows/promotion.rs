@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use remount_core::documents::{OnFailure, RestoreRequest, What};
 use remount_core::{ExitCode, RecoveryTarget, RestoreTarget};
+use remount_director::TaskId;
 use remount_flow::{
     FlowError, Progress, ProgressEvent, ProgressKind, Quiet, RestorePhase, RestoreReport, RestoreState,
-    Scope, accept_restore, forward_restore, give_up_restore, list_old_disks, resume_restore, run_restore,
+    Scope, accept_restore, forward_restore, give_up_restore, list_old_disks, resume_restore,
+    rollback_restore, run_restore,
 };
 use remount_sim::memory::{Archiving, Death, Fault, MemoryLandscape, Rule};
 
@@ -63,6 +66,130 @@ async fn a_start_that_ends_only_when_the_server_takes_writes_is_not_waited_for_b
     assert!(tasks.iter().all(|task| task.state.is_final()), "the start has been waited for: {tasks:?}");
 }
 
+/// Whoever promotes has not seen the start end where another process had left it open: it may have failed since.
+#[tokio::test]
+async fn a_process_that_was_given_up_during_a_pause_is_started_after_the_promotion() {
+    for waits_for_the_end in [true, false] {
+        let paused = paused_with(&[Rule::once("director.start", Fault::NeedsWrites)]).await;
+        let bench = &paused.bench;
+        if waits_for_the_end {
+            let task = open_task(bench).await.expect("the start goes on");
+            while open_task(bench).await == Some(task) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert!(is_failing(bench).await, "nobody has started it again");
+        }
+        paused.assert_stands_at(0).await;
+        paused.accept().await.unwrap();
+        bench.assert_restored(&paused.points[0].0).await;
+        assert!(!is_failing(bench).await, "a job beside the server is down");
+        assert_eq!(open_task(bench).await, None);
+    }
+}
+
+/// The same in a process that goes on after a promotion: what it has not seen it makes sure of.
+#[tokio::test]
+async fn a_resume_makes_sure_that_the_instance_has_started() {
+    let paused = paused_with(&[Rule::once("director.start", Fault::NeedsWrites)]).await;
+    let (bench, id) = (&paused.bench, &paused.request.id);
+    let death = Death::BeforeWrite(2); // Its intent is written, its outcome is not.
+    bench.crashing.die(death);
+    assert!(bench.crashing.drive(paused.accept()).await.is_none(), "it died");
+    bench.crashing.heal();
+    bench.lease_ends();
+    let cluster = bench.landscape.cluster();
+    resume_restore(&bench.ctx, cluster, id, OnFailure::Rollback, &Quiet).await.unwrap();
+    bench.assert_restored(&paused.points[0].0).await;
+    assert!(!is_failing(bench).await, "a job beside the server is down");
+}
+
+/// Each start at a later target is open when the restore pauses there.
+#[tokio::test]
+async fn a_restore_moves_forward_while_a_process_beside_its_server_waits_for_writes() {
+    let paused = paused_with(&[Rule::once("director.start", Fault::NeedsWrites).times(2)]).await;
+    paused.forward(paused.points[1].1.clone()).await.unwrap();
+    paused.assert_stands_at(1).await;
+    paused.accept().await.unwrap();
+    paused.bench.assert_restored(&paused.points[1].0).await;
+    assert!(!is_failing(&paused.bench).await, "a job beside the server is down");
+}
+
+async fn open_task(bench: &Workbench) -> Option<TaskId> {
+    let tasks = bench.ctx.director.tasks(bench.landscape.deployment(), 50).await.unwrap();
+    tasks.iter().find(|task| !task.state.is_final()).map(|task| task.id)
+}
+
+async fn is_failing(bench: &Workbench) -> bool {
+    let all = bench.ctx.director.instances(bench.landscape.deployment()).await.unwrap();
+    let primary = all.iter().find(|instance| instance.slug == bench.landscape.slug(0)).unwrap();
+    !primary.is_running()
+}
+
+/// The server moves between the look at it and its promotion.
+struct MovesBeforePromotion<'a>(Writer<'a>);
+
+impl Progress for MovesBeforePromotion<'_> {
+    fn event(&self, event: &ProgressEvent) {
+        if event.kind == ProgressKind::Begun && event.step == "promote" {
+            self.0.landscape.replay_on(0);
+        }
+        self.0.event(event);
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_verified_is_not_promoted() {
+    let bench = Workbench::new();
+    let (_, target) = bench.disaster().await;
+    let (old, moves) = (bench.old_state(), MovesBeforePromotion(Writer::on(&bench)));
+    let error =
+        run_restore(&bench.ctx, bench.request(target), OnFailure::Rollback, &moves).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Undone, "{error:?}");
+    let why = remount_core::with_causes(&error);
+    assert!(why.contains("another state than the verified one is not promoted"), "{why}");
+    assert_eq!(moves.0.acknowledged(), BTreeSet::new(), "nobody could write");
+    bench.assert_undone_after_serving(&old).await;
+}
+
+/// Whoever has looked at a paused restore is still there: it is held, and not promoted.
+#[tokio::test]
+async fn a_paused_restore_that_has_moved_since_it_was_verified_is_not_promoted() {
+    let paused = paused().await;
+    let bench = &paused.bench;
+    bench.landscape.replay_on(0);
+    let held = paused.accept().await.unwrap_err();
+    assert!(matches!(&held, FlowError::Held { step, .. } if step.to_string() == "promote"), "{held:?}");
+    assert!(remount_core::with_causes(&held).contains("another state than the verified one"), "{held:?}");
+    assert_eq!(bench.landscape.write_to_restored(), None, "nobody can write");
+    let cluster = bench.landscape.cluster();
+    rollback_restore(&bench.ctx, cluster, &paused.request.id, &Quiet).await.unwrap();
+    bench.assert_undone_after_serving(&paused.old).await;
+}
+
+/// It was promoted by hand where it was verified, or by a call whose answer was lost: that is what is wanted.
+#[tokio::test]
+async fn a_server_that_was_promoted_where_it_was_verified_goes_on() {
+    let paused = paused().await;
+    paused.bench.landscape.leave_recovery(0).await;
+    paused.accept().await.unwrap();
+    paused.bench.assert_restored(&paused.points[0].0).await;
+}
+
+#[tokio::test]
+async fn a_server_that_left_recovery_elsewhere_is_put_aside() {
+    let paused = paused().await;
+    let bench = &paused.bench;
+    bench.landscape.replay_on(0);
+    bench.landscape.leave_recovery(0).await;
+    let row = bench.landscape.write_to_restored().expect("it takes writes");
+    let held = paused.accept().await.unwrap_err();
+    assert!(matches!(&held, FlowError::Held { step, .. } if step.to_string() == "promote"), "{held:?}");
+    let cluster = bench.landscape.cluster();
+    rollback_restore(&bench.ctx, cluster, &paused.request.id, &Quiet).await.unwrap();
+    bench.assert_undone_after_serving(&paused.old).await;
+    assert!(bench.landscape.is_on_a_disk(row));
+}
+
 /// PostgreSQL does not stop at a target where hot standby is not active.
 #[tokio::test]
 async fn a_server_that_left_recovery_by_itself_keeps_its_disk_and_says_why() {
@@ -110,6 +237,11 @@ struct Paused {
 }
 
 async fn paused() -> Paused {
+    paused_with(&[]).await
+}
+
+/// The rules are about the primary.
+async fn paused_with(rules: &[Rule]) -> Paused {
     let mut bench = Workbench::new();
     bench.retry_within(std::time::Duration::from_millis(50));
     bench.landscape.commit(5).await;
@@ -124,6 +256,9 @@ async fn paused() -> Paused {
     }
     bench.landscape.commit(5).await;
     let old = bench.old_state();
+    for rule in rules {
+        bench.landscape.inject(rule.clone().about(bench.landscape.slug(0)));
+    }
     let request = RestoreRequest { pause: true, ..bench.request(points[0].1.clone()) };
     let report = run_restore(&bench.ctx, request.clone(), OnFailure::Rollback, &Quiet).await.unwrap();
     Paused { bench, request, points, report, old }

@@ -99,8 +99,12 @@ impl MemoryLandscape {
         }
         self.ask_agent(index, slug)?;
         if self.state().running_data(index).is_some() {
+            let mut state = self.state();
+            let takes_writes = state.primary() == Some(index);
+            state.instances[index].beside_is_down &= !takes_writes;
             return Ok(());
         }
+        self.state().instances[index].beside_is_down = false;
         // Set at the beginning: a start that fails leaves it so.
         self.state().instances[index].desired = "started".into();
         let booted = self.boot(index).await;

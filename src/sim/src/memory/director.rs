@@ -246,6 +246,7 @@ fn shown(state: &State, deployment: &DeploymentName, index: usize) -> Instance {
     let vm = instance.vm.as_ref().and_then(|vm| state.vms.get(vm));
     let job_state = vm.map(|vm| match (vm.answers, vm.running) {
         (false, _) => "unresponsive agent",
+        (true, true) if instance.beside_is_down => "failing",
         (true, true) => "running",
         (true, false) if instance.desired == "started" => "failing",
         (true, false) => "stopped",

@@ -22,7 +22,8 @@ pub enum Fault {
     /// A Director task ends in an error after half of it happened: an attach has detached the old disk, a
     /// stop has stopped, a start has started.
     HalfTask,
-    /// A start's task has started the processes, one of which fails until the server takes writes: the task ends then.
+    /// A start's task has started the processes, one of which fails until the server takes writes: the task ends then, or
+    /// after 5 s with an error, and that process is down until another start.
     NeedsWrites,
     /// A Director task takes so long, and then does its work.
     SlowTask(Duration),

@@ -162,6 +162,13 @@ impl MemoryLandscape {
         self.end_recovery(index).await.expect("it runs");
     }
 
+    /// A server that stood at its target replays one record more: a hand resumed it, or WAL came to the archive's end.
+    pub fn replay_on(&self, index: usize) {
+        let mut state = self.state();
+        let now = state.now;
+        state.running_data_mut(index).expect("it runs").write(now, postgres::What::Other);
+    }
+
     /// A client commits on server 0, where it is a restored primary that takes writes; the transaction that was
     /// acknowledged.
     pub fn write_to_restored(&self) -> Option<u64> {

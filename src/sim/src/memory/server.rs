@@ -9,7 +9,7 @@ use remount_core::{
 };
 use remount_postgres::{
     BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, FreeSpace, Promoted, Recovery, Result,
-    Server, ServerStatus, Servers, StreamedWal, WalSwitched, WriteProbe,
+    Server, ServerStatus, Servers, StreamedWal, VerifiedPosition, WalSwitched, WriteProbe,
 };
 use tokio::time::Instant;
 
@@ -211,7 +211,7 @@ impl Server for MemoryServer {
         self.answer(CALL, &reached, WriteProbe { lsn })
     }
 
-    async fn promote(&self, restore: &RestoreId) -> Result<Promoted> {
+    async fn promote(&self, restore: &RestoreId, verified: &VerifiedPosition) -> Result<Promoted> {
         const CALL: &str = "server.promote";
         let reached = self.reach(CALL)?;
         let index = reached.index;
@@ -225,6 +225,7 @@ impl Server for MemoryServer {
         if needs_restart {
             return Err(failed("it is still replaying".into()));
         }
+        verified.must_be(&stands_at(running(&self.landscape.state(), index, CALL)?, verified))?;
         self.landscape.end_recovery(index).await.map_err(failed)?;
         let promoted = {
             let mut state = self.landscape.state();
@@ -281,6 +282,16 @@ fn must_have_applied(state: &mut State, index: usize, restore: &RestoreId) -> Re
         return Err(Error::NoRestore(restore.clone()));
     }
     Ok(())
+}
+
+/// Where a restored primary is, or left recovery. What it has followed until then it does not know any more.
+fn stands_at(data: &Data, verified: &VerifiedPosition) -> VerifiedPosition {
+    match &data.recovering {
+        Some(recovering) => {
+            VerifiedPosition { timeline: recovering.plan.path.history.timeline, replayed_to: data.lsn }
+        }
+        None => VerifiedPosition { replayed_to: data.replayed_to.unwrap_or(data.lsn), ..*verified },
+    }
 }
 
 /// Where a server's recovery is.

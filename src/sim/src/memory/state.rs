@@ -156,6 +156,8 @@ pub struct MemoryInstance {
     /// Those that `postgresql.auto.conf` overrides.
     pub overrides: Vec<SettingOverride>,
     pub archiving: Archiving,
+    /// A process beside its server, which fails until the server takes writes, was given up by its start.
+    pub beside_is_down: bool,
 }
 
 /// A Director task.
@@ -238,6 +240,7 @@ impl State {
                 settings: BTreeMap::new(),
                 overrides: Vec::new(),
                 archiving: Archiving::default(),
+                beside_is_down: false,
             });
             if let Some(made) = made {
                 state.tag_as_bosh_does(&made, index as usize);

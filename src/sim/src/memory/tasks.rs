@@ -167,22 +167,31 @@ impl MemoryLandscape {
         let half = fault == Some(Fault::HalfTask);
         let result = self.perform(work, half).await?;
         if fault == Some(Fault::NeedsWrites) {
-            self.await_writes(id).await?;
+            self.await_writes(id, work).await?;
         }
         if half { Err((100, "injected after the work".into())) } else { Ok(result) }
     }
 
     /// Until a server takes writes; at most as long as the Director watches an update in a manifest of ours.
-    async fn await_writes(&self, id: TaskId) -> Result<(), Failure> {
+    async fn await_writes(&self, id: TaskId, work: &Work) -> Result<(), Failure> {
         let until = tokio::time::Instant::now() + UPDATE_WATCH;
         while self.state().primary().is_none() {
             self.checkpoint(id)?;
             if tokio::time::Instant::now() >= until {
+                self.beside_is_down(work);
                 return Err((450_001, "'postgres/0' is not running after update".into()));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())
+    }
+
+    fn beside_is_down(&self, work: &Work) {
+        let Work::Start(slug) = work else { return };
+        let mut state = self.state();
+        if let Some(index) = state.position(slug) {
+            state.instances[index].beside_is_down = true;
+        }
     }
 
     async fn lock(&self, id: TaskId) -> Result<HeldLock<'_>, Failure> {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{RestoreStep, standbys};
 use crate::restore::archive::last_segment_begins;
 use crate::restore::context::RestoreContext;
-use crate::restore::first_start::start_until_arrived;
+use crate::restore::first_start::{self, start_until_arrived};
 use crate::restore::left_recovery::keep_what_was_written;
 use crate::restore::publication::withdraw;
 use crate::restore::unarchived::{self, Left};
@@ -240,8 +240,9 @@ async fn go_forward(restore: &RestoreContext<'_>, primary: &PlannedInstance) -> 
         .await
         .map_err(FlowError::server("move the target of the recovery", &primary.instance))?;
     if forwarded.needs_restart {
+        first_start::cut_short(restore).await?;
         swap::stop(restore, primary, || {}).await?;
-        swap::start(restore, primary).await?;
+        start_until_arrived(restore, primary).await?;
     }
     Ok(())
 }

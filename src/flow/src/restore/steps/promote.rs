@@ -1,5 +1,6 @@
 //! Step 12: the one moment from which users can write again. Until it nobody could, so that all before it is given up
-//! without a loss; from it on no disk of the restore is deleted.
+//! without a loss; from it on no disk of the restore is deleted. What `verify` has seen is promoted, and nothing else: the
+//! agent compares right before, because a restart, another plan or a hand may have moved the server since.
 
 use std::sync::atomic::Ordering;
 
@@ -8,11 +9,12 @@ use remount_core::documents::StepTimes;
 use remount_core::{Lsn, OperatorError as _, Retry, TimelineId};
 use remount_director::Instance;
 use remount_host::Poll;
-use remount_postgres::Promoted as NewTimeline;
+use remount_postgres::{Promoted as NewTimeline, VerifiedPosition};
 use remount_saga::{Probe, Step};
 use serde::{Deserialize, Serialize};
 
 use super::RestoreStep;
+use super::verify::Verify;
 use crate::restore::archive::fork_of;
 use crate::restore::context::RestoreContext;
 use crate::restore::first_start::end_of_start;
@@ -43,6 +45,7 @@ impl<'r> Step<RestoreContext<'r>> for Promote {
 
     async fn act(&self, restore: &RestoreContext<'r>) -> Result<Promoted> {
         restore.fence().await?;
+        let verified = verified(restore)?;
         // Whatever comes of it, users may have written from now on.
         restore.may_have_served.store(true, Ordering::Release);
         let before = restore.notes().primary.clone();
@@ -51,7 +54,7 @@ impl<'r> Step<RestoreContext<'r>> for Promote {
             None => restore.instance(&restore.primary()?.instance).await?,
         };
         let waiting = restore.reporter.waiting_for_postgres();
-        let NewTimeline { timeline, replayed_to } = promoted(restore, &instance).await?;
+        let NewTimeline { timeline, replayed_to } = promoted(restore, &instance, &verified).await?;
         must_be_new(restore, timeline)?;
         let server = instances::server(restore.ctx, &instance)?;
         let probe = server
@@ -64,6 +67,9 @@ impl<'r> Step<RestoreContext<'r>> for Promote {
             Some(lsn) => lsn,
             None => fork_of(restore, timeline).await?.lsn,
         };
+        verified
+            .must_be(&VerifiedPosition { replayed_to, ..verified })
+            .map_err(FlowError::server("promote the restored primary", &instance.slug))?;
         end_of_start(restore, restore.primary()?).await?;
         Ok(Promoted { timeline, replayed_to, written_at: probe.lsn, downtime })
     }
@@ -78,13 +84,26 @@ impl<'r> Step<RestoreContext<'r>> for Promote {
     }
 }
 
+/// What `verify` has left, in this process or in one before.
+fn verified(restore: &RestoreContext<'_>) -> Result<VerifiedPosition> {
+    let verified = restore.output::<Verify>()?.ok_or_else(|| {
+        let what = format!("the journal of restore {} does not say what was verified", restore.plan.id);
+        FlowError::check(what, format!("`remount rollback {}`, then restore again", restore.plan.id))
+    })?;
+    Ok(VerifiedPosition { timeline: verified.timeline, replayed_to: verified.replayed_to })
+}
+
 /// Has the server leave recovery, asking again while it does not answer.
-async fn promoted(restore: &RestoreContext<'_>, instance: &Instance) -> Result<NewTimeline> {
+async fn promoted(
+    restore: &RestoreContext<'_>,
+    instance: &Instance,
+    verified: &VerifiedPosition,
+) -> Result<NewTimeline> {
     let server = instances::server(restore.ctx, instance)?;
     let what = format!("{} promoted", instance.slug);
     until(restore.ctx, what, restore.ctx.timeouts.verify, || async {
         restore.fence().await?;
-        match server.promote(&restore.plan.id).await {
+        match server.promote(&restore.plan.id, verified).await {
             Ok(promoted) => Ok(Poll::Ready(promoted)),
             Err(error) if error.retry() == Retry::Never => {
                 Err(FlowError::server("promote the restored primary", &instance.slug)(error))

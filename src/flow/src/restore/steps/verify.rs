@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use remount_core::Lsn;
+use remount_core::{Lsn, TimelineId};
 use remount_director::Instance;
 use remount_postgres::{Recovery, ServerStatus};
 
@@ -23,9 +23,11 @@ use serde::{Deserialize, Serialize};
 /// The step.
 pub struct Verify;
 
-/// What the restored primary has proved.
+/// What the restored primary has proved: step `promote` has this state promoted, and no other.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Verified {
+    /// The timeline that recovery follows.
+    pub timeline: TimelineId,
     /// Where replay stopped.
     pub replayed_to: Lsn,
     /// When the last transaction that it replayed was committed, where it says so.
@@ -48,7 +50,7 @@ impl<'r> Step<RestoreContext<'r>> for Verify {
         let (replayed_to, last_commit) = position(restore, &status).await?;
         check(restore, &status, replayed_to)?;
         restore.notes().primary = Some(instance);
-        Ok(Verified { replayed_to, last_commit })
+        Ok(Verified { timeline: restore.plan.path.history.timeline, replayed_to, last_commit })
     }
 
     async fn undo(&self, _: &RestoreContext<'r>) -> Result<()> {

@@ -24,7 +24,7 @@
 //! | | finishing twice, or what was none, is done | `finishing_a_restore_twice_is_done` |
 //!
 //! What a restore does to a server (recovery, promotion) is a matter of its disk and the agent's hooks, not of this
-//! trait: `agent/tests/lifecycle.rs` has it.
+//! trait: `agent/tests/lifecycle/restores.rs` has it.
 
 mod backup;
 mod lease;

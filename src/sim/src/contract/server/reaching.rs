@@ -2,7 +2,9 @@
 
 use remount_postgres::Error;
 
-use super::subject::{LONG, assert_down, assert_no_backup, assert_unreachable, new_backup, new_restore};
+use super::subject::{
+    LONG, anywhere, assert_down, assert_no_backup, assert_unreachable, new_backup, new_restore,
+};
 use super::{ServerAddress, Subject};
 use crate::contract::Verdict;
 
@@ -34,7 +36,7 @@ pub(super) async fn a_silent_agent_is_unreachable(subject: Subject) -> Verdict {
     assert_unreachable("abort", server.abort_backup(&backup).await);
     assert_unreachable("switch", server.switch_wal().await);
     assert_unreachable("probe", server.write_probe().await);
-    assert_unreachable("promote", server.promote(&new_restore()).await);
+    assert_unreachable("promote", server.promote(&new_restore(), &anywhere()).await);
     subject.fixture.start_agent(&place).await;
     server.status().await.expect("it is back");
     assert_eq!(subject.mark(&place).await, None, "nothing of it has happened");

@@ -4,7 +4,7 @@ use remount_core::{Lsn, OperatorError as _, Retry, Role};
 use remount_postgres::{Error, Recovery, ServerStatus};
 
 use super::Subject;
-use super::subject::new_restore;
+use super::subject::{anywhere, new_restore};
 use crate::contract::Verdict;
 
 /// What a manifest keeps, and what recovery compares.
@@ -54,7 +54,7 @@ pub(super) async fn what_is_not_restored_is_not_promoted(subject: Subject) -> Ve
     let restore = new_restore();
     for server in [subject.primary(), subject.standby()] {
         let errors = [
-            server.promote(&restore).await.expect_err("its disk has applied nothing"),
+            server.promote(&restore, &anywhere()).await.expect_err("its disk has applied nothing"),
             server.forward_restore(&restore).await.expect_err("its disk has applied nothing"),
         ];
         for error in errors {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use remount_core::{BackupId, OperatorError as _, RestoreId, Retry};
-use remount_postgres::{Error, Result, Server, ServerStatus, Servers};
+use remount_core::{BackupId, Lsn, OperatorError as _, RestoreId, Retry, TimelineId};
+use remount_postgres::{Error, Result, Server, ServerStatus, Servers, VerifiedPosition};
 
 use super::{Fixture, ServerAddress};
 use crate::contract::wait;
@@ -63,6 +63,11 @@ pub(super) fn new_backup() -> BackupId {
 /// A restore that nobody has heard of.
 pub(super) fn new_restore() -> RestoreId {
     RestoreId::at(Timestamp::now(), rand::random())
+}
+
+/// A position that no server here stands at.
+pub(super) const fn anywhere() -> VerifiedPosition {
+    VerifiedPosition { timeline: TimelineId::FIRST, replayed_to: Lsn(1) }
 }
 
 /// The agent answers, PostgreSQL does not: it may come back.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use remount_core::{BackupId, DeploymentName, InstanceSlug, RestoreId};
 use remount_postgres::{
     BackupBegun, BackupEnded, CollationRefresh, Error, Forwarded, Promoted, Result, Server, ServerStatus,
-    Servers, StreamedWal, WalSwitched, WriteProbe,
+    Servers, StreamedWal, VerifiedPosition, WalSwitched, WriteProbe,
 };
 use remount_sim::contract::server;
 
@@ -251,8 +251,8 @@ impl Server for Liar {
         self.told(self.inner.write_probe().await)
     }
 
-    async fn promote(&self, restore: &RestoreId) -> Result<Promoted> {
-        match self.told(self.inner.promote(restore).await) {
+    async fn promote(&self, restore: &RestoreId, verified: &VerifiedPosition) -> Result<Promoted> {
+        match self.told(self.inner.promote(restore, verified).await) {
             Err(Error::NoRestore(_)) if self.tells(Lie::PromotesAnything) => {
                 let timeline = self.inner.status().await?.timeline;
                 Ok(Promoted { timeline, replayed_to: None })

@@ -171,7 +171,7 @@ async fn a_journal_shows_the_downtime_of_all_its_processes() {
         json!({"step": "stop_primary", "event": "done", "seconds": 1.0, "epoch": 2, "at": "2026-11-23T10:17:28Z"}),
         json!({"step": "verify", "event": "intended", "epoch": 2, "at": "2026-11-23T10:17:29Z"}),
         json!({"step": "verify", "event": "done", "seconds": 0.5, "epoch": 2, "at": "2026-11-23T10:17:29Z",
-            "output": {"replayed_to": "0/3", "last_commit": null}}),
+            "output": {"timeline": 1, "replayed_to": "0/3", "last_commit": null}}),
         json!({"step": "promote", "event": "intended", "epoch": 2, "at": "2026-11-23T10:17:29Z"}),
         json!({"step": "promote", "event": "done", "seconds": 1.0, "epoch": 2, "at": "2026-11-23T10:17:30Z",
             "output": promoted}),

@@ -28,6 +28,8 @@ use crate::{Error, LocalServer, Result};
 
 /// Leaving recovery takes a tenth of a second, and a checkpoint where it had to be resumed.
 const PROMOTE_SECONDS: u64 = 30;
+/// A fetch from the archive takes less, or the server is not at its end.
+const SETTLE_SECONDS: u64 = 3;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Where a server's recovery is.
@@ -214,7 +216,7 @@ impl LocalServer {
         const ACTION: &str = "promote the server";
         let deadline = Deadline::after_seconds(PROMOTE_SECONDS);
         let client = self.connect().await?;
-        let (lsn, end) = match self.recovery_by(&client, Some(target)).await? {
+        let (lsn, end) = match self.settled(&client, target).await? {
             Recovery::Ended => return self.promoted(verified).await,
             // `pg_promote` alone would be seen up to a second late: a paused recovery looks for it once a second.
             Recovery::AtTarget { lsn, .. } => (lsn, "SELECT pg_wal_replay_resume()"),
@@ -230,6 +232,17 @@ impl LocalServer {
             }
         }
         self.promoted(verified).await
+    }
+
+    /// At the end of the archive a server asks it again every few seconds, and for that moment it is not seen to wait.
+    async fn settled(&self, client: &Client, target: &RestoreTarget) -> Result<Recovery> {
+        let deadline = Deadline::after_seconds(SETTLE_SECONDS);
+        loop {
+            let state = self.recovery_by(client, Some(target)).await?;
+            if !matches!(state, Recovery::Replaying { .. }) || !deadline.pause(PAUSE).await {
+                return Ok(state);
+            }
+        }
     }
 
     /// The control file tells the new timeline only after the next checkpoint: the current WAL file's name has it.

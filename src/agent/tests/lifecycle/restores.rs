@@ -120,6 +120,7 @@ async fn a_restore_moves_on_to_the_end_of_the_archive_and_waits_there() {
     }
     primary.start();
     assert!(!client.forward_restore(&restore()).await.unwrap().needs_restart);
+    primary.stands_at_its_target("3").await;
     drop(agent);
     primary.promote(&landscape).await;
     let after = primary.vm.serve().client(&landscape.ca, &primary.vm.instance);

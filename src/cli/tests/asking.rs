@@ -220,3 +220,20 @@ async fn what_the_properties_asked_for_before_they_changed_is_replaced() {
     assert!(outcome.message.contains("have changed since"), "{}", outcome.message);
     assert_eq!(said.err.matches("transaction 742, asked for by the properties").count(), 1, "{}", said.err);
 }
+
+/// It is continued. A second restore to the same target would take away what was written since the first.
+#[tokio::test]
+async fn what_was_begun_is_not_asked_for_again_when_the_properties_change() {
+    let restore = json!({"deployment": "pg-0001", "target": {"target": {"xid": 742}}, "pause": true});
+    let site = Site::with(&json!({"restore": restore}));
+    let begun = json!({
+        "format": 1, "id": RESTORE, "deployment": "pg-0001", "target": {"target": {"xid": 742}},
+        "requested_by": "the properties of the errand", "requested_at": "2026-11-23T10:17:00Z",
+    });
+    site.store.requests().put(&serde_json::from_value(begun).unwrap()).await.unwrap();
+    site.restore(RESTORE, &[]).await;
+    let said = site.run("errand restore");
+    let told = format!("request {RESTORE} was begun before the properties changed");
+    assert!(said.err.contains(&told), "{}", said.err);
+    assert_eq!(said.err.matches("transaction 742, asked for by the properties").count(), 1, "{}", said.err);
+}

@@ -161,7 +161,14 @@ async fn ask_by_properties(config: &Config, store: &Store) -> Result<(), Failure
         if is_the_same(asked, &request) {
             return Ok(());
         }
-        pending::replace(store, asked).await?;
+        if !pending::replace(store, asked).await? && asked.target == request.target {
+            // Once more to the same target would take away what was written since.
+            message!(
+                "request {} was begun before the properties changed: it goes on as it was asked for",
+                asked.id
+            );
+            return Ok(());
+        }
     }
     Ok(store.requests().put(&request).await?)
 }

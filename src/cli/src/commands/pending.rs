@@ -135,19 +135,17 @@ const LIFE: SignedDuration = SignedDuration::from_hours(24);
 /// So far the clocks of who asks and who carries out may differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(15);
 
-/// Ends a request of the errand's properties that was not begun, as they ask for something else now.
-pub async fn replace(store: &Store, request: &RestoreRequest) -> Result<(), Failure> {
+/// Ends a request of the errand's properties, as they ask for something else now; whether it could: one that was begun is
+/// continued, or a person decides.
+pub async fn replace(store: &Store, request: &RestoreRequest) -> Result<bool, Failure> {
     if state_of(store, request).await?.is_some() {
-        return Ok(()); // It was begun: it is continued, or a person decides.
+        return Ok(false);
     }
     let id = &request.id;
     let what = format!("request {id} was replaced: the properties of the errand have changed since");
     message!("{what}");
-    let replaced = Outcome::Over(Err(Failure::unchanged(what)));
-    match settle(store, request, replaced).await {
-        Err(failure) if failure.code() != ExitCode::Unchanged => Err(failure),
-        _ => Ok(()),
-    }
+    record(store, request, ExitCode::Unchanged, what).await?;
+    Ok(true)
 }
 
 /// Records how a request ended.
@@ -157,19 +155,29 @@ pub async fn settle(store: &Store, request: &RestoreRequest, outcome: Outcome) -
         Outcome::Over(result) => ("restored", result),
         Outcome::Paused => ("paused at its target", Ok(())),
     };
-    let (exit_code, message) = match &result {
-        Ok(()) => (ExitCode::Done as u8, done.to_owned()),
-        Err(failure) => (failure.code() as u8, failure.text().to_owned()),
+    let (code, message) = match &result {
+        Ok(()) => (ExitCode::Done, done.to_owned()),
+        Err(failure) => (failure.code(), failure.text().to_owned()),
     };
-    let record = RequestOutcome { format: FORMAT, at: Timestamp::now(), exit_code, message };
+    record(store, request, code, message).await?;
+    result
+}
+
+async fn record(
+    store: &Store,
+    request: &RestoreRequest,
+    code: ExitCode,
+    message: String,
+) -> Result<(), Failure> {
+    let record = RequestOutcome { format: FORMAT, at: Timestamp::now(), exit_code: code as u8, message };
     match store.requests().finish(&request.id, &record).await {
         // Another process was faster; the first record stays.
         Err(remount_store::Error::Conflict { .. }) => {
             warn!(request = request.id.as_str(); "the request's outcome had been recorded already");
+            Ok(())
         }
-        recorded => recorded?,
+        recorded => Ok(recorded?),
     }
-    result
 }
 
 fn after(error: FlowError, asked_to_stop: bool) -> Outcome {
